@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Offers a memory BAR of any PCI device as peer-to-peer memory.
+ *
+ * For devices with memory behind a BAR that no other driver manages. The driver
+ * binds only on request, by driver_override or new_id, and touches nothing but
+ * the BAR's address range:
+ *
+ *	# cd /sys/bus/pci/devices/0000:03:00.0
+ *	# echo p2pmem-bar > driver_override
+ *	# echo 0000:03:00.0 > /sys/bus/pci/drivers_probe
+ *	# cat p2pmem/size
+ */
+
+#include <linux/ioport.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/sizes.h>
+
+/* The parameters hold for devices that are bound from then on. */
+static int p2pmem_bar_bar = -1;
+module_param_named(bar, p2pmem_bar_bar, int, 0644);
+MODULE_PARM_DESC(bar, "Number of the BAR, 0 to 5 (default -1: the largest prefetchable memory BAR)");
+
+static unsigned long long p2pmem_bar_offset;
+module_param_named(offset, p2pmem_bar_offset, ullong, 0644);
+MODULE_PARM_DESC(offset, "Offset of the memory in the BAR, in bytes, a multiple of 2 MiB (default 0)");
+
+static unsigned long long p2pmem_bar_size;
+module_param_named(size, p2pmem_bar_size, ullong, 0644);
+MODULE_PARM_DESC(size, "Size of the memory, in bytes, a multiple of 2 MiB (default 0: up to the end of the BAR)");
+
+static int p2pmem_bar_choose(struct pci_dev *pdev)
+{
+	resource_size_t largest = 0;
+	int bar, best = -ENODEV;
+
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+		unsigned long flags = pci_resource_flags(pdev, bar);
+
+		if (!(flags & IORESOURCE_MEM) ||
+		    !(flags & IORESOURCE_PREFETCH) ||
+		    pci_resource_len(pdev, bar) <= largest)
+			continue;
+
+		largest = pci_resource_len(pdev, bar);
+		best = bar;
+	}
+
+	if (best < 0)
+		pci_err(pdev, "no prefetchable memory BAR; choose another one with the parameter bar=\n");
+	return best;
+}
+
+/* Is there such a memory BAR, with an address? */
+static int p2pmem_bar_check_bar(struct pci_dev *pdev, int bar)
+{
+	if (bar < 0 || bar >= PCI_STD_NUM_BARS) {
+		pci_err(pdev, "bar=%d: BARs have the numbers 0 to %d\n",
+			bar, PCI_STD_NUM_BARS - 1);
+		return -EINVAL;
+	}
+	if (!pci_resource_len(pdev, bar)) {
+		pci_err(pdev, "BAR %d: the device has no such BAR\n", bar);
+		return -EINVAL;
+	}
+	if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM)) {
+		pci_err(pdev, "BAR %d: is an I/O BAR, not memory\n", bar);
+		return -EINVAL;
+	}
+	if (pci_resource_flags(pdev, bar) & IORESOURCE_UNSET) {
+		pci_err(pdev, "BAR %d: was not given an address; see the kernel log, and pci=realloc\n",
+			bar);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* struct pages come by subsections, whose start and size are aligned. */
+static int p2pmem_bar_check_range(struct pci_dev *pdev, int bar, u64 offset,
+				  u64 *size)
+{
+	u64 len = pci_resource_len(pdev, bar);
+
+	if (offset >= len || *size > len - offset) {
+		pci_err(pdev, "BAR %d: offset=%#llx size=%#llx lies outside of its %#llx bytes\n",
+			bar, offset, *size, len);
+		return -EINVAL;
+	}
+	if (!*size)
+		*size = len - offset;
+
+	if (*size < SUBSECTION_SIZE) {
+		pci_err(pdev, "BAR %d: %#llx bytes are too small, %#lx are the least\n",
+			bar, *size, SUBSECTION_SIZE);
+		return -EINVAL;
+	}
+	if (!IS_ALIGNED(pci_resource_start(pdev, bar) + offset,
+			SUBSECTION_SIZE) ||
+	    !IS_ALIGNED(*size, SUBSECTION_SIZE)) {
+		pci_err(pdev, "BAR %d: address %#llx and size %#llx must be multiples of %#lx; adjust with the parameters offset= and size=\n",
+			bar, (u64)pci_resource_start(pdev, bar) + offset, *size,
+			SUBSECTION_SIZE);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	u64 offset = p2pmem_bar_offset;
+	u64 size = p2pmem_bar_size;
+	int bar = p2pmem_bar_bar;
+	int error;
+
+	if (bar == -1) {
+		bar = p2pmem_bar_choose(pdev);
+		if (bar < 0)
+			return bar;
+	}
+
+	error = p2pmem_bar_check_bar(pdev, bar);
+	if (error)
+		return error;
+
+	error = p2pmem_bar_check_range(pdev, bar, offset, &size);
+	if (error)
+		return error;
+
+	error = pcim_enable_device(pdev);
+	if (error) {
+		pci_err(pdev, "can't be enabled: %d\n", error);
+		return error;
+	}
+
+	error = pci_request_region(pdev, bar, "p2pmem-bar");
+	if (error) {
+		pci_err(pdev, "BAR %d: is busy, %pR; /proc/iomem shows who uses it\n",
+			bar, &pdev->resource[bar]);
+		return error;
+	}
+
+	error = pci_p2pdma_add_resource(pdev, bar, size, offset);
+	if (error) {
+		pci_err(pdev, "BAR %d: can't be used as peer-to-peer memory: %d\n",
+			bar, error);
+		return error;
+	}
+	pci_p2pmem_publish(pdev, true);
+
+	pci_info(pdev, "BAR %d: %llu MiB of peer-to-peer memory at offset %#llx\n",
+		 bar, size / SZ_1M, offset);
+	return 0;
+}
+
+/* All is managed: unbinding revokes the memory and releases the BAR. */
+static struct pci_driver p2pmem_bar_driver = {
+	.name		= "p2pmem-bar",
+	.id_table	= NULL,		/* only on request */
+	.probe		= p2pmem_bar_probe,
+};
+module_pci_driver(p2pmem_bar_driver);
+
+MODULE_DESCRIPTION("Generic provider of PCI peer-to-peer memory");
+MODULE_AUTHOR("P2P GUP developers <p2p-gup@localhost>");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * PCI peer-to-peer memory for userspace: the file p2pmem/allocate.
+ *
+ *	provider	a PCI function whose driver gave a BAR to
+ *			pci_p2pdma_add_resource()
+ *	buffer		one allocation out of its pool: a file
+ *	mapping		a VM_P2P VMA over a buffer; it holds the file, no pages
+ *
+ * mmap() of the sysfs file allocates a buffer and maps it in place of the sysfs
+ * file. The buffer dies in f_op->release(), whatever held it last: an address
+ * space, or a child's copy of it. Pages that a system call or a driver still
+ * holds by then return to the pool on their own, see p2pmem-pages.c.
+ *
+ * All buffers of a provider share one inode, and vm_pgoff is the page frame
+ * number. So one unmap_mapping_range() revokes the whole device.
+ *
+ * Locks, outermost first:
+ *
+ *	mmap_lock
+ *	  provider->lock		which buffers there are, and whether
+ *					there may be more
+ *	  inode->i_mapping->invalidate_lock
+ *					faults (shared) against revocation
+ */
+
+#include <linux/dcache.h>
+#include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/genalloc.h>
+#include <linux/init.h>
+#include <linux/jiffies.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/percpu-refcount.h>
+#include <linux/pseudo_fs.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vm_p2p.h>
+
+#include "p2pmem.h"
+
+#define P2PMEM_FS_MAGIC		0x50325044	/* "P2PD" */
+
+/* After how many pages to offer the CPU to another task. */
+#define P2PMEM_PUT_BATCH	65536UL
+
+static struct vfsmount *p2pmem_mnt;
+
+struct p2pmem_provider {
+	struct kref ref;		/* the device's and one per buffer */
+	struct pci_dev *pdev;		/* valid while live */
+	struct inode *inode;
+	struct mutex lock;		/* protects buffers, live and pool */
+	struct list_head buffers;
+	struct gen_pool *pool;		/* to be used only while live */
+	bool live;			/* written under invalidate_lock, too */
+};
+
+struct p2pmem_buffer {
+	struct p2pmem_provider *provider;
+	struct list_head node;		/* empty once the pages were put */
+	unsigned long pfn;
+	unsigned long nr_pages;
+};
+
+static void p2pmem_provider_free(struct kref *ref)
+{
+	struct p2pmem_provider *provider =
+		container_of(ref, struct p2pmem_provider, ref);
+
+	iput(provider->inode);
+	mutex_destroy(&provider->lock);
+	kfree(provider);
+}
+
+static void p2pmem_provider_put(struct p2pmem_provider *provider)
+{
+	kref_put(&provider->ref, p2pmem_provider_free);
+}
+
+static void p2pmem_buffer_put_pages(struct p2pmem_buffer *buffer)
+{
+	struct page *page = pfn_to_page(buffer->pfn);
+	unsigned long left = buffer->nr_pages;
+
+	while (left) {
+		unsigned long nr = min(left, P2PMEM_PUT_BATCH);
+
+		p2pmem_put_pages(page, nr);
+		page += nr;
+		left -= nr;
+		cond_resched();
+	}
+}
+
+static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
+{
+	struct p2pmem_provider *provider = buffer->provider;
+	bool owns_pages;
+
+	mutex_lock(&provider->lock);
+	owns_pages = !list_empty(&buffer->node);
+	list_del_init(&buffer->node);
+	mutex_unlock(&provider->lock);
+
+	/* Else p2pmem_revoke() was faster. */
+	if (owns_pages)
+		p2pmem_buffer_put_pages(buffer);
+
+	kfree(buffer);
+	p2pmem_provider_put(provider);
+}
+
+static struct p2pmem_buffer *
+p2pmem_buffer_alloc(struct p2pmem_provider *provider, unsigned long nr_pages)
+{
+	struct p2pmem_buffer *buffer;
+	struct percpu_ref *pgmap_ref;
+	unsigned long addr;
+	int error;
+
+	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
+	if (!buffer)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_lock(&provider->lock);
+	error = -ENODEV;
+	if (!provider->live)
+		goto err_unlock;
+
+	error = -ENOMEM;
+	addr = gen_pool_alloc_owner(provider->pool, nr_pages << PAGE_SHIFT,
+				    (void **)&pgmap_ref);
+	if (!addr)
+		goto err_unlock;
+
+	error = -ENODEV;
+	if (!percpu_ref_tryget_live(pgmap_ref))
+		goto err_pool_free;
+	percpu_ref_get_many(pgmap_ref, nr_pages - 1);
+
+	buffer->provider = provider;
+	buffer->pfn = page_to_pfn(virt_to_page(addr));
+	buffer->nr_pages = nr_pages;
+	list_add(&buffer->node, &provider->buffers);
+	kref_get(&provider->ref);
+	mutex_unlock(&provider->lock);
+	return buffer;
+
+err_pool_free:
+	gen_pool_free(provider->pool, addr, nr_pages << PAGE_SHIFT);
+err_unlock:
+	mutex_unlock(&provider->lock);
+	kfree(buffer);
+	return ERR_PTR(error);
+}
+
+static int p2pmem_buffer_release(struct inode *inode, struct file *file)
+{
+	p2pmem_buffer_free(file->private_data);
+	return 0;
+}
+
+static const struct file_operations p2pmem_buffer_fops = {
+	.release	= p2pmem_buffer_release,
+};
+
+static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer,
+				       const char *name)
+{
+	struct inode *inode = buffer->provider->inode;
+	struct file *file;
+
+	ihold(inode);
+	file = alloc_file_pseudo(inode, p2pmem_mnt, name, O_RDWR,
+				 &p2pmem_buffer_fops);
+	if (IS_ERR(file))
+		iput(inode);
+	else
+		file->private_data = buffer;
+	return file;
+}
+
+static vm_fault_t p2pmem_fault(struct vm_fault *vmf)
+{
+	struct file *file = vmf->vma->vm_file;
+	struct p2pmem_buffer *buffer = file->private_data;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	filemap_invalidate_lock_shared(file->f_mapping);
+	if (buffer->provider->live &&
+	    !WARN_ON_ONCE(vmf->pgoff - buffer->pfn >= buffer->nr_pages)) {
+		p2pmem_use_page(pfn_to_page(vmf->pgoff));
+		ret = vmf_insert_p2p(vmf, vmf->pgoff);
+	}
+	filemap_invalidate_unlock_shared(file->f_mapping);
+	return ret;
+}
+
+static const struct vm_operations_struct p2pmem_vm_ops = {
+	.fault		= p2pmem_fault,
+};
+
+static void p2pmem_devres_release(struct device *dev, void *res)
+{
+	p2pmem_provider_put(*(struct p2pmem_provider **)res);
+}
+
+/* p2pmem_setup() makes it outlive the sysfs files. */
+static struct p2pmem_provider *p2pmem_provider(struct pci_dev *pdev)
+{
+	struct p2pmem_provider **res;
+
+	res = devres_find(&pdev->dev, p2pmem_devres_release, NULL, NULL);
+	return res ? *res : NULL;
+}
+
+static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
+				struct bin_attribute *attr,
+				struct vm_area_struct *vma)
+{
+	struct pci_dev *pdev = to_pci_dev(kobj_to_dev(kobj));
+	struct p2pmem_provider *provider = p2pmem_provider(pdev);
+	struct p2pmem_buffer *buffer;
+	struct file *file;
+	int error;
+
+	if (!provider || !pci_has_p2pmem(pdev))
+		return -ENODEV;
+
+	/* Each mmap() is an allocation of its own, so there is no offset. */
+	if (vma->vm_pgoff)
+		return -EINVAL;
+
+	error = p2p_vma_init(vma);
+	if (error)
+		return error;
+
+	buffer = p2pmem_buffer_alloc(provider, vma_pages(vma));
+	if (IS_ERR(buffer)) {
+		if (PTR_ERR(buffer) == -ENOMEM)
+			dev_notice_ratelimited(&pdev->dev,
+					       "%s[%d] asked for %lu KiB of contiguous peer-to-peer memory, more than is left; see p2pmem/available\n",
+					       current->comm,
+					       task_pid_nr(current),
+					       vma_pages(vma) << (PAGE_SHIFT - 10));
+		return PTR_ERR(buffer);
+	}
+
+	file = p2pmem_buffer_file(buffer, pci_name(pdev));
+	if (IS_ERR(file)) {
+		p2pmem_buffer_free(buffer);
+		return PTR_ERR(file);
+	}
+
+	vma->vm_pgoff = buffer->pfn;
+	vma->vm_ops = &p2pmem_vm_ops;
+	/* kernfs leaves the VMA alone when its file was replaced. */
+	vma_set_file(vma, file);
+	/* The buffer is owned by the VMA's reference to the file from here. */
+	fput(file);
+	return 0;
+}
+
+static struct bin_attribute p2pmem_allocate_attr = {
+	.attr	= { .name = "allocate", .mode = 0660 },
+	.mmap	= p2pmem_allocate_mmap,
+};
+
+struct bin_attribute *p2pmem_bin_attrs[] = {
+	&p2pmem_allocate_attr,
+	NULL,
+};
+
+/**
+ * p2pmem_setup() - prepare a PCI device to be a provider
+ * @pdev: the device
+ * @pool: its pool of peer-to-peer memory
+ *
+ * Must be called before the sysfs files of p2pmem_bin_attrs are made, and
+ * before the devres action that will remove them is registered, so that what
+ * they use outlives them. Nothing can be allocated until p2pmem_add_region().
+ *
+ * Context: Process context, from the driver's probe().
+ * Return: 0, or -ENOMEM.
+ */
+int p2pmem_setup(struct pci_dev *pdev, struct gen_pool *pool)
+{
+	struct p2pmem_provider *provider;
+	struct p2pmem_provider **res;
+	int error;
+
+	res = devres_alloc(p2pmem_devres_release, sizeof(*res), GFP_KERNEL);
+	if (!res)
+		return -ENOMEM;
+
+	provider = kzalloc(sizeof(*provider), GFP_KERNEL);
+	if (!provider) {
+		error = -ENOMEM;
+		goto err_free_res;
+	}
+
+	provider->inode = alloc_anon_inode(p2pmem_mnt->mnt_sb);
+	if (IS_ERR(provider->inode)) {
+		error = PTR_ERR(provider->inode);
+		goto err_free_provider;
+	}
+
+	kref_init(&provider->ref);
+	mutex_init(&provider->lock);
+	INIT_LIST_HEAD(&provider->buffers);
+	provider->pdev = pdev;
+	provider->pool = pool;
+
+	*res = provider;
+	devres_add(&pdev->dev, res);
+	return 0;
+
+err_free_provider:
+	kfree(provider);
+err_free_res:
+	devres_free(res);
+	return error;
+}
+
+/* Wait for those who still hold pages, and say so if it takes long. */
+static void p2pmem_drain(struct pci_dev *pdev, struct gen_pool *pool)
+{
+	unsigned long report = jiffies + HZ;
+	size_t busy;
+
+	while ((busy = gen_pool_size(pool) - gen_pool_avail(pool))) {
+		if (time_after(jiffies, report)) {
+			pci_warn(pdev, "waiting for %zu KiB of peer-to-peer memory that DMA or a driver still uses\n",
+				 busy >> 10);
+			report = jiffies + 10 * HZ;
+		}
+		msleep(20);
+	}
+}
+
+/*
+ * The device is about to lose its memory. When this returns nobody reaches it
+ * any more: a CPU access gets SIGBUS, a system call -EFAULT.
+ */
+static void p2pmem_revoke(void *data)
+{
+	struct p2pmem_provider *provider = data;
+	struct address_space *mapping = provider->inode->i_mapping;
+	struct p2pmem_buffer *buffer, *next;
+
+	mutex_lock(&provider->lock);
+
+	filemap_invalidate_lock(mapping);
+	provider->live = false;
+	unmap_mapping_range(mapping, 0, 0, true);
+	filemap_invalidate_unlock(mapping);
+
+	list_for_each_entry_safe(buffer, next, &provider->buffers, node) {
+		list_del_init(&buffer->node);
+		p2pmem_buffer_put_pages(buffer);
+	}
+	mutex_unlock(&provider->lock);
+
+	p2pmem_drain(provider->pdev, provider->pool);
+}
+
+/**
+ * p2pmem_add_region() - let userspace allocate from memory that is being added
+ * @pdev: a device that p2pmem_setup() has prepared
+ *
+ * Must be called after the page map of the memory was created with
+ * devm_memremap_pages(), so that userspace loses the memory before that page map
+ * is removed.
+ *
+ * Context: Process context, from the driver's probe().
+ * Return: 0, or -ENOMEM.
+ */
+int p2pmem_add_region(struct pci_dev *pdev)
+{
+	struct p2pmem_provider *provider = p2pmem_provider(pdev);
+	int error;
+
+	error = devm_add_action(&pdev->dev, p2pmem_revoke, provider);
+	if (error)
+		return error;
+
+	mutex_lock(&provider->lock);
+	filemap_invalidate_lock(provider->inode->i_mapping);
+	provider->live = true;
+	filemap_invalidate_unlock(provider->inode->i_mapping);
+	mutex_unlock(&provider->lock);
+	return 0;
+}
+
+/* Shows the provider in /proc/PID/maps. */
+static char *p2pmem_dname(struct dentry *dentry, char *buffer, int buflen)
+{
+	return dynamic_dname(buffer, buflen, "p2pmem:%s", dentry->d_name.name);
+}
+
+static const struct dentry_operations p2pmem_dops = {
+	.d_dname	= p2pmem_dname,
+};
+
+static int p2pmem_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, P2PMEM_FS_MAGIC);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->dops = &p2pmem_dops;
+	return 0;
+}
+
+static struct file_system_type p2pmem_fs_type = {
+	.name			= "p2pmem",
+	.init_fs_context	= p2pmem_init_fs_context,
+	.kill_sb		= kill_anon_super,
+};
+
+static int __init p2pmem_init(void)
+{
+	p2pmem_mnt = kern_mount(&p2pmem_fs_type);
+	if (IS_ERR(p2pmem_mnt))
+		panic("p2pmem: kern_mount() failed: %ld\n", PTR_ERR(p2pmem_mnt));
+	return 0;
+}
+subsys_initcall(p2pmem_init);	/* before any driver can add memory */

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A buffer is unmapped while a drive still writes into it: its memory must not
+ * go to the next owner until the drive is done.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "variants.h"
+
+#define NR_REQUESTS	8
+#define REQUEST		(128 * KIB)
+#define SIZE		(NR_REQUESTS * REQUEST)
+#define ROUNDS		4
+
+FIXTURE(aio)
+{
+	const char *provider;
+	long long before;
+	ssize_t due;			/* result of a request */
+	aio_context_t ctx;
+	int fd;
+};
+
+/* A drive that needs a while for a round. */
+P2P_VARIANTS(aio, NULL, "slow", NULL);
+
+FIXTURE_SETUP(aio)
+{
+	self->provider = variant->p2p.provider;
+	self->due = p2p_reaches(variant->p2p.disk, self->provider) ?
+		    (ssize_t)REQUEST : -EREMOTEIO;
+	self->before = p2p_available(self->provider);
+	self->fd = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &self->ctx));
+}
+
+FIXTURE_TEARDOWN(aio)
+{
+	syscall(__NR_io_destroy, self->ctx);
+	close(self->fd);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* Returns how many reads into mem were submitted. */
+static int submit_reads(struct _test_data_aio *self, char *mem)
+{
+	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
+	int i;
+
+	for (i = 0; i < NR_REQUESTS; i++) {
+		iocb[i] = (struct iocb) {
+			.aio_lio_opcode = IOCB_CMD_PREAD,
+			.aio_fildes = self->fd,
+			.aio_buf = (uintptr_t)mem + i * REQUEST,
+			.aio_nbytes = REQUEST,
+			.aio_offset = i * REQUEST,
+		};
+		list[i] = &iocb[i];
+	}
+	return syscall(__NR_io_submit, self->ctx, NR_REQUESTS, list);
+}
+
+TEST_F(aio, munmap_in_flight)
+{
+	struct io_event events[NR_REQUESTS];
+	int round, i, nr;
+	char *mem, *next;
+
+	for (round = 0; round < ROUNDS; round++) {
+		mem = p2p_map(self->provider, SIZE);
+		ASSERT_NE(MAP_FAILED, mem);
+		p2p_set(mem, SIZE, 0);
+		nr = submit_reads(self, mem);
+		EXPECT_EQ(NR_REQUESTS, nr);
+		ASSERT_EQ(0, munmap(mem, SIZE));
+		/* The drive is not done, or this would show nothing. */
+		if (self->due > 0)
+			EXPECT_GT(self->before, p2p_available(self->provider));
+
+		/* The next owner, who may well get part of the same memory. */
+		next = p2p_map(self->provider, SIZE);
+		ASSERT_NE(MAP_FAILED, next);
+		p2p_fill(next, SIZE, 1, 0);
+
+		ASSERT_EQ(nr, syscall(__NR_io_getevents, self->ctx, nr, nr,
+				      events, NULL));
+		for (i = 0; i < nr; i++)
+			EXPECT_EQ(self->due, events[i].res);
+		EXPECT_EQ(-1, p2p_differs(next, SIZE, 1, 0));
+		ASSERT_EQ(0, munmap(next, SIZE));
+		ASSERT_TRUE(p2p_settles(self->provider, self->before));
+	}
+}
+
+/* The same with a process that ends, or is killed, with its I/O under way. */
+TEST_F(aio, exit_in_flight)
+{
+	int round, status;
+	pid_t child;
+	char *next;
+
+	for (round = 0; round < ROUNDS; round++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			char *mem = p2p_map(self->provider, SIZE);
+
+			/* A context is the process's own. */
+			self->ctx = 0;
+			if (mem == MAP_FAILED ||
+			    syscall(__NR_io_setup, NR_REQUESTS, &self->ctx))
+				_exit(1);
+			if (submit_reads(self, mem) != NR_REQUESTS)
+				_exit(2);
+			if (round % 2)
+				kill(getpid(), SIGKILL);
+			_exit(0);
+		}
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_EQ(round % 2 ? SIGKILL : 0, status);
+
+		next = p2p_map(self->provider, SIZE);
+		ASSERT_NE(MAP_FAILED, next);
+		p2p_fill(next, SIZE, 2, 0);
+		EXPECT_TRUE(p2p_settles(self->provider, self->before - SIZE));
+		EXPECT_EQ(-1, p2p_differs(next, SIZE, 2, 0));
+		ASSERT_EQ(0, munmap(next, SIZE));
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pmem-bar: what it binds to, and that it says why when it doesn't.
+ *
+ * Takes each provider that is bound to the driver, tries other parameters on it,
+ * and leaves it bound as it was.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "variants.h"
+
+#define DRIVER		"p2pmem-bar"
+#define DRIVER_DIR	"/sys/bus/pci/drivers/" DRIVER
+#define PARAMETERS	"/sys/module/p2pmem_bar/parameters/"
+#define PCI_BARS	6
+#define BAR_IO		0x100
+#define BAR_MEM		0x200
+#define BAR_PREFETCH	0x2000
+#define UNIT		(2 * MIB)	/* what struct pages come by */
+#define DEFAULT_BAR	-1
+
+FIXTURE(bar_driver)
+{
+	const char *provider;
+	long long before;
+	long long size;
+	int kmsg;
+	int bar;		/* the one that the driver takes by default */
+	uint64_t start, len;
+};
+
+P2P_VARIANTS(bar_driver, DRIVER, NULL);
+
+static int set_parameters(int bar, uint64_t offset, uint64_t size)
+{
+	char text[32];
+	int error;
+
+	snprintf(text, sizeof(text), "%d", bar);
+	error = p2p_write_file(PARAMETERS "bar", text);
+	snprintf(text, sizeof(text), "%lu", offset);
+	error = error ?: p2p_write_file(PARAMETERS "offset", text);
+	snprintf(text, sizeof(text), "%lu", size);
+	return error ?: p2p_write_file(PARAMETERS "size", text);
+}
+
+/* Tries to bind so. Returns 0 or the errno. */
+static int bind_as(const char *device, int bar, uint64_t offset, uint64_t size)
+{
+	int error = set_parameters(bar, offset, size) ?:
+		    p2p_write_file(DRIVER_DIR "/bind", device);
+
+	set_parameters(DEFAULT_BAR, 0, 0);
+	return error;
+}
+
+/* Did the driver say this of the device since the last call? */
+static bool said(struct _test_data_bar_driver *self, const char *device,
+		 const char *what)
+{
+	char record[8192], prefix[P2P_ADDR_LEN + 32];
+	bool found = false;
+	ssize_t len;
+
+	snprintf(prefix, sizeof(prefix), DRIVER " %s: ", device);
+	while ((len = read(self->kmsg, record, sizeof(record) - 1)) > 0 ||
+	       (len < 0 && errno == EPIPE)) {
+		record[len > 0 ? len : 0] = '\0';
+		found |= strstr(record, prefix) && strstr(record, what);
+	}
+	return found;
+}
+
+FIXTURE_SETUP(bar_driver)
+{
+	uint64_t start, len, flags;
+	int bar;
+
+	self->provider = variant->p2p.provider;
+	self->before = p2p_available(self->provider);
+	self->size = p2p_number(self->provider, "p2pmem/size");
+	self->bar = -1;
+	for (bar = 0; bar < PCI_BARS; bar++) {
+		if (!p2p_bar(self->provider, bar, &start, &len, &flags) ||
+		    !(flags & BAR_MEM) || !(flags & BAR_PREFETCH) ||
+		    len <= self->len)
+			continue;
+		self->bar = bar;
+		self->start = start;
+		self->len = len;
+	}
+	ASSERT_LE(0, self->bar);
+	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	ASSERT_LE(0, self->kmsg);
+	lseek(self->kmsg, 0, SEEK_END);
+	if (access(PARAMETERS "bar", W_OK))
+		SKIP(p2p_skip_now(), "no " PARAMETERS);
+	ASSERT_EQ(0, p2p_write_file(DRIVER_DIR "/unbind", self->provider));
+}
+
+/* Nothing of what failed is in the way of a binding that can work. */
+FIXTURE_TEARDOWN(bar_driver)
+{
+	if (p2p_has_driver(self->provider, DRIVER))
+		p2p_write_file(DRIVER_DIR "/unbind", self->provider);
+	EXPECT_EQ(0, bind_as(self->provider, DEFAULT_BAR, 0, 0));
+	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(self->before, p2p_available(self->provider));
+	close(self->kmsg);
+}
+
+TEST_F(bar_driver, no_such_number)
+{
+	EXPECT_EQ(EINVAL, bind_as(self->provider, PCI_BARS, 0, 0));
+	EXPECT_TRUE(said(self, self->provider, "bar=6: BARs have the numbers 0 to 5"));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, -2, 0, 0));
+	EXPECT_TRUE(said(self, self->provider, "bar=-2: BARs have the numbers"));
+	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+}
+
+TEST_F(bar_driver, absent_bar)
+{
+	uint64_t start, len, flags;
+	char what[64];
+	int bar = 0;
+
+	while (bar < PCI_BARS && p2p_bar(self->provider, bar, &start, &len, &flags))
+		bar++;
+	if (bar == PCI_BARS)
+		SKIP(return, "the device has all BARs");
+	snprintf(what, sizeof(what), "BAR %d: the device has no such BAR", bar);
+	EXPECT_EQ(EINVAL, bind_as(self->provider, bar, 0, 0));
+	EXPECT_TRUE(said(self, self->provider, what));
+}
+
+TEST_F(bar_driver, small_bar)
+{
+	uint64_t start, len, flags;
+	char what[64];
+	int bar = 0;
+
+	while (bar < PCI_BARS &&
+	       (!p2p_bar(self->provider, bar, &start, &len, &flags) ||
+		!(flags & BAR_MEM) || len >= UNIT))
+		bar++;
+	if (bar == PCI_BARS)
+		SKIP(return, "the device has no small memory BAR");
+	snprintf(what, sizeof(what), "BAR %d: %#lx bytes are too small",
+		 bar, len);
+	EXPECT_EQ(EINVAL, bind_as(self->provider, bar, 0, 0));
+	EXPECT_TRUE(said(self, self->provider, what));
+}
+
+TEST_F(bar_driver, outside_of_bar)
+{
+	const char *what = "lies outside of its";
+
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, self->len, 0));
+	EXPECT_TRUE(said(self, self->provider, what));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, self->len + UNIT, 0));
+	EXPECT_TRUE(said(self, self->provider, what));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, self->len + UNIT));
+	EXPECT_TRUE(said(self, self->provider, what));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, UNIT, self->len));
+	EXPECT_TRUE(said(self, self->provider, what));
+	/* The sum of both is small, if it is taken in 64 bits. */
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, UNIT,
+				  0 - (uint64_t)UNIT));
+	EXPECT_TRUE(said(self, self->provider, what));
+}
+
+TEST_F(bar_driver, unaligned)
+{
+	const char *what = "must be multiples of 0x200000";
+
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 4 * KIB, 0));
+	EXPECT_TRUE(said(self, self->provider, what));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, MIB, UNIT));
+	EXPECT_TRUE(said(self, self->provider, what));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, UNIT + 4 * KIB));
+	EXPECT_TRUE(said(self, self->provider, what));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, UNIT / 2));
+	EXPECT_TRUE(said(self, self->provider, "are too small"));
+}
+
+TEST_F(bar_driver, default_is_largest)
+{
+	char what[64];
+	char *mem;
+
+	snprintf(what, sizeof(what), "BAR %d: %lu MiB of peer-to-peer memory at offset 0",
+		 self->bar, self->len / MIB);
+	EXPECT_EQ(0, bind_as(self->provider, DEFAULT_BAR, 0, 0));
+	EXPECT_TRUE(said(self, self->provider, what));
+	EXPECT_EQ(self->len, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(1, p2p_number(self->provider, "p2pmem/published"));
+
+	mem = p2p_map(self->provider, 4 * KIB);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_store(mem, 1);
+	EXPECT_LE(self->start, PAGEMAP_PFN(p2p_pagemap(mem)) * sysconf(_SC_PAGESIZE));
+	EXPECT_EQ(0, munmap(mem, 4 * KIB));
+	/* Who has the BAR has it alone. */
+	EXPECT_NE(0, bind_as(self->provider, DEFAULT_BAR, 0, 0));
+}
+
+/* A part of the BAR, and nothing but that part. */
+TEST_F(bar_driver, part_of_bar)
+{
+	uint64_t addr;
+	char *mem;
+
+	if (self->len < 4 * UNIT)
+		SKIP(return, "the BAR is too small for parts");
+	EXPECT_EQ(0, bind_as(self->provider, self->bar, UNIT, 2 * UNIT));
+	EXPECT_EQ(2 * UNIT, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(2 * UNIT, p2p_available(self->provider));
+	mem = p2p_map(self->provider, 2 * UNIT);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_store(mem, 1);
+	addr = PAGEMAP_PFN(p2p_pagemap(mem)) * sysconf(_SC_PAGESIZE);
+	EXPECT_EQ(self->start + UNIT, addr);
+	EXPECT_EQ(0, munmap(mem, 2 * UNIT));
+}
+
+/* Parameters of 0 and -1 are the defaults of an offset alone, too. */
+TEST_F(bar_driver, rest_of_bar)
+{
+	if (self->len < 2 * UNIT)
+		SKIP(return, "the BAR is too small for parts");
+	EXPECT_EQ(0, bind_as(self->provider, DEFAULT_BAR, UNIT, 0));
+	EXPECT_EQ(self->len - UNIT, p2p_number(self->provider, "p2pmem/size"));
+}
+
+/* It binds when it is asked to, by its name or by an ID, and else to nothing. */
+TEST_F(bar_driver, only_on_request)
+{
+	char override[P2P_PATH_LEN], id[64];
+
+	p2p_path(override, self->provider, "driver_override");
+	snprintf(id, sizeof(id), "%04llx %04llx",
+		 p2p_number(self->provider, "vendor"),
+		 p2p_number(self->provider, "device"));
+
+	ASSERT_EQ(0, p2p_write_file(override, "\n"));
+	EXPECT_EQ(0, p2p_write_file("/sys/bus/pci/drivers_probe", self->provider));
+	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+	EXPECT_EQ(ENODEV, p2p_write_file(DRIVER_DIR "/bind", self->provider));
+	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+
+	EXPECT_EQ(0, p2p_write_file(DRIVER_DIR "/new_id", id));
+	EXPECT_TRUE(p2p_has_driver(self->provider, DRIVER));
+	EXPECT_EQ(0, p2p_write_file(DRIVER_DIR "/remove_id", id));
+	EXPECT_EQ(0, p2p_write_file(DRIVER_DIR "/unbind", self->provider));
+	EXPECT_EQ(0, p2p_write_file(override, DRIVER));
+}
+
+/* Finds a device without a driver that has an I/O BAR, or no prefetchable one. */
+static int find_device(char *device, uint64_t with)
+{
+	DIR *dir = opendir(P2P_PCI_DEVICES);
+	uint64_t start, len, flags, all;
+	char path[P2P_PATH_LEN];
+	struct dirent *entry;
+	int bar, found = -1;
+
+	while (found < 0 && dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(device, P2P_ADDR_LEN, "%.23s", entry->d_name);
+		p2p_path(path, device, "driver");
+		/* not the bridges: what is below needs them */
+		if (!access(path, F_OK) || p2p_number(device, "class") >> 16 == 6)
+			continue;
+		for (all = 0, bar = 0; bar < PCI_BARS; bar++) {
+			if (!p2p_bar(device, bar, &start, &len, &flags))
+				continue;
+			all |= flags;
+			if (flags & with)
+				found = bar;
+		}
+		if (!with && !(all & BAR_PREFETCH))
+			found = 0;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static int bind_other(const char *device, int bar)
+{
+	char override[P2P_PATH_LEN];
+	int error;
+
+	p2p_path(override, device, "driver_override");
+	error = p2p_write_file(override, DRIVER) ?: bind_as(device, bar, 0, 0);
+	if (!error)
+		p2p_write_file(DRIVER_DIR "/unbind", device);
+	p2p_write_file(override, "\n");
+	return error;
+}
+
+TEST_F(bar_driver, io_bar)
+{
+	char device[P2P_ADDR_LEN];
+	int bar = find_device(device, BAR_IO);
+
+	if (bar < 0)
+		SKIP(return, "no device without a driver has an I/O BAR");
+	EXPECT_EQ(EINVAL, bind_other(device, bar));
+	EXPECT_TRUE(said(self, device, "is an I/O BAR, not memory"));
+}
+
+TEST_F(bar_driver, no_prefetchable_bar)
+{
+	char device[P2P_ADDR_LEN];
+
+	if (find_device(device, 0) < 0)
+		SKIP(return, "each device without a driver has a prefetchable BAR");
+	EXPECT_EQ(ENODEV, bind_other(device, DEFAULT_BAR));
+	EXPECT_TRUE(said(self, device, "no prefetchable memory BAR"));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of peer-to-peer memory share.
+ *
+ * A test runs once for each provider, a PCI device that has p2pmem/allocate in
+ * sysfs, and if it does I/O for each client drive. What there is, and what is to
+ * be expected of it, comes through the environment:
+ *
+ *	P2P_PROVIDERS	addresses of the providers, separated by spaces; if not
+ *			set: all devices with p2pmem/allocate
+ *	P2P_DISK_NAME	block device of the drive NAME (RAW, CMB, EXT4, XFS); what
+ *			it holds is overwritten
+ *	P2P_ROUTE	how a drive reaches the memory of another device: bus,
+ *			host-bridge, or none (EREMOTEIO)
+ */
+#ifndef P2PMEM_H
+#define P2PMEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define P2P_PCI_DEVICES	"/sys/bus/pci/devices"
+#define P2P_ADDR_LEN	24
+#define P2P_PATH_LEN	300
+#define P2P_MAX		32
+
+#define KIB		1024UL
+#define MIB		(1024UL * KIB)
+#define SECTOR		512UL
+
+/* One instance of a test: the provider, and the client drive if it has one. */
+struct p2p_variant {
+	char name[2 * P2P_ADDR_LEN];
+	const char *provider;
+	const char *disk;		/* lower case, empty for no drive */
+	int index;			/* of the provider */
+};
+
+int p2p_variants(struct p2p_variant *list, const char *driver,
+		 const char *const *disks);
+
+/* small files; a number is -1 if it can't be read */
+int p2p_write_file(const char *path, const char *text);
+long long p2p_number(const char *provider, const char *file);
+void p2p_path(char *path, const char *provider, const char *file);
+bool p2p_has_driver(const char *provider, const char *driver);
+
+/* One access to a word of a device: never torn, repeated or left out. */
+static inline uint64_t p2p_load(const void *addr)
+{
+	return __atomic_load_n((const uint64_t *)addr, __ATOMIC_RELAXED);
+}
+
+static inline void p2p_store(void *addr, uint64_t word)
+{
+	__atomic_store_n((uint64_t *)addr, word, __ATOMIC_RELAXED);
+}
+
+/* memory */
+long long p2p_available(const char *provider);
+bool p2p_settles(const char *provider, long long available);
+int p2p_open(const char *provider, int flags);
+void *p2p_map(const char *provider, size_t size);
+uint64_t p2p_pagemap(const void *addr);
+bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,
+	     uint64_t *flags);
+int p2p_fault_of(void *addr, bool store);
+bool p2p_pfn_in_bar(const char *provider, uint64_t pfn);
+
+#define PAGEMAP_PRESENT		(UINT64_C(1) << 63)
+#define PAGEMAP_PFN(entry)	((entry) & ((UINT64_C(1) << 55) - 1))
+
+/* drives */
+const char *p2p_disk(const char *disk);
+bool p2p_is_own(const char *disk, const char *provider);
+bool p2p_reaches(const char *disk, const char *provider);
+
+/* pattern.c: data that tells its place, and whose data it is */
+void p2p_fill(void *buf, size_t len, uint64_t seed, uint64_t where);
+ssize_t p2p_differs(const void *buf, size_t len, uint64_t seed, uint64_t where);
+void p2p_set(void *buf, size_t len, uint64_t word);
+ssize_t p2p_not_set(const void *buf, size_t len, uint64_t word);
+ssize_t p2p_unlike(const void *a, const void *b, size_t len);
+void p2p_host_expect(const char *disk, uint64_t offset, size_t len,
+		     uint64_t seed);
+
+#endif

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults, mappings that come and go, fork and O_DIRECT, all at once. Each test
+ * does a fixed number of rounds; what it got wrong shows in the data, and in
+ * the pool's counter in the end.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "variants.h"
+
+#define NR_THREADS	4
+#define SIZE		(256 * KIB)
+#define FAULT_ROUNDS	30
+#define FORK_ROUNDS	20
+#define ROUNDS		100
+
+FIXTURE(race)
+{
+	const char *provider;
+	long long before;
+	bool works;
+	size_t page;
+	int disk;
+	char *ram;		/* what the drive's first SIZE bytes are */
+	char *mem;
+	pthread_barrier_t barrier;
+	int stop;
+	long bad;		/* results that must not be */
+	long good;		/* transfers that went well */
+};
+
+P2P_VARIANTS(race, NULL, "raw", NULL);
+
+struct worker {
+	struct _test_data_race *race;
+	pthread_t thread;
+	int nr;
+};
+
+FIXTURE_SETUP(race)
+{
+	self->provider = variant->p2p.provider;
+	self->page = sysconf(_SC_PAGESIZE);
+	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	self->before = p2p_available(self->provider);
+	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, self->disk);
+	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_EQ(SIZE, pread(self->disk, self->ram, SIZE, 0));
+	self->mem = p2p_map(self->provider, SIZE);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_EQ(0, pthread_barrier_init(&self->barrier, NULL, NR_THREADS));
+}
+
+FIXTURE_TEARDOWN(race)
+{
+	munmap(self->mem, SIZE);
+	close(self->disk);
+	EXPECT_EQ(0, self->bad);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+static void count(long *counter)
+{
+	__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+}
+
+static bool start(struct worker *worker, struct _test_data_race *race, int nr,
+		  void *(*work)(void *))
+{
+	worker->race = race;
+	worker->nr = nr;
+	return !pthread_create(&worker->thread, NULL, work, worker);
+}
+
+static void stop_and_join(struct worker *worker)
+{
+	__atomic_store_n(&worker->race->stop, 1, __ATOMIC_RELEASE);
+	pthread_join(worker->thread, NULL);
+}
+
+/* Threads begin to touch the same new pages at the same time. */
+static void *touch_same_pages(void *data)
+{
+	struct worker *worker = data;
+	struct _test_data_race *race = worker->race;
+	uint64_t *word;
+	int round;
+	size_t i;
+
+	for (round = 1; round <= FAULT_ROUNDS; round++) {
+		pthread_barrier_wait(&race->barrier);
+		for (i = 0; i < SIZE; i += race->page) {
+			word = (uint64_t *)(race->mem + i) + worker->nr;
+			/* Some fault by a load, some by a store. */
+			if (worker->nr % 2 && p2p_load(word) != round - 1)
+				count(&race->bad);
+			p2p_store(word, round);
+		}
+		pthread_barrier_wait(&race->barrier);
+		for (i = 0; i < SIZE; i += race->page) {
+			word = (uint64_t *)(race->mem + i) + worker->nr;
+			if (p2p_load(word) != round)
+				count(&race->bad);
+		}
+		/* One thread takes the entries away for the next round. */
+		if (pthread_barrier_wait(&race->barrier) ==
+		    PTHREAD_BARRIER_SERIAL_THREAD &&
+		    madvise(race->mem, SIZE, MADV_DONTNEED))
+			count(&race->bad);
+	}
+	return NULL;
+}
+
+TEST_F(race, fault_against_fault)
+{
+	struct worker worker[NR_THREADS];
+	int i;
+
+	p2p_set(self->mem, SIZE, 0);
+	ASSERT_EQ(0, madvise(self->mem, SIZE, MADV_DONTNEED));
+	for (i = 0; i < NR_THREADS; i++)
+		ASSERT_TRUE(start(&worker[i], self, i, touch_same_pages));
+	for (i = 0; i < NR_THREADS; i++)
+		pthread_join(worker[i].thread, NULL);
+}
+
+/* Reads the drive into the buffer, which must be there, all the time. */
+static void *read_always(void *data)
+{
+	struct _test_data_race *race = ((struct worker *)data)->race;
+	ssize_t ret;
+
+	while (!__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE)) {
+		ret = pread(race->disk, race->mem, SIZE, 0);
+		if (race->works ? ret != SIZE : ret != -1 || errno != EREMOTEIO)
+			count(&race->bad);
+		if (race->works && p2p_unlike(race->mem, race->ram, SIZE) != -1)
+			count(&race->bad);
+		count(&race->good);
+	}
+	return NULL;
+}
+
+/* The same where the buffer may be gone, in part or as a whole. */
+static void *read_perhaps(void *data)
+{
+	struct _test_data_race *race = ((struct worker *)data)->race;
+	ssize_t ret;
+
+	while (!__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE)) {
+		ret = pread(race->disk, race->mem, SIZE, 0);
+		if (ret < 0 && errno != EFAULT &&
+		    (race->works || errno != EREMOTEIO))
+			count(&race->bad);
+		if (ret > 0 && !race->works)
+			count(&race->bad);
+		if (race->works ? ret == SIZE : errno == EREMOTEIO)
+			count(&race->good);
+	}
+	return NULL;
+}
+
+TEST_F(race, zap_against_io)
+{
+	struct worker reader;
+	int i;
+
+	ASSERT_TRUE(start(&reader, self, 0, read_always));
+	for (i = 0; i < ROUNDS || !__atomic_load_n(&self->good, __ATOMIC_RELAXED);
+	     i++)
+		if (madvise(self->mem + i % 4 * (SIZE / 4), SIZE / 4,
+			    MADV_DONTNEED))
+			count(&self->bad);
+	stop_and_join(&reader);
+}
+
+TEST_F(race, fork_against_io)
+{
+	struct worker reader;
+	int i, status;
+	pid_t child;
+
+	ASSERT_TRUE(start(&reader, self, 0, read_always));
+	for (i = 0; i < FORK_ROUNDS; i++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			/* Its page tables are empty: it faults, too. */
+			p2p_load(self->mem + SIZE / 2);
+			munmap(self->mem, i % 2 ? SIZE : SIZE / 2);
+			_exit(0);
+		}
+		EXPECT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	stop_and_join(&reader);
+	EXPECT_LT(0, self->good);
+}
+
+TEST_F(race, munmap_against_io)
+{
+	struct worker reader;
+	int i, fd = p2p_open(self->provider, O_RDWR);
+	char *mem;
+
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(start(&reader, self, 0, read_perhaps));
+	for (i = 0; i < ROUNDS; i++) {
+		/* Over the old one, so that the address stays ours. */
+		mem = mmap(self->mem, SIZE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_FIXED | (i % 2 ? MAP_POPULATE : 0),
+			   fd, 0);
+		ASSERT_EQ(self->mem, mem);
+		if (i % 3 == 0)
+			sched_yield();
+		if (i % 3 == 1)
+			usleep(500);
+		ASSERT_EQ(self->mem, mmap(self->mem, SIZE / 2, PROT_NONE,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+					  -1, 0));
+	}
+	/* Let it have a whole buffer once, in the end. */
+	ASSERT_EQ(self->mem, mmap(self->mem, SIZE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_FIXED, fd, 0));
+	while (!__atomic_load_n(&self->good, __ATOMIC_RELAXED))
+		usleep(1000);
+	stop_and_join(&reader);
+	close(fd);
+}
+
+/* All of them allocate and free, and nobody may see another's memory. */
+static void *allocate_and_free(void *data)
+{
+	struct worker *worker = data;
+	struct _test_data_race *race = worker->race;
+	size_t size;
+	char *mem;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		size = (i * 7 + worker->nr * 3) % 16 + 1;
+		size *= race->page;
+		mem = p2p_map(race->provider, size);
+		if (mem == MAP_FAILED) {
+			count(&race->bad);
+			continue;
+		}
+		p2p_fill(mem, size, worker->nr, i);
+		if (i % 8 == 0 && race->works) {
+			if (pread(race->disk, mem, size, 0) != size ||
+			    p2p_unlike(mem, race->ram, size) != -1)
+				count(&race->bad);
+			p2p_fill(mem, size, worker->nr, i);
+		}
+		sched_yield();
+		if (p2p_differs(mem, size, worker->nr, i) != -1)
+			count(&race->bad);
+		munmap(mem, size);
+	}
+	return NULL;
+}
+
+TEST_F(race, allocate_against_free)
+{
+	struct worker worker[NR_THREADS];
+	int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		ASSERT_TRUE(start(&worker[i], self, i, allocate_and_free));
+	for (i = 0; i < NR_THREADS; i++)
+		pthread_join(worker[i].thread, NULL);
+}
+
+TEST_HARNESS_MAIN

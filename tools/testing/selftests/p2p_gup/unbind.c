@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The driver of a provider is unbound while its memory is in use: who touches
+ * the memory gets SIGBUS, system calls get EFAULT, nobody waits for a process to
+ * let go, and when the driver is back, all of the memory is.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "variants.h"
+
+#define DRIVER		"p2pmem-bar"
+#define DRIVER_DIR	"/sys/bus/pci/drivers/" DRIVER
+#define SIZE		(256 * KIB)
+#define ROUNDS		3
+
+FIXTURE(unbind)
+{
+	const char *provider;
+	long long before;
+	long long size;
+	bool works;
+	int disk;
+	int fd;
+	char *mem;
+	int *progress;		/* shared with children */
+};
+
+/* Reads from the slow drive are still under way when the driver goes. */
+P2P_VARIANTS(unbind, DRIVER, "slow", NULL);
+
+static int unbind_driver(const char *provider)
+{
+	return p2p_write_file(DRIVER_DIR "/unbind", provider);
+}
+
+static int bind_driver(const char *provider)
+{
+	return p2p_write_file(DRIVER_DIR "/bind", provider);
+}
+
+FIXTURE_SETUP(unbind)
+{
+	self->provider = variant->p2p.provider;
+	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	self->before = p2p_available(self->provider);
+	self->size = p2p_number(self->provider, "p2pmem/size");
+	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, self->disk);
+	self->fd = p2p_open(self->provider, O_RDWR);
+	ASSERT_LE(0, self->fd);
+	self->mem = p2p_map(self->provider, SIZE);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	self->progress = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->progress);
+}
+
+FIXTURE_TEARDOWN(unbind)
+{
+	munmap(self->mem, SIZE);
+	close(self->fd);
+	close(self->disk);
+	if (!p2p_has_driver(self->provider, DRIVER))
+		EXPECT_EQ(0, bind_driver(self->provider));
+	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+static ssize_t result(ssize_t ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+TEST_F(unbind, mapping_is_revoked)
+{
+	char *touched = self->mem;
+	char *new = self->mem + SIZE / 2;
+	char path[P2P_PATH_LEN], word[8] = "";
+	int fds[2];
+
+	p2p_set(self->mem, SIZE / 2, 1);
+	ASSERT_EQ(0, unbind_driver(self->provider));
+	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+
+	EXPECT_EQ(SIGBUS, p2p_fault_of(touched, false));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(touched, true));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(new, false));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(new, true));
+	EXPECT_EQ(-EFAULT, result(pread(self->disk, self->mem, SIZE, 0)));
+	/* Nor does the CPU copy from it. */
+	ASSERT_EQ(0, pipe(fds));
+	EXPECT_EQ(-EFAULT, result(write(fds[1], self->mem, sizeof(word))));
+	EXPECT_EQ(sizeof(word), write(fds[1], word, sizeof(word)));
+	EXPECT_EQ(-EFAULT, result(read(fds[0], self->mem, sizeof(word))));
+	close(fds[0]);
+	close(fds[1]);
+
+	p2p_path(path, self->provider, "p2pmem/allocate");
+	EXPECT_EQ(-1, access(path, F_OK));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, SIZE, PROT_READ, MAP_SHARED,
+				   self->fd, 0));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(0, munmap(self->mem, SIZE));
+}
+
+/* The old mapping has no part in what comes with the new binding. */
+TEST_F(unbind, stays_revoked)
+{
+	char *old = self->mem;
+	char *mem;
+
+	p2p_store(old, 1);
+	ASSERT_EQ(0, unbind_driver(self->provider));
+	ASSERT_EQ(0, bind_driver(self->provider));
+	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(self->before, p2p_available(self->provider));
+
+	mem = p2p_map(self->provider, SIZE);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_fill(mem, SIZE, 1, 0);
+	EXPECT_EQ(SIGBUS, p2p_fault_of(old, true));
+	EXPECT_EQ(-EFAULT, result(pread(self->disk, self->mem, SIZE, 0)));
+	EXPECT_EQ(-1, p2p_differs(mem, SIZE, 1, 0));
+	EXPECT_EQ(self->works ? SIZE : -EREMOTEIO,
+		  result(pread(self->disk, mem, SIZE, 0)));
+	/* The end of the old one changes nothing for the new one. */
+	EXPECT_EQ(0, munmap(self->mem, SIZE));
+	EXPECT_EQ(self->before - SIZE, p2p_available(self->provider));
+	EXPECT_EQ(0, munmap(mem, SIZE));
+}
+
+/* Starts a child that runs until it finds its memory gone, and then exits 0. */
+static pid_t start_child(struct _test_data_unbind *self,
+			 int (*step)(struct _test_data_unbind *))
+{
+	pid_t child;
+	int state;
+
+	*self->progress = 0;
+	child = fork();
+	if (child)
+		return child;
+	while (!(state = step(self)))
+		__atomic_add_fetch(self->progress, 1, __ATOMIC_RELEASE);
+	_exit(state == 1 ? 0 : state);
+}
+
+/* Returns whether the child got so far, and lives. */
+static bool wait_progress(struct _test_data_unbind *self, pid_t child, int steps)
+{
+	int status;
+
+	while (__atomic_load_n(self->progress, __ATOMIC_ACQUIRE) < steps) {
+		if (waitpid(child, &status, WNOHANG))
+			return false;
+		usleep(500);
+	}
+	return true;
+}
+
+/* Steps return 0 to go on, 1 if the memory is gone, more for an error. */
+static int read_step(struct _test_data_unbind *self)
+{
+	ssize_t ret = result(pread(self->disk, self->mem, SIZE, 0));
+
+	if (ret == -EFAULT)
+		return 1;
+	/* It may have been revoked while the pages were being collected. */
+	if (self->works)
+		return ret > 0 && ret <= SIZE && ret % SECTOR == 0 ? 0 : 2;
+	return ret == -EREMOTEIO ? 0 : 2;
+}
+
+static int touch_step(struct _test_data_unbind *self)
+{
+	size_t i;
+	int sig;
+
+	for (i = 0; i < SIZE; i += 4 * KIB) {
+		sig = p2p_fault_of(self->mem + i, i & 4 * KIB);
+		if (sig)
+			return sig == SIGBUS ? 1 : 2;
+	}
+	return madvise(self->mem, SIZE, MADV_DONTNEED) ? 3 : 0;
+}
+
+/* Allocates again and again; the file in sysfs is gone or says ENODEV. */
+static int map_step(struct _test_data_unbind *self)
+{
+	int sig;
+	char *mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 self->fd, 0);
+
+	if (mem == MAP_FAILED)
+		return errno == ENODEV ? 1 : 2;
+	sig = p2p_fault_of(mem, true);
+	if (munmap(mem, SIZE) || (sig && sig != SIGBUS))
+		return 3;
+	return 0;
+}
+
+static void unbind_against(struct __test_metadata *_metadata,
+			   struct _test_data_unbind *self,
+			   int (*step)(struct _test_data_unbind *))
+{
+	int round, status;
+	pid_t child;
+
+	for (round = 0; round < ROUNDS; round++) {
+		child = start_child(self, step);
+		ASSERT_LT(0, child);
+		ASSERT_TRUE(wait_progress(self, child, 3 + round));
+		EXPECT_EQ(0, unbind_driver(self->provider));
+		EXPECT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_EQ(0, status);
+
+		EXPECT_EQ(0, bind_driver(self->provider));
+		EXPECT_EQ(self->before, p2p_available(self->provider));
+		/* The next round needs memory, and a file, of the new binding. */
+		close(self->fd);
+		self->fd = p2p_open(self->provider, O_RDWR);
+		ASSERT_LE(0, self->fd);
+		munmap(self->mem, SIZE);
+		self->mem = p2p_map(self->provider, SIZE);
+		ASSERT_NE(MAP_FAILED, self->mem);
+	}
+}
+
+TEST_F(unbind, against_io)
+{
+	unbind_against(_metadata, self, read_step);
+}
+
+TEST_F(unbind, against_faults)
+{
+	unbind_against(_metadata, self, touch_step);
+}
+
+TEST_F(unbind, against_mmap)
+{
+	unbind_against(_metadata, self, map_step);
+}
+
+/* A process that sleeps on a mapping doesn't keep the driver. */
+TEST_F(unbind, sleeping_child)
+{
+	int status;
+	pid_t child;
+
+	p2p_store(self->mem, 1);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		int sig = p2p_fault_of(self->mem, false);
+
+		*self->progress = 1;
+		pause();
+		_exit(sig);
+	}
+	EXPECT_TRUE(wait_progress(self, child, 1));
+	EXPECT_EQ(0, unbind_driver(self->provider));
+	EXPECT_EQ(0, bind_driver(self->provider));
+	EXPECT_EQ(self->before, p2p_available(self->provider));
+	kill(child, SIGKILL);
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(SIGKILL, status);
+}
+
+TEST_HARNESS_MAIN

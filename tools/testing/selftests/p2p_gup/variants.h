@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Fixture variants that are found at run time: one for each provider, or for
+ * each pair of a provider and a drive.
+ */
+#ifndef P2P_VARIANTS_H
+#define P2P_VARIANTS_H
+
+#include "../kselftest_harness.h"
+#include "p2pmem.h"
+
+/*
+ * To stand after FIXTURE(). driver: only providers that are bound to it, or
+ * NULL; then the names of the drives, if any, and NULL. Without a variant to run
+ * the program as a whole is skipped.
+ */
+#define P2P_VARIANTS(fixture_name, driver, ...) \
+	FIXTURE_VARIANT(fixture_name) { \
+		struct p2p_variant p2p; \
+	}; \
+	static void __attribute__((constructor)) \
+	_p2p_variants_##fixture_name(void) \
+	{ \
+		static const char *const disks[] = { __VA_ARGS__ }; \
+		static struct p2p_variant variants[P2P_MAX]; \
+		p2p_register_variants(&_##fixture_name##_fixture_object, \
+				      variants, driver, disks); \
+	} \
+	struct p2p_variant
+
+/* Emulated devices and debug kernels take their time. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	120
+
+/*
+ * For SKIP() in FIXTURE_SETUP(), after which the harness would run the test all
+ * the same: ends the test's process as it does at the end of a skipped test.
+ */
+static inline void p2p_skip_now(void)
+{
+	_exit(255);
+}
+
+static inline void p2p_register_variants(struct __fixture_metadata *fixture,
+					 struct p2p_variant *variants,
+					 const char *driver,
+					 const char *const *disks)
+{
+	struct __fixture_variant_metadata *meta;
+	int i, nr = p2p_variants(variants, driver, disks);
+
+	if (!nr) {
+		ksft_print_header();
+		ksft_exit_skip("no PCI device with p2pmem/allocate%s%s%s\n",
+			       driver ? " and the driver " : "", driver ?: "",
+			       disks[0] ? ", or no drive to use it" : "");
+	}
+
+	meta = calloc(nr, sizeof(*meta));
+	if (!meta)
+		ksft_exit_fail_msg("no memory for %d variants\n", nr);
+	for (i = 0; i < nr; i++) {
+		meta[i].name = variants[i].name;
+		meta[i].data = &variants[i];
+		__register_fixture_variant(fixture, &meta[i]);
+	}
+}
+
+#endif
