@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+# The verbs of this repository. Each is a script of lab/; this file only knows which verb needs which
+# other one first. A variable given to make reaches the script through the environment.
+
+topo  := $(or $(TOPO),switch)
+image := build/bzImage$(if $(filter debug,$(KERNEL)),-debug)
+boot  := lab/run.py --topo $(topo) --kernel $(image)
+
+.PHONY: help deps tree refresh series kernel demo check shell run bisect unchanged lint clean
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+help: ## ; print this list
+	@awk -F ' *## *| *; *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); \
+		printf "make %-9s %-22s %s\n", $$1, $$2, $$3 }' $(MAKEFILE_LIST)
+
+deps: ## ; install the Debian packages that lab/packages names
+	@lab/deps.sh
+
+tree: deps ## [KSRC=] [DISCARD=1] ; build/linux: Linux 6.1 and the series on it, as git commits
+	@lab/tree.sh
+
+refresh: deps ## [DISCARD=1] ; bring the commits of build/linux back here
+	@lab/refresh.sh
+
+series: tree ## [REROLL=n] ; build/series/*.patch with a cover letter, to mail or git am
+	@lab/series.sh
+
+kernel: tree ## [KERNEL=debug] ; build/bzImage or build/bzImage-debug
+	@lab/kernel.sh
+
+demo: kernel ## ; a drive writes a picture straight into a graphics card
+	@lab/demo.py
+
+check: deps ## [TOPO=] [TEST=] ; every test, on both kernels and all topologies
+	@lab/check.py
+
+shell: kernel ## [TOPO=] [KERNEL=] ; a shell under the patched kernel, with this machine's programs
+	@$(boot) --shell
+
+run: kernel ## [TOPO=] CMD='...' ; one command under the patched kernel
+	@$(boot) --cmd "$${CMD:?is empty, try make run CMD=uname}"
+
+bisect: tree ## ; build and boot every step of the series, options on and off (long)
+	@lab/bisect.sh
+
+unchanged: tree ## [ALL=1] ; show that with its options off the series changes no object code
+	@lab/objdiff.sh
+
+lint: series kernel ## ; checkpatch, sparse, W=1, kernel-doc, shellcheck
+	@lab/lint.sh
+
+clean: ## [DISCARD=1] ; remove build/
+	@lab/clean.sh

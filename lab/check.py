@@ -1,0 +1,243 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""make check: every test there is, and one verdict.
+
+    make check                          all of it
+    make check TOPO=switch              one topology, on both kernels
+    make check TOPO=switch TEST='mmap*' KERNEL=lean
+    make check TOPO=host                the tests of the tree and of the runner
+
+Closes with "N passed, N failed, N skipped"; fails when anything failed, was
+missing or skipped unexpectedly, or when nothing ran.
+"""
+import argparse
+import concurrent.futures
+import fnmatch
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from runner import session, tests, topo
+from runner.paths import KERNELS, ROOT, LabError, build_guest
+from runner.tap import FAIL, PASS, SKIP, Point, Report
+from runner.verdict import Result
+
+HOST = "host"
+# name: program, seconds; the runner's needs the lean kernel
+HOST_TESTS = {"series": ("lab/tests/series.sh", 900), "runner": ("lab/tests/runner.py", 600)}
+
+
+class Check:
+    """The run: what was asked for, and what came of it."""
+
+    def __init__(self, args):
+        self.args = args
+        self.results = []
+        self.repeat = []
+        self.started = time.monotonic()
+
+    def wants(self, topology, test):
+        """Does TOPO= and TEST= include this one?"""
+        return (fnmatch.fnmatchcase(topology, self.args.topo)
+                and fnmatch.fnmatchcase(test, self.args.test))
+
+    def say(self, text):
+        """A line of progress, with the time since the start."""
+        seconds = int(time.monotonic() - self.started)
+        print(f"[{seconds // 60:2}:{seconds % 60:02}] {text}", flush=True)
+
+    def close(self, result, repeat):
+        """Takes in a finished part."""
+        self.results.append(result)
+        self.say(f"{result.name}: {counts([result])} ({result.seconds:.0f} s)")
+        if result.count(FAIL):
+            self.repeat.append((result, repeat))
+
+    def broken(self, name, reason, repeat):
+        """A part that could not even run."""
+        result = Result(name)
+        result.fail(name, reason)
+        self.close(result, repeat)
+
+    def step(self, *command):
+        """Runs one of the other verbs; what it prints is ours."""
+        text = " ".join(command)
+        self.say(text)
+        started = time.monotonic()
+        env = {key: value for key, value in os.environ.items()
+               if key not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL",
+                              "TOPO", "TEST", "KERNEL")}
+        done = subprocess.run(command, cwd=ROOT, env=env, check=False, stdin=subprocess.DEVNULL)
+        seconds = time.monotonic() - started
+        if done.returncode:
+            self.broken(text, f"exit status {done.returncode}, see above", text)
+            return False
+        self.say(f"{text}: done ({seconds:.0f} s)")
+        return True
+
+
+def counts(results):
+    """The closing line, over some results."""
+    passed, failed, skipped = (sum(result.count(state) for result in results)
+                               for state in (PASS, FAIL, SKIP))
+    return f"{passed} passed, {failed} failed, {skipped} skipped"
+
+
+def run_program(program, limit):
+    """Runs a program of this machine: (what it printed, exit status)."""
+    # A session of its own, so that nothing it started outlives the limit.
+    process = subprocess.Popen([os.path.join(ROOT, program)], cwd=ROOT, start_new_session=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                               errors="replace")
+    try:
+        return process.communicate(timeout=limit)[0], process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0], 124
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGTERM)
+        raise
+
+
+def run_host_test(check, name):
+    """A program of this machine that prints TAP."""
+    program, limit = HOST_TESTS[name]
+    repeat = f"make check TOPO={HOST} TEST={name}"
+    check.say(program)
+    result = Result(name)
+    started = time.monotonic()
+    try:
+        output, status = run_program(program, limit)
+    except OSError as error:
+        check.broken(name, f"{program}: {error.strerror}", repeat)
+        return
+    result.seconds = time.monotonic() - started
+    report = Report(output)
+    for point in report.points:
+        if point.state == SKIP:
+            point = Point(point.name, FAIL, "skipped, which nothing here may")
+        result.add(name, point)
+    for error in report.errors + [report.disagreement(status)]:
+        if error:
+            result.fail(name, error)
+    if result.count(FAIL):
+        # A point and the diagnostics after it.
+        points = re.split(r"^(?=ok |not ok )", output, flags=re.M)
+        wrong = [point for point in points if point.startswith("not ok")] or points[-1:]
+        result.excerpts += ["\n".join(point.splitlines()[:20]) for point in wrong]
+    check.close(result, repeat)
+
+
+def guests_of(check, kernel_name):
+    """(topology, its tests) that are wanted on a kernel, the longest first."""
+    found = []
+    for name in fnmatch.filter(topo.names(), check.args.topo):
+        selected = tests.select(name, kernel_name, check.args.test)
+        if selected or check.args.test == "*":
+            found.append((name, selected))
+    return sorted(found, key=lambda guest: -sum(test.limit for test in guest[1]))
+
+
+def run_guest(check, name, kernel_name, selected):
+    """One topology on one kernel."""
+    label = f"{name}-{kernel_name}"
+    repeat = f"make check TOPO={name} KERNEL={kernel_name}"
+    if not selected:
+        check.broken(label, "no test for it in lab/tests.conf", repeat)
+        return
+    check.say(f"{label}: {len(selected)} tests")
+    try:
+        result = session.run_tests(
+            topo.Topology(name), session.image_of(kernel_name), kernel_name, selected,
+            on_test=lambda text: check.say(f"{label}: {text}"))
+    except LabError as error:
+        check.broken(label, str(error), repeat)
+        return
+    failed = {test for test, point in result.points if point.state == FAIL}
+    if len(failed) == 1 and not failed.isdisjoint(test.name for test in selected):
+        repeat += f" TEST={failed.pop()}"
+    check.close(result, repeat)
+
+
+def run_all(check):
+    """The parts in the order in which a failure is cheapest to see."""
+    wanted = [name for name in HOST_TESTS if check.wants(HOST, name)]
+    kernels = [name for name in KERNELS if fnmatch.fnmatchcase(name, check.args.kernel)]
+    guests = {name: guests_of(check, name) for name in kernels}
+    if not wanted and not any(guests.values()):
+        raise LabError(f"nothing is called TOPO={check.args.topo} TEST={check.args.test} "
+                       f"KERNEL={check.args.kernel}; topologies: {HOST}, "
+                       f"{', '.join(topo.names())}; tests: see lab/tests.conf")
+    if not check.step("make", "tree"):
+        return
+    if "series" in wanted:
+        run_host_test(check, "series")
+    if any(guests.values()):
+        check.say("selftests and PID 1")
+        try:
+            build_guest("")
+        except LabError as error:
+            check.broken("guest", str(error), "lab/guest/build.sh")
+            return
+    if "runner" in wanted and "lean" not in kernels:
+        kernels.insert(0, "lean")
+    for kernel_name in kernels:
+        proof = kernel_name == "lean" and "runner" in wanted
+        if not guests.get(kernel_name) and not proof:
+            continue
+        if not check.step("make", "kernel", f"KERNEL={kernel_name}"):
+            continue
+        if proof:
+            run_host_test(check, "runner")
+        # A guest keeps one CPU busy most of the time.
+        with concurrent.futures.ThreadPoolExecutor(check.args.jobs) as pool:
+            running = [pool.submit(run_guest, check, name, kernel_name, selected)
+                       for name, selected in guests.get(kernel_name, [])]
+            for guest in running:
+                guest.result()
+
+
+def conclude(check):
+    """What failed, how to repeat just that, and the count."""
+    for result, repeat in check.repeat:
+        print(f"\n{result.name} failed:")
+        for failure in result.failures():
+            print(f"  {failure}")
+        for excerpt in result.excerpts[:8]:
+            print("  | " + excerpt.replace("\n", "\n  | "))
+        logs = os.path.join("build", "log", result.name)
+        if os.path.isdir(os.path.join(ROOT, logs)):
+            print(f"  logs: {logs}")
+        print(f"  repeat: {repeat}")
+    print()
+    print(counts(check.results), flush=True)
+    passed = any(result.count(PASS) for result in check.results)
+    return 0 if passed and not any(result.count(FAIL) for result in check.results) else 1
+
+
+def main():
+    """Parses, runs, concludes."""
+    env = os.environ
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--topo", default=env.get("TOPO") or "*", help="a topology, or host")
+    parser.add_argument("--test", default=env.get("TEST") or "*", help="a test of lab/tests.conf")
+    parser.add_argument("--kernel", default=env.get("KERNEL") or "*", help="lean or debug")
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), help="guests at a time")
+    check = Check(parser.parse_args())
+    run_all(check)
+    return conclude(check)
+
+
+if __name__ == "__main__":
+    # Ended from outside: still stop the guest and remove its images.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except LabError as problem:
+        sys.exit(f"lab/check.py: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,119 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Builds what a guest boots with: PID 1 and the kernel's own selftests, static,
+# packed as build/initrd.cpio.gz. Does only what changed.
+#
+#   lab/guest/build.sh          PID 1 and the selftests
+#   lab/guest/build.sh init     PID 1 only (a shell or a command needs no tests)
+#   lab/guest/build.sh proof    PID 1 and the programs that prove the runner
+set -euo pipefail
+
+# shellcheck source=lab/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+verb=guest
+src=$top/lab/guest
+out=$build/guest
+suite=tools/testing/selftests/p2p_gup
+cc=${CC:-gcc}
+
+# stale TARGET SOURCE...: is any source newer than the target?
+stale() {
+	local target=$1 file
+	shift
+	[ -e "$target" ] || return 0
+	for file; do
+		[ "$file" -nt "$target" ] && return 0
+	done
+	return 1
+}
+
+# pack ARCHIVE NAME=FILE...: NAME is the path inside the guest
+pack() {
+	/usr/bin/python3 "$top/lab/runner/cpio.py" "$@"
+}
+
+build_init() {
+	local sources=("$src"/{init,file,mounts,devices,leak}.c)
+	if stale "$out/init" "${sources[@]}" "$src/init.h"; then
+		step "PID 1"
+		"$cc" -O2 -Wall -Wextra -static -o "$out/init" "${sources[@]}" ||
+			die "PID 1 does not compile, see above"
+	fi
+	stale "$out/init.cpio.gz" "$out/init" "$top/lab/runner/cpio.py" || return 0
+	pack "$out/init.cpio.gz" init="$out/init"
+}
+
+build_proof() {
+	if stale "$out/misbehave" "$src/misbehave.c"; then
+		step "programs that prove the runner"
+		"$cc" -O2 -Wall -Wextra -static -o "$out/misbehave" "$src/misbehave.c" ||
+			die "misbehave.c does not compile, see above"
+	fi
+	stale "$out/proof.cpio.gz" "$out/misbehave" "$top/lab/runner/cpio.py" || return 0
+	pack "$out/proof.cpio.gz" tests/misbehave="$out/misbehave"
+}
+
+# The selftests include the series' own uapi headers, not the machine's.
+build_headers() {
+	local stamp=$out/headers.stamp
+	if [ -e "$stamp" ] && [ -z "$(find "$linux/include/uapi" \
+		"$linux/arch/x86/include/uapi" -newer "$stamp" -print -quit)" ]; then
+		return
+	fi
+	step "kernel headers"
+	make -s -j"$(nproc)" -C "$linux" O="$out/headers" headers >"$out/headers.log" 2>&1 ||
+		die "kernel headers: make headers failed, see $out/headers.log"
+	touch "$stamp"
+}
+
+build_selftests() {
+	local file files=()
+	[ -d "$linux" ] || die "build/linux is missing" "make tree unpacks it"
+	[ -d "$linux/$suite" ] || die "build/linux has no $suite" "make tree lays the series on it"
+	build_headers
+	# A program that the suite no longer has must not be there to run.
+	if stale "$out/tests.cpio.gz" "$linux/$suite/Makefile"; then
+		rm -rf "$out/tests" "$out/tests.cpio.gz"
+	fi
+	mkdir -p "$out/tests"
+	make -s -C "$linux/$suite" OUTPUT="$out/tests" CC="$cc" LDFLAGS=-static \
+		KHDR_INCLUDES="-isystem $out/headers/usr/include" \
+		>"$out/tests.log" 2>&1 || {
+		cat "$out/tests.log" >&2
+		die "$suite does not build, see above"
+	}
+	# Scripts run in the machine's own root, from the same directory.
+	for file in "$linux/$suite"/*.sh; do
+		[ -e "$file" ] && cp -pu "$file" "$out/tests/"
+	done
+	for file in "$out/tests"/*; do
+		[ -f "$file" ] && [ -x "$file" ] && files+=("$file")
+	done
+	stale "$out/tests.cpio.gz" "${files[@]}" "$top/lab/runner/cpio.py" || return 0
+	step "${#files[@]} selftest files"
+	pack "$out/tests.cpio.gz" "${files[@]/#/tests=}"
+}
+
+lock guest
+mkdir -p "$out"
+case ${1:-all} in
+init)
+	build_init
+	;;
+proof)
+	build_init
+	build_proof
+	;;
+all)
+	build_init
+	build_selftests
+	if stale "$build/initrd.cpio.gz" "$out/init.cpio.gz" "$out/tests.cpio.gz"; then
+		cat "$out/init.cpio.gz" "$out/tests.cpio.gz" >"$build/initrd.cpio.gz.new"
+		mv "$build/initrd.cpio.gz.new" "$build/initrd.cpio.gz"
+	fi
+	;;
+*)
+	die "$1: expected init, proof or nothing"
+	;;
+esac

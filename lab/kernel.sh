@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# make kernel [KERNEL=lean|debug]: configure and build build/linux.
+set -euo pipefail
+# shellcheck source=lab/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=lab/kbuild.sh
+. "$top/lab/kbuild.sh"
+
+kernel=${KERNEL:-lean}
+case $kernel in
+lean) image=$build/bzImage ;;
+debug) image=$build/bzImage-debug ;;
+*) die "KERNEL=$kernel: there is lean and debug" ;;
+esac
+src=$linux
+out=$build/$kernel
+log=$build/$kernel.log
+fragments base devices p2p "$kernel"
+
+lock "$kernel"
+key=$(build_key "${fragments[@]}")
+if [ "$key" ] && [ -f "$image" ] && [ "$(cat "$out/.p2p-built" 2>/dev/null)" = "$key" ]; then
+	ok "${image#"$top"/} is up to date"
+	exit
+fi
+rm -f "$out/.p2p-built"
+configure "${fragments[@]}"
+compile bzImage
+# Whoever boots the old image meanwhile keeps it.
+cp "$out/arch/x86/boot/bzImage" "$image.new"
+mv "$image.new" "$image"
+echo "$key" >"$out/.p2p-built"
+ok "${image#"$top"/}: Linux $(<"$out/include/config/kernel.release"), $kernel"

@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# make lint: checkpatch on the mails; sparse, W=1 and kernel-doc on the files of the series; the
+# scripts of this repository. One line a check, and the findings of those that fail.
+#
+# The compiler's and sparse's warnings count when the base does not have them in the same file.
+set -euo pipefail
+# shellcheck source=lab/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=lab/kbuild.sh
+. "$top/lab/kbuild.sh"
+
+work=$build/lint
+failed=0
+# checkpatch asks python3 for modules that Debian's has; another one may come first.
+PATH=/usr/bin:/bin:$PATH
+
+# check NAME FUNCTION: what the function prints are findings.
+check() {
+	local findings
+
+	findings=$("$2" 2>&1) || findings=${findings:-"$2 failed without a word"}
+	if [ -z "$findings" ]; then
+		printf 'lint: %-12s ok\n' "$1"
+	else
+		printf 'lint: %-12s FAILED\n' "$1"
+		printf '%s\n' "$findings" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+# new_files PATTERN: the files the series adds to the kernel.
+new_files() { git -C "$linux" diff --name-only --diff-filter=A base HEAD | grep -E "$1" || :; }
+
+# Left out are the question who maintains a new file, which check_maintainers() answers, and the
+# complaint that 'source "Kconfig.p2p"' has the name of the file it stands in, Kconfig.
+check_patches() {
+	local mail findings dictionary
+
+	cd "$linux"
+	# iput() is no misspelled input.
+	dictionary=$(python3 -c 'import codespell_lib as c; print(c.__path__[0])')/data/dictionary.txt
+	grep -v '^iput->' "$dictionary" >"$scratch/dictionary.txt"
+	for mail in "$build"/series/*.patch; do
+		[[ $mail != *0000-cover-letter.patch ]] || continue
+		findings=$(scripts/checkpatch.pl --strict --codespell --codespellfile "$scratch/dictionary.txt" \
+			--quiet --no-summary --show-types --ignore FILE_PATH_CHANGES,EMBEDDED_FILENAME "$mail" 2>&1) || :
+		[ -z "$findings" ] || printf '%s:\n%s\n' "${mail##*/}" "$findings"
+	done
+}
+
+check_maintainers() {
+	local file title
+
+	cd "$linux"
+	title=$(head -n 1 "$top/MAINTAINERS")
+	for file in $(new_files .); do
+		scripts/get_maintainer.pl --no-git --no-git-fallback --sections -f "$file" | grep -qxF "$title" ||
+			echo "$file: no F: line of '$title' covers it"
+	done
+}
+
+# warnings COMMIT FRAGMENT...: what gcc W=1 and sparse say about the objects of the series in COMMIT.
+warnings() {
+	local commit=$1 file
+
+	shift
+	worktree "$commit" >&3
+	configure "$@" >&3
+	local -a goals=()
+	for file in $(git -C "$linux" diff --name-only base HEAD | grep '\.c$'); do
+		# Only what the kernel is made of: a program of samples/ or tools/ has its own Makefile.
+		if [ -f "$src/$file" ] && [ -f "$build/lean/${file%.c}.o" ]; then
+			goals+=("${file%.c}.o")
+			rm -f "$out/${file%.c}.o"
+		fi
+	done
+	[ ${#goals[@]} -gt 0 ] || return 0
+	make_kernel -j"$(nproc)" W=1 C=2 "${goals[@]}" >"$log" 2>&1 || {
+		grep -E -A 2 '( error: |\*\*\* )' "$log"
+		return 1
+	}
+	# A warning stays the same one when its line moves; one in a header counts once.
+	grep -E '(warning|error): ' "$log" | sed -E -e "s#^($src|\.\./linux)/##" -e 's/:[0-9]+(:[0-9]+)?:/:/' |
+		awk '!/^[^:]*\.h:/ || !seen[$0]++' | sort || :
+}
+
+check_warnings() {
+	out=$build/steps/lint
+	log=$work/build.log
+	fragments base devices lean
+	warnings base "${fragments[@]}" >"$work/base.warnings" || {
+		cat "$work/base.warnings"
+		return 1
+	}
+	fragments base devices p2p lean
+	warnings "$(git -C "$linux" rev-parse HEAD)" "${fragments[@]}" >"$work/series.warnings" || {
+		cat "$work/series.warnings"
+		return 1
+	}
+	comm -13 "$work/base.warnings" "$work/series.warnings"
+}
+
+check_kernel_doc() {
+	local file
+
+	cd "$linux"
+	for file in $(new_files '\.[ch]$'); do
+		scripts/kernel-doc -v -none "$file" 2>&1 | grep -v ': info: ' || :
+	done
+}
+
+# our_files INTERPRETER: the scripts of the repository, by their first line.
+our_files() {
+	(cd "$top" && grep -rlIE "^#!.*/$1( |\$)" --exclude-dir=build --exclude-dir=.git .) || :
+}
+
+check_shell() {
+	mapfile -t files < <(our_files '(ba|da)?sh')
+	cd "$top"
+	shellcheck -x "${files[@]}"
+}
+
+check_python() {
+	cd "$top"
+	mapfile -t files < <({ our_files python3 && find . -path ./build -prune -o -name '*.py' -print; } | sort -u)
+	[ ${#files[@]} -eq 0 ] ||
+		PYTHONPYCACHEPREFIX=$scratch python3 -W error -m py_compile "${files[@]}"
+}
+
+lock steps
+scratch
+mkdir -p "$work"
+# What a check prints are findings; what it is doing goes past that.
+exec 3>&1
+check checkpatch check_patches
+check maintainers check_maintainers
+check sparse,W=1 check_warnings
+check kernel-doc check_kernel_doc
+check shellcheck check_shell
+check python check_python
+[ "$failed" -eq 0 ] || die "$failed checks have findings"

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# make unchanged [ALL=1]: with its options off, the series changes no object code.
+#
+# Base and series are built with the lean configuration, the options of the series off, from the same
+# source directory into the same build directory; then each object's machine code, data and
+# relocations are compared. Only what the directories that the series touches make is compared, with
+# ALL=1 every object of the kernel.
+#
+# Two things that change when lines and declarations move in a file are kept out:
+#   - line numbers: both kernels are built without DEBUG_BUGVERBOSE
+#   - the numbers GCC appends to the names of local symbols: foo.constprop.0, __func__.123
+set -euo pipefail
+# shellcheck source=lab/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=lab/kbuild.sh
+. "$top/lab/kbuild.sh"
+
+export KBUILD_BUILD_TIMESTAMP='1 January 2023'
+work=$build/unchanged
+out=$build/steps/unchanged
+log=$work/build.log
+kernel_directories=(arch/x86 block crypto drivers fs init io_uring ipc kernel lib mm net security virt)
+
+# directories: those of the kernel proper that the series touches.
+directories() {
+	local pattern
+
+	pattern=$(IFS='|' && echo "${kernel_directories[*]}")
+	git -C "$linux" diff --name-only base HEAD | sed -n 's|/[^/]*$||p' | sort -u |
+		grep -E "^($pattern)(/|\$)" | grep -v -E '(^|/)include(/|$)' || :
+}
+
+# dump OBJECT: its loaded sections, their code, data and relocations.
+dump() {
+	local -a data
+
+	mapfile -t data < <(objdump -h -w "$1" |
+		awk '/ALLOC/ && /CONTENTS/ && !/ CODE/ { print "--section=" $2 }')
+	{
+		objdump -h -w "$1" | awk '/ALLOC/ { print "section", $2, "size", $3 }'
+		objdump -d -r -w --no-show-raw-insn "$1"
+		[ ${#data[@]} -eq 0 ] || objdump -s -r -w "${data[@]}" "$1"
+	} | sed -E -e '/file format/d' -e 's/([A-Za-z_][A-Za-z0-9_]*(\.(constprop|isra|part|cold))*)\.[0-9]+\b/\1.N/g'
+}
+
+# build_and_dump COMMIT DIRECTORY: a dump of every object of COMMIT into DIRECTORY.
+build_and_dump() {
+	local object
+
+	worktree "$1"
+	step "$(git -C "$src" log -1 --format='%h ("%s")')"
+	configure "${fragments[@]}"
+	cp "$out/.config" "$2.config"
+	compile "${places[@]/%//}"
+	rm -rf "$2"
+	while read -r object; do
+		mkdir -p "$2/$(dirname "$object")"
+		dump "$out/$object" >"$2/$object"
+	done < <(cd "$out" && find "${places[@]}" -name '*.o' | sort)
+}
+
+# unset_options NAME...
+unset_options() { printf '# %s is not set\n' "$@"; }
+
+lock steps
+mkdir -p "$work"
+if [ "${ALL-}" ]; then
+	places=("${kernel_directories[@]}")
+else
+	mapfile -t places < <(directories)
+	[ ${#places[@]} -gt 0 ] || die "the series touches no directory that has objects"
+fi
+worktree "$(git -C "$linux" rev-parse HEAD)"
+mapfile -t options < <(series_options)
+fragments base devices lean
+{
+	unset_options "${options[@]}"
+	# The configuration is in the object code of the one, line numbers are in that of the other.
+	unset_options CONFIG_IKCONFIG CONFIG_IKCONFIG_PROC CONFIG_DEBUG_BUGVERBOSE
+} >"$work/off.config"
+fragments+=("$work/off.config")
+
+build_and_dump base "$work/base"
+build_and_dump "$(git -C "$linux" rev-parse HEAD)" "$work/series"
+
+mapfile -t others < <(diff "$work/base.config" "$work/series.config" | sed -n 's/^[<>] //p' |
+	grep -vxFf <(unset_options "${options[@]}") | grep -v '^#$\|^$' || :)
+[ ${#others[@]} -eq 0 ] || die "with its options off the series still changes the configuration:" "${others[@]}"
+
+count=$(cd "$work/series" && find . -type f | wc -l)
+mapfile -t differ < <(diff -rq "$work/base" "$work/series" |
+	sed -E -e "s|^Files .*/unchanged/base/(.*) and .*|\1|" \
+		-e "s|^Only in .*/unchanged/base/?(.*): (.*)|\1/\2 (only in the base)|" \
+		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 (only with the series)|")
+step "compared $count objects of ${places[*]}"
+step "loaded sections with their code, data and relocations; without GCC's numbers at local names"
+if [ ${#differ[@]} -gt 0 ]; then
+	for object in "${differ[@]}"; do
+		echo "--- $object"
+		if [ -f "$work/base/$object" ] && [ -f "$work/series/$object" ]; then
+			diff -U1 "$work/base/$object" "$work/series/$object" | sed -n '3,14p' || :
+		fi
+	done
+	die "${#differ[@]} of $count objects differ with the options of the series off" \
+		"whole dumps: build/unchanged/base and build/unchanged/series"
+fi
+ok "the same object code, options off"

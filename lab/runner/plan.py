@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The plan that a guest's PID 1 follows: /etc/plan in a small initrd of its own."""
+import secrets
+
+from . import cpio
+
+
+class Plan:
+    """Collects the lines; the order is the order in which they are carried out."""
+
+    def __init__(self, topology, kernel_name):
+        self.token = secrets.token_hex(6)
+        self.limits = {}
+        self.command = None
+        self.host_root = False
+        self.verdict = False
+        self._lines = [f"token {self.token}",
+                       f"env P2P_TOPO={topology.name}",
+                       f"env P2P_KERNEL={kernel_name}"]
+        self._lines += [f"env {key}={value}" for key, value in topology.env.items()]
+        self._lines += [f"bind {pci_id} {driver}" for pci_id, driver in topology.bind]
+        self._lines += [f"disk {' '.join(disk)}" for disk in topology.disks()]
+        self._lines.append(f"providers {topology.providers}".strip())
+
+    def add_line(self, line):
+        """Anything else that PID 1 understands."""
+        self._lines.append(line)
+
+    def _need_host_root(self):
+        self.host_root = True
+        self._lines.append("hostroot")
+
+    def add_tests(self, tests, factor):
+        """Runs tests (see tests.py), scans for leaks, gives a verdict."""
+        self.verdict = True
+        if any(test.in_host for test in tests):
+            self._need_host_root()
+        self._lines.append("begin")
+        for test in tests:
+            limit = test.limit * factor
+            self.limits[test.name] = limit
+            verb = "hosttest" if test.in_host else "test"
+            self._lines.append(f"{verb} {test.name} {limit} {test.command}")
+        self._lines.append("end")
+
+    def add_command(self, command):
+        """Runs one shell command in the machine's own root."""
+        self._need_host_root()
+        self.command = command
+        self._lines.append("cmd")
+
+    def add_shell(self, rows, columns, term):
+        """Runs an interactive shell in the machine's own root."""
+        self._need_host_root()
+        self._lines.append(f"env TERM={term}")
+        self._lines.append(f"shell {rows} {columns}")
+
+    def archive(self):
+        """The initrd that carries the plan."""
+        text = "\n".join(self._lines) + "\n"
+        files = [("etc/plan", cpio.PLAIN, text.encode())]
+        if self.command is not None:
+            files.append(("etc/cmd", cpio.PLAIN, self.command.encode()))
+        return cpio.archive(files)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a guest for a test run and judges it: what run.py and check.py share."""
+import os
+
+from . import accel, tests, verdict
+from .paths import BUILD, DEBUG_FACTOR, KERNELS, LabError
+from .plan import Plan
+from .qemu import Guest
+
+
+def image_of(kernel_name):
+    """The kernel image that make kernel left."""
+    image = KERNELS[kernel_name]
+    if not os.path.exists(image):
+        raise LabError(f"no {os.path.relpath(image)}: run make kernel KERNEL={kernel_name}")
+    return image
+
+
+def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_accel="auto",
+              append="", timeout=None, on_output=lambda data: None, on_test=lambda text: None):
+    """One guest, all the selected tests, one Result."""
+    plan = Plan(topology, kernel_name)
+    plan.add_tests(selected, DEBUG_FACTOR if kernel_name == "debug" else 1)
+    initrd = os.path.join(BUILD, "initrd.cpio.gz")
+
+    def on_frame(frame):
+        words = frame.split()
+        if words[0] == "test" and words[2] == "end":
+            on_test(f"{words[1]}: {' '.join(words[3:])}")
+
+    with Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
+               accel=accel.choose(wanted_accel, kernel), append=append) as guest:
+        outcome = guest.run(on_output, on_frame, timeout)
+        return verdict.judge(outcome, guest, selected)
+
+
+def select(topology, kernel_name, glob="*"):
+    """The tests of a guest, at least one."""
+    selected = tests.select(topology.name, kernel_name, glob)
+    if not selected:
+        raise LabError(f"no test {glob} for {topology.name}, {kernel_name} in lab/tests.conf")
+    return selected
