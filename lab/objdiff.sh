@@ -44,20 +44,23 @@ dump() {
 	} | sed -E -e '/file format/d' -e 's/([A-Za-z_][A-Za-z0-9_]*(\.(constprop|isra|part|cold))*)\.[0-9]+\b/\1.N/g'
 }
 
-# build_and_dump COMMIT DIRECTORY: a dump of every object of COMMIT into DIRECTORY.
+# build_and_dump COMMIT DIRECTORY: a dump of every object of COMMIT into DIRECTORY, unless it has them.
 build_and_dump() {
-	local object
+	local object key
 
 	worktree "$1"
+	key="$(build_key "${fragments[@]}") ${places[*]}"
+	[ "$(cat "$2.key" 2>/dev/null)" != "$key" ] || return 0
+	rm -rf "$2.key" "$2"
 	step "$(git -C "$src" log -1 --format='%h ("%s")')"
 	configure "${fragments[@]}"
 	cp "$out/.config" "$2.config"
 	compile "${places[@]/%//}"
-	rm -rf "$2"
 	while read -r object; do
 		mkdir -p "$2/$(dirname "$object")"
 		dump "$out/$object" >"$2/$object"
 	done < <(cd "$out" && find "${places[@]}" -name '*.o' | sort)
+	echo "$key" >"$2.key"
 }
 
 # unset_options NAME...
@@ -85,7 +88,7 @@ build_and_dump base "$work/base"
 build_and_dump "$(git -C "$linux" rev-parse HEAD)" "$work/series"
 
 mapfile -t others < <(diff "$work/base.config" "$work/series.config" | sed -n 's/^[<>] //p' |
-	grep -vxFf <(unset_options "${options[@]}") | grep -v '^#$\|^$' || :)
+	grep -E '^(# )?CONFIG_' | grep -vxFf <(unset_options "${options[@]}") || :)
 [ ${#others[@]} -eq 0 ] || die "with its options off the series still changes the configuration:" "${others[@]}"
 
 count=$(cd "$work/series" && find . -type f | wc -l)
@@ -94,7 +97,7 @@ mapfile -t differ < <(diff -rq "$work/base" "$work/series" |
 		-e "s|^Only in .*/unchanged/base/?(.*): (.*)|\1/\2 (only in the base)|" \
 		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 (only with the series)|")
 step "compared $count objects of ${places[*]}"
-step "loaded sections with their code, data and relocations; without GCC's numbers at local names"
+step "their code, data and relocations, but for the numbers GCC appends to local names"
 if [ ${#differ[@]} -gt 0 ]; then
 	for object in "${differ[@]}"; do
 		echo "--- $object"
