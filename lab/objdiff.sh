@@ -9,7 +9,8 @@
 #
 # Two things that change when lines and declarations move in a file are kept out:
 #   - line numbers: both kernels are built without DEBUG_BUGVERBOSE
-#   - the numbers GCC appends to the names of local symbols: foo.constprop.0, __func__.123
+#   - what GCC appends to the names of local symbols: __func__.123; foo.constprop.0, .isra.0 and
+#     .part.0, with which it names a function it found constant or unused arguments of
 set -euo pipefail
 # shellcheck source=lab/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -41,7 +42,8 @@ dump() {
 		objdump -h -w "$1" | awk '/ALLOC/ { print "section", $2, "size", $3 }'
 		objdump -d -r -w --no-show-raw-insn "$1"
 		[ ${#data[@]} -eq 0 ] || objdump -s -r -w "${data[@]}" "$1"
-	} | sed -E -e '/file format/d' -e 's/([A-Za-z_][A-Za-z0-9_]*(\.(constprop|isra|part|cold))*)\.[0-9]+\b/\1.N/g'
+	} | sed -E -e '/file format/d' -e 's/\.(constprop|isra|part)\.[0-9]+//g' \
+		-e 's/([A-Za-z_][A-Za-z0-9_]*)\.[0-9]+\b/\1.N/g'
 }
 
 # build_and_dump COMMIT DIRECTORY: a dump of every object of COMMIT into DIRECTORY, unless it has them.
@@ -97,7 +99,7 @@ mapfile -t differ < <(diff -rq "$work/base" "$work/series" |
 		-e "s|^Only in .*/unchanged/base/?(.*): (.*)|\1/\2 (only in the base)|" \
 		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 (only with the series)|")
 step "compared $count objects of ${places[*]}"
-step "their code, data and relocations, but for the numbers GCC appends to local names"
+step "their code, data and relocations, but for what GCC appends to local names"
 if [ ${#differ[@]} -gt 0 ]; then
 	for object in "${differ[@]}"; do
 		echo "--- $object"

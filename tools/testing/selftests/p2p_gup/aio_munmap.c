@@ -31,6 +31,23 @@ FIXTURE(aio)
 /* A drive that needs a while for a round. */
 P2P_VARIANTS(aio, NULL, "slow", NULL);
 
+/*
+ * A drive with a limited rate lets the first transfer through at once, and makes
+ * the next ones wait for it.
+ */
+static bool use_up_rate(int fd)
+{
+	char *ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool done;
+
+	if (ram == MAP_FAILED)
+		return false;
+	done = pread(fd, ram, SIZE, 0) == SIZE;
+	munmap(ram, SIZE);
+	return done;
+}
+
 FIXTURE_SETUP(aio)
 {
 	self->provider = variant->p2p.provider;
@@ -39,6 +56,7 @@ FIXTURE_SETUP(aio)
 	self->before = p2p_available(self->provider);
 	self->fd = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(use_up_rate(self->fd));
 	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &self->ctx));
 }
 
