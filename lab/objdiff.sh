@@ -17,6 +17,7 @@ set -euo pipefail
 # shellcheck source=lab/kbuild.sh
 . "$top/lab/kbuild.sh"
 
+verb=unchanged
 export KBUILD_BUILD_TIMESTAMP='1 January 2023'
 work=$build/unchanged
 out=$build/steps/unchanged
@@ -51,7 +52,7 @@ build_and_dump() {
 	local object key
 
 	worktree "$1"
-	key="$(build_key "${fragments[@]}") ${places[*]}"
+	key="$(build_key "${fragments[@]}") ${places[*]} $(sha256sum <"$0")"
 	[ "$(cat "$2.key" 2>/dev/null)" != "$key" ] || return 0
 	rm -rf "$2.key" "$2"
 	step "$(git -C "$src" log -1 --format='%h ("%s")')"
