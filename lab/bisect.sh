@@ -35,7 +35,7 @@ try() {
 	configure "${fragments[@]}"
 	if [ "$1" = on ] && [ "$2" -eq "${#commits[@]}" ]; then
 		# Where the series ends, all of it can be switched on.
-		mapfile -t unmet < <(unmet_options "$work/on.config/optional.config")
+		mapfile -t unmet < <(unmet_options "$top/lab/config/p2p.config")
 		[ ${#unmet[@]} -eq 0 ] || die "options of the series that cannot be set at its end:" "${unmet[@]}"
 	fi
 	compile bzImage

@@ -15,9 +15,11 @@
 #include "variants.h"
 
 #define NR_REQUESTS	8
-#define REQUEST		(128 * KIB)
+#define REQUEST		(64 * KIB)
 #define SIZE		(NR_REQUESTS * REQUEST)
-#define ROUNDS		4
+#define ROUNDS		2
+/* One command, so that the next one has to wait for all of it. */
+#define USE_UP		(256 * KIB)
 
 FIXTURE(aio)
 {
@@ -37,14 +39,14 @@ P2P_VARIANTS(aio, NULL, "slow", NULL);
  */
 static bool use_up_rate(int fd)
 {
-	char *ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+	char *ram = mmap(NULL, USE_UP, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	bool done;
 
 	if (ram == MAP_FAILED)
 		return false;
-	done = pread(fd, ram, SIZE, 0) == SIZE;
-	munmap(ram, SIZE);
+	done = pread(fd, ram, USE_UP, 0) == USE_UP;
+	munmap(ram, USE_UP);
 	return done;
 }
 
