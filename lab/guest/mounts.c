@@ -31,6 +31,7 @@ static void mount_kernel_dirs(const char *root)
 		{ "devpts", "dev/pts", "ptmxmode=0666" },
 		{ "tmpfs", "dev/shm", NULL },
 		{ "debugfs", "sys/kernel/debug", NULL },
+		{ "tracefs", "sys/kernel/tracing", NULL },
 	};
 	char path[128];
 
