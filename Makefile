@@ -6,12 +6,13 @@ topo  := $(or $(TOPO),switch)
 image := build/bzImage$(if $(filter debug,$(KERNEL)),-debug)
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
-.PHONY: help deps tree refresh series kernel demo check shell run bisect unchanged lint clean
+.PHONY: help deps tree refresh series kernel demo check shell run bisect unchanged bench-gup regress
+.PHONY: lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 help: ## ; print this list
-	@awk -F ' *## *| *; *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); \
+	@awk -F ' *## *| *; *' '/^[a-z-]+:.*##/ { sub(/:.*/, "", $$1); \
 		printf "make %-9s %-22s %s\n", $$1, $$2, $$3 }' $(MAKEFILE_LIST)
 
 deps: ## ; install the Debian packages that lab/packages names
@@ -46,6 +47,14 @@ bisect: tree ## ; build and boot every step of the series, options on and off (l
 
 unchanged: tree ## [ALL=1] ; show that with its options off the series changes no object code
 	@lab/objdiff.sh
+
+bench-gup: tree ## ; what the series costs ordinary memory, in instructions
+	@lab/pair.sh
+	@lab/bench-gup.py
+
+regress: tree ## [TEST=] ; the kernel's own tests, without the series and with it (half an hour)
+	@lab/pair.sh selftests
+	@lab/regress.py
 
 lint: series kernel ## ; checkpatch, sparse, W=1, kernel-doc, shellcheck
 	@lab/lint.sh

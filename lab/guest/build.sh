@@ -6,6 +6,8 @@
 #   lab/guest/build.sh          PID 1 and the selftests
 #   lab/guest/build.sh init     PID 1 only (a shell or a command needs no tests)
 #   lab/guest/build.sh proof    PID 1 and the programs that prove the runner
+#   lab/guest/build.sh bench    PID 1 and the program of make bench-gup
+#   lab/guest/build.sh regress  PID 1 and the base kernel's selftests/vm
 set -euo pipefail
 
 # shellcheck source=lab/lib.sh
@@ -52,6 +54,36 @@ build_proof() {
 	fi
 	stale "$out/proof.cpio.gz" "$out/misbehave" "$top/lab/runner/cpio.py" || return 0
 	pack "$out/proof.cpio.gz" tests/misbehave="$out/misbehave"
+}
+
+build_bench() {
+	[ -d "$linux" ] || die "build/linux is missing" "make tree unpacks it"
+	if stale "$out/bench_gup" "$src/bench_gup.c" "$linux/mm/gup_test.h"; then
+		step "the program that measures"
+		"$cc" -O2 -Wall -Wextra -static -pthread -I"$linux/mm" -o "$out/bench_gup" \
+			"$src/bench_gup.c" || die "bench_gup.c does not compile, see above"
+	fi
+	stale "$out/bench.cpio.gz" "$out/bench_gup" "$top/lab/runner/cpio.py" || return 0
+	pack "$out/bench.cpio.gz" tests/bench_gup="$out/bench_gup"
+}
+
+# From the tree without the series, which lab/pair.sh has in build/steps/linux: both kernels run the
+# same programs. What needs a 32-bit libc is left out.
+build_regress() {
+	local key base=$build/steps/linux suite=$build/steps/linux/tools/testing/selftests/vm
+
+	[ -d "$suite" ] || die "build/steps/linux is missing" "make regress lays it out"
+	key=$(git -C "$base" rev-parse 'HEAD^{tree}')
+	[ "$(cat "$out/regress/.built" 2>/dev/null)" != "$key" ] || return 0
+	step "the base kernel's selftests/vm"
+	rm -rf "$out/regress"
+	mkdir -p "$out/regress"
+	{
+		make -s -j"$(nproc)" -C "$base" O="$out/regress-headers" headers &&
+			make -s -j"$(nproc)" -C "$suite" OUTPUT="$out/regress" CC="$cc" CAN_BUILD_I386=0 \
+				KHDR_INCLUDES="-isystem $out/regress-headers/usr/include"
+	} >"$out/regress.log" 2>&1 || die "selftests/vm does not build" "$(tail -n 5 "$out/regress.log")"
+	echo "$key" >"$out/regress/.built"
 }
 
 # The selftests include the series' own uapi headers, not the machine's.
@@ -105,6 +137,14 @@ proof)
 	build_init
 	build_proof
 	;;
+bench)
+	build_init
+	build_bench
+	;;
+regress)
+	build_init
+	build_regress
+	;;
 all)
 	build_init
 	build_selftests
@@ -114,6 +154,6 @@ all)
 	fi
 	;;
 *)
-	die "$1: expected init, proof or nothing"
+	die "$1: expected init, proof, bench, regress or nothing"
 	;;
 esac

@@ -136,7 +136,9 @@ class Guest:
             memory = min(memory, DEBUG_MEMORY)
         cmdline = ("console=ttyS0 earlyprintk=serial,ttyS0,115200 printk.devkmsg=on "
                    f"panic=-1 oops=panic {self._clock()} {topology.append} {self.append}")
-        accel = "tcg,thread=multi" if self.accel == "tcg" else self.accel
+        accel = self.accel
+        if accel == "tcg" and "-icount" not in self.extra:
+            accel = "tcg,thread=multi"
         args = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
                 "-display", "none", "-vga", "none",
                 "-machine", topology.machine, "-accel", accel, "-cpu", topology.cpu,
