@@ -16,7 +16,7 @@ esac
 src=$linux
 out=$build/$kernel
 log=$build/$kernel.log
-fragments base devices p2p "$kernel"
+fragments base devices calls p2p "$kernel"
 
 lock "$kernel"
 key=$(build_key "${fragments[@]}")
