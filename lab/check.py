@@ -27,7 +27,8 @@ from runner.verdict import Result
 
 HOST = "host"
 # name: program, seconds; the runner's needs the lean kernel
-HOST_TESTS = {"series": ("lab/tests/series.sh", 900), "runner": ("lab/tests/runner.py", 600)}
+HOST_TESTS = {"series": ("lab/tests/series.sh", 900), "calls": ("lab/tests/calls.py", 60),
+              "runner": ("lab/tests/runner.py", 600)}
 
 
 class Check:
@@ -173,8 +174,9 @@ def run_all(check):
                        f"{', '.join(topo.names())}; tests: see lab/tests.conf")
     if not check.step("make", "tree"):
         return
-    if "series" in wanted:
-        run_host_test(check, "series")
+    for name in ("series", "calls"):
+        if name in wanted:
+            run_host_test(check, name)
     if any(guests.values()):
         check.say("selftests and PID 1")
         try:
