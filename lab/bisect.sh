@@ -24,7 +24,7 @@ write_options() {
 			echo "# $option is not set"
 		fi
 	done >"$work/$1.config/optional.config"
-	fragments base devices calls lean
+	fragments "${common[@]}" lean
 	fragments+=("$work/$1.config/optional.config")
 }
 

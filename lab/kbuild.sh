@@ -5,6 +5,10 @@
 # Configure and build a kernel: the source $src in the directory $out, messages in $log.
 # Sourced by the verbs that do so.
 
+# The fragments of every kernel that runs the tests, beside its own.
+# shellcheck disable=SC2034 # the verbs use it
+common=(base devices calls stacking)
+
 # fragments NAME...: sets fragments to the files of lab/config.
 fragments() {
 	local name

@@ -16,7 +16,7 @@ esac
 src=$linux
 out=$build/$kernel
 log=$build/$kernel.log
-fragments base devices calls p2p "$kernel"
+fragments "${common[@]}" p2p "$kernel"
 
 lock "$kernel"
 key=$(build_key "${fragments[@]}")

@@ -88,12 +88,12 @@ warnings() {
 check_warnings() {
 	out=$build/steps/lint
 	log=$work/build.log
-	fragments base devices calls lean
+	fragments "${common[@]}" lean
 	warnings base "${fragments[@]}" >"$work/base.warnings" || {
 		cat "$work/base.warnings"
 		return 1
 	}
-	fragments base devices calls p2p lean
+	fragments "${common[@]}" p2p lean
 	warnings "$(git -C "$linux" rev-parse HEAD)" "${fragments[@]}" >"$work/series.warnings" || {
 		cat "$work/series.warnings"
 		return 1

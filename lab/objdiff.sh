@@ -79,7 +79,7 @@ else
 fi
 worktree "$(git -C "$linux" rev-parse HEAD)"
 mapfile -t options < <(series_options)
-fragments base devices calls lean
+fragments "${common[@]}" lean
 {
 	unset_options "${options[@]}"
 	# The configuration is in the object code of the one, line numbers are in that of the other.

@@ -10,6 +10,9 @@ stamp   every sector says where it is: 512 bytes, which are 64 times the same
         tell a right sector from one that is stale, shifted or torn.
 ext4    an empty ext4 file system, 4 KiB blocks
 xfs     an empty XFS file system
+btrfs   an empty btrfs
+ext2    an empty ext2 file system, 4 KiB blocks
+fscrypt an empty ext4 file system that may hold encrypted files
 """
 import hashlib
 import os
@@ -25,6 +28,9 @@ STAMP_KEY = 0x9E3779B97F4A7C15
 MKFS = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
+    "btrfs": ["mkfs.btrfs", "-q", "-f"],
+    "ext2": ["mkfs.ext2", "-q", "-F", "-b", "4096"],
+    "fscrypt": ["mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "encrypt"],
 }
 
 
@@ -55,7 +61,8 @@ def make(path, size, content):
         if done.returncode:
             raise LabError(f"{path}: {MKFS[content][0]} failed: {done.stdout.strip()}")
     elif content not in ("zero", "stamp"):
-        raise LabError(f"{path}: unknown content '{content}', expected zero, stamp, ext4 or xfs")
+        raise LabError(f"{path}: unknown content '{content}', expected zero, stamp, "
+                       + ", ".join(MKFS))
 
 
 def fill(path, source):
