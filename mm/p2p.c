@@ -19,13 +19,10 @@
  * goes out of sight of that function, as it does for VM_PFNMAP.
  */
 
-#define pr_fmt(fmt) "p2p: " fmt
 #include <linux/export.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pfn_t.h>
-#include <linux/printk.h>
-#include <linux/sched.h>
 #include <linux/vm_p2p.h>
 
 /**
@@ -49,7 +46,7 @@ int p2p_vma_init(struct vm_area_struct *vma)
 	if (vma->vm_flags & (VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
 		return -EINVAL;
 
-	vma->vm_flags |= VM_P2P | VM_DONTEXPAND | VM_DONTDUMP;
+	vma->vm_flags |= VM_P2P | VM_P2P_GATE | VM_DONTEXPAND | VM_DONTDUMP;
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	return 0;
 }
@@ -83,33 +80,3 @@ vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn)
 	return vmf_insert_mixed(vma, addr, p2p_pfn);
 }
 EXPORT_SYMBOL_GPL(vmf_insert_p2p);
-
-/**
- * p2p_gup_check() - may get_user_pages() hand out the pages of a mapping?
- * @vma: a VM_P2P mapping
- * @gup_flags: the FOLL_* flags of the walk
- *
- * A walk that takes no reference, as for MAP_POPULATE and mlock(), is always
- * let through: it only fills the page tables.
- *
- * Context: Any. The caller holds the mmap_lock.
- * Return: 0 when the walk may go on; -EREMOTEIO if the caller did not pass
- *	   FOLL_PCI_P2PDMA; -EOPNOTSUPP for FOLL_LONGTERM, because nothing could
- *	   take the page back when its device goes away.
- */
-int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags)
-{
-	if (!(gup_flags & (FOLL_GET | FOLL_PIN)))
-		return 0;
-
-	if (!(gup_flags & FOLL_PCI_P2PDMA)) {
-		pr_notice_ratelimited("%s[%d]: peer-to-peer memory of %pD can't be used here: the system call, or the device it is meant for, does not support peer-to-peer DMA\n",
-				      current->comm, task_pid_nr(current),
-				      vma->vm_file);
-		return -EREMOTEIO;
-	}
-
-	if (gup_flags & FOLL_LONGTERM)
-		return -EOPNOTSUPP;
-	return 0;
-}

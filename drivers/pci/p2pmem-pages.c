@@ -33,7 +33,7 @@ static void p2pmem_return_pages(struct page *first, unsigned long nr_pages)
 	if (!nr_pages)
 		return;
 
-	pgmap = first->pgmap;
+	pgmap = page_pgmap(first);
 	gen_pool_free(pgmap->owner, (unsigned long)page_to_virt(first),
 		      nr_pages << PAGE_SHIFT);
 	percpu_ref_put_many(&pgmap->ref, nr_pages);
@@ -45,8 +45,20 @@ static void p2pmem_page_free(struct page *page)
 	p2pmem_return_pages(page, 1);
 }
 
+/*
+ * Broken memory of a device is for its driver to deal with. The generic handler
+ * would look for the mapping of the page, which it does not have, to find the
+ * processes that use it. A process that ran into an error gets SIGBUS anyway.
+ */
+static int p2pmem_memory_failure(struct dev_pagemap *pgmap, unsigned long pfn,
+				 unsigned long nr_pages, int mf_flags)
+{
+	return -ENXIO;
+}
+
 static const struct dev_pagemap_ops p2pmem_pgmap_ops = {
 	.page_free = p2pmem_page_free,
+	.memory_failure = p2pmem_memory_failure,
 };
 
 /**

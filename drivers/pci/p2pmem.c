@@ -21,7 +21,8 @@
  *	  provider->lock		which buffers there are, and whether
  *					there may be more
  *	  inode->i_mapping->invalidate_lock
- *					faults (shared) against revocation
+ *					faults and a debugger's accesses
+ *					(shared) against revocation
  */
 
 #include <linux/dcache.h>
@@ -47,6 +48,9 @@
 #include <linux/vm_p2p.h>
 
 #include "p2pmem.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/p2pmem.h>
 
 #define P2PMEM_FS_MAGIC		0x50325044	/* "P2PD" */
 
@@ -112,6 +116,7 @@ static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 	list_del_init(&buffer->node);
 	mutex_unlock(&provider->lock);
 
+	trace_p2pmem_release(buffer->pfn, buffer->nr_pages);
 	/* Else p2pmem_revoke() was faster. */
 	if (owns_pages)
 		p2pmem_buffer_put_pages(buffer);
@@ -203,11 +208,30 @@ static vm_fault_t p2pmem_fault(struct vm_fault *vmf)
 		ret = vmf_insert_p2p(vmf, vmf->pgoff);
 	}
 	filemap_invalidate_unlock_shared(file->f_mapping);
+
+	trace_p2pmem_fault(vmf->address, vmf->pgoff, 0,
+			   vmf->flags & FAULT_FLAG_WRITE, ret);
+	return ret;
+}
+
+/* For a debugger, by ptrace() or /proc/PID/mem: it can't have the pages. */
+static int p2pmem_access(struct vm_area_struct *vma, unsigned long addr,
+			 void *buf, int len, int write)
+{
+	struct file *file = vma->vm_file;
+	struct p2pmem_buffer *buffer = file->private_data;
+	int ret = -EFAULT;
+
+	filemap_invalidate_lock_shared(file->f_mapping);
+	if (buffer->provider->live)
+		ret = p2pmem_copy(vma, addr, buf, len, write);
+	filemap_invalidate_unlock_shared(file->f_mapping);
 	return ret;
 }
 
 static const struct vm_operations_struct p2pmem_vm_ops = {
 	.fault		= p2pmem_fault,
+	.access		= p2pmem_access,
 };
 
 static void p2pmem_devres_release(struct device *dev, void *res)
@@ -246,6 +270,8 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 		return error;
 
 	buffer = p2pmem_buffer_alloc(provider, vma_pages(vma));
+	trace_p2pmem_alloc(pdev, IS_ERR(buffer) ? 0 : buffer->pfn,
+			   vma_pages(vma), PTR_ERR_OR_ZERO(buffer));
 	if (IS_ERR(buffer)) {
 		if (PTR_ERR(buffer) == -ENOMEM)
 			dev_notice_ratelimited(&pdev->dev,
@@ -371,6 +397,8 @@ static void p2pmem_revoke(void *data)
 	}
 	mutex_unlock(&provider->lock);
 
+	trace_p2pmem_revoke(provider->pdev, gen_pool_size(provider->pool) -
+			    gen_pool_avail(provider->pool));
 	p2pmem_drain(provider->pdev, provider->pool);
 }
 

@@ -11,38 +11,36 @@
 
 #ifdef CONFIG_VM_P2P
 
+/*
+ * All VM_P2P mappings have this flag, and few others. p2p_vma_init() sets it,
+ * and MADV_DODUMP can't take it away from a VM_SPECIAL mapping. VM_P2P itself is
+ * above the 32 bits that fit into a test instruction, so hot paths look for this
+ * one along with their other flags, and ask vma_is_p2p() when they find it.
+ */
+#define VM_P2P_GATE	VM_DONTDUMP
+
 static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 {
 	return vma->vm_flags & VM_P2P;
 }
 
-/*
- * The lockless walk has no VMA to look at, so it asks the page map of each
- * device-mapped entry instead. It leaves refused entries to the slow walk,
- * which knows the error to return.
- */
-static inline bool p2p_gup_fast_permitted(const struct dev_pagemap *pgmap,
-					  unsigned int gup_flags)
-{
-	return (gup_flags & FOLL_PCI_P2PDMA) ||
-	       pgmap->type != MEMORY_DEVICE_PCI_P2PDMA;
-}
-
 int p2p_vma_init(struct vm_area_struct *vma);
 vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn);
+
 int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags);
+void p2p_gup_locked(unsigned long addr, unsigned long pfn,
+		    unsigned int gup_flags);
+struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long addr, unsigned long pfn,
+					 struct dev_pagemap *pgmap,
+					 unsigned int gup_flags);
 
 #else /* CONFIG_VM_P2P */
+
+#define VM_P2P_GATE	VM_NONE
 
 static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 {
 	return false;
-}
-
-static inline bool p2p_gup_fast_permitted(const struct dev_pagemap *pgmap,
-					  unsigned int gup_flags)
-{
-	return true;
 }
 
 static inline int p2p_vma_init(struct vm_area_struct *vma)
@@ -59,6 +57,18 @@ static inline int p2p_gup_check(const struct vm_area_struct *vma,
 				unsigned int gup_flags)
 {
 	return 0;
+}
+
+static inline void p2p_gup_locked(unsigned long addr, unsigned long pfn,
+				  unsigned int gup_flags)
+{
+}
+
+static inline struct dev_pagemap *
+p2p_gup_fast_pagemap(unsigned long addr, unsigned long pfn,
+		     struct dev_pagemap *pgmap, unsigned int gup_flags)
+{
+	return get_dev_pagemap(pfn, pgmap);
 }
 
 #endif /* CONFIG_VM_P2P */

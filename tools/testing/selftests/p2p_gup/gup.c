@@ -243,22 +243,6 @@ TEST_F(gup, vmsplice_refused)
 	close(fds[1]);
 }
 
-TEST_F(gup, proc_mem_refused)
-{
-	int fd = open("/proc/self/mem", O_RDWR);
-	uint64_t word = 0;
-
-	p2p_fill(self->mem, self->size, 2, 0);
-	ASSERT_LE(0, fd);
-	EXPECT_EQ(-1, pread(fd, &word, sizeof(word), (off_t)self->mem));
-	EXPECT_EQ(EIO, errno);
-	EXPECT_EQ(-1, pwrite(fd, &word, sizeof(word), (off_t)self->mem));
-	EXPECT_EQ(EIO, errno);
-	close(fd);
-	EXPECT_EQ(0, word);
-	EXPECT_EQ(-1, p2p_differs(self->mem, self->size, 2, 0));
-}
-
 /* A fixed buffer is a long-term pin. */
 TEST_F(gup, io_uring_fixed_buffer_refused)
 {

@@ -266,18 +266,24 @@ const char *p2p_disk(const char *disk)
 	return getenv(name);
 }
 
-/* Is the provider the very device that the drive belongs to? */
-bool p2p_is_own(const char *disk, const char *provider)
+/* Does the block device at this path belong to the provider itself? */
+bool p2p_path_is_own(const char *path, const char *provider)
 {
 	char link[64], device[PATH_MAX], want[P2P_ADDR_LEN + 2];
 	struct stat st;
 
-	if (stat(p2p_disk(disk), &st) || !S_ISBLK(st.st_mode))
+	if (stat(path, &st) || !S_ISBLK(st.st_mode))
 		return false;
 	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(st.st_rdev),
 		 minor(st.st_rdev));
 	snprintf(want, sizeof(want), "/%s/", provider);
 	return realpath(link, device) && strstr(device, want);
+}
+
+/* The same for a drive. */
+bool p2p_is_own(const char *disk, const char *provider)
+{
+	return p2p_path_is_own(p2p_disk(disk), provider);
 }
 
 /* A drive always reaches its own memory; else P2P_ROUTE tells. */

@@ -74,6 +74,7 @@ bool p2p_pfn_in_bar(const char *provider, uint64_t pfn);
 
 /* drives */
 const char *p2p_disk(const char *disk);
+bool p2p_path_is_own(const char *path, const char *provider);
 bool p2p_is_own(const char *disk, const char *provider);
 bool p2p_reaches(const char *disk, const char *provider);
 

@@ -238,6 +238,76 @@ TEST_F(race, munmap_against_io)
 	close(fd);
 }
 
+TEST_F(race, mprotect_against_io)
+{
+	struct worker reader;
+	int i, prot;
+
+	ASSERT_TRUE(start(&reader, self, 0, read_perhaps));
+	for (i = 0; i < ROUNDS || !__atomic_load_n(&self->good, __ATOMIC_RELAXED);
+	     i++) {
+		/* A drive can't read into what is not writable. */
+		prot = i % 2 ? PROT_READ | PROT_WRITE : PROT_READ;
+		if (mprotect(self->mem + i / 2 % 4 * (SIZE / 4), SIZE / 4, prot))
+			count(&self->bad);
+		if (prot & PROT_WRITE)
+			usleep(1000);
+	}
+	stop_and_join(&reader);
+	EXPECT_EQ(0, mprotect(self->mem, SIZE, PROT_READ | PROT_WRITE));
+}
+
+TEST_F(race, mremap_against_io)
+{
+	char *here = self->mem, *there, *from, *to;
+	struct worker reader;
+	int i;
+
+	there = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, there);
+	ASSERT_TRUE(start(&reader, self, 0, read_perhaps));
+	/* Away and back again; it ends where it began. */
+	for (i = 0; i < 2 * ROUNDS ||
+	     !__atomic_load_n(&self->good, __ATOMIC_RELAXED) || i % 2; i++) {
+		from = i % 2 ? there : here;
+		to = i % 2 ? here : there;
+		ASSERT_EQ(to, mremap(from, SIZE, SIZE,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+		if (to == here)
+			usleep(500);
+	}
+	stop_and_join(&reader);
+	EXPECT_EQ(0, p2p_fault_of(self->mem, false));
+}
+
+/* The process ends while its thread has a transfer under way. */
+TEST_F(race, exit_against_io)
+{
+	struct worker reader;
+	int i, status;
+	pid_t child;
+
+	for (i = 0; i < FORK_ROUNDS; i++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			if (munmap(self->mem, SIZE))
+				_exit(1);
+			self->mem = p2p_map(self->provider, SIZE);
+			if (self->mem == MAP_FAILED ||
+			    !start(&reader, self, 0, read_always))
+				_exit(2);
+			while (!__atomic_load_n(&self->good, __ATOMIC_RELAXED))
+				sched_yield();
+			usleep(i * 100);
+			_exit(self->bad ? 3 : 0);
+		}
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_EQ(0, status);
+		EXPECT_TRUE(p2p_settles(self->provider, self->before - SIZE));
+	}
+}
+
 /* All of them allocate and free, and nobody may see another's memory. */
 static void *allocate_and_free(void *data)
 {

@@ -100,6 +100,14 @@ TEST_F(unbind, mapping_is_revoked)
 	EXPECT_EQ(-EFAULT, result(read(fds[0], self->mem, sizeof(word))));
 	close(fds[0]);
 	close(fds[1]);
+	/* Nor does it for a debugger. */
+	fds[0] = open("/proc/self/mem", O_RDWR);
+	ASSERT_LE(0, fds[0]);
+	EXPECT_EQ(-EIO, result(pread(fds[0], word, sizeof(word),
+				     (off_t)self->mem)));
+	EXPECT_EQ(-EIO, result(pwrite(fds[0], word, sizeof(word),
+				      (off_t)self->mem)));
+	close(fds[0]);
 
 	p2p_path(path, self->provider, "p2pmem/allocate");
 	EXPECT_EQ(-1, access(path, F_OK));

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* How get_user_pages() treats mappings of peer-to-peer memory. */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM vm_p2p
+
+#if !defined(_TRACE_VM_P2P_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_VM_P2P_H
+
+#include <linux/mm_types.h>
+#include <linux/tracepoint.h>
+
+DECLARE_EVENT_CLASS(p2p_gup,
+
+	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned int gup_flags),
+
+	TP_ARGS(addr, pfn, gup_flags),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned long, pfn)
+		__field(unsigned int, gup_flags)
+	),
+
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->pfn = pfn;
+		__entry->gup_flags = gup_flags;
+	),
+
+	TP_printk("addr=0x%lx pfn=0x%lx gup_flags=0x%x",
+		  __entry->addr, __entry->pfn, __entry->gup_flags)
+);
+
+/* A page was found without a lock, */
+DEFINE_EVENT(p2p_gup, p2p_gup_fast,
+	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned int gup_flags),
+	TP_ARGS(addr, pfn, gup_flags)
+);
+
+/* or under the mmap_lock. */
+DEFINE_EVENT(p2p_gup, p2p_gup_locked,
+	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned int gup_flags),
+	TP_ARGS(addr, pfn, gup_flags)
+);
+
+/*
+ * A caller was refused a mapping: -EREMOTEIO for lack of FOLL_PCI_P2PDMA,
+ * -EOPNOTSUPP for a long-term pin.
+ */
+TRACE_EVENT(p2p_gup_refused,
+
+	TP_PROTO(const struct vm_area_struct *vma, unsigned int gup_flags,
+		 int error),
+
+	TP_ARGS(vma, gup_flags, error),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+		__field(unsigned int, gup_flags)
+		__field(int, error)
+		__field(unsigned int, reason)	/* as others can print it */
+	),
+
+	TP_fast_assign(
+		__entry->start = vma->vm_start;
+		__entry->end = vma->vm_end;
+		__entry->gup_flags = gup_flags;
+		__entry->error = error;
+		__entry->reason = -error;
+	),
+
+	TP_printk("mapping=0x%lx-0x%lx gup_flags=0x%x error=%d reason=%s",
+		  __entry->start, __entry->end, __entry->gup_flags,
+		  __entry->error,
+		  __print_symbolic(__entry->reason,
+			{ EREMOTEIO, "no-peer-to-peer-support" },
+			{ EOPNOTSUPP, "long-term-pin" }))
+);
+
+#endif /* _TRACE_VM_P2P_H */
+
+/* This part must be outside protection */
+#include <trace/define_trace.h>

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Calls each form of get_user_pages() for a test program, which chooses the
+ * flags, looks at the pages that were got, and may hold them.
+ *
+ * mm/gup_test.c measures and compares; this tells what exactly came back.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/scatterlist.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "test_p2p_uapi.h"
+
+/* Pages that a call got; a file holds those of one call at a time. */
+struct p2p_test {
+	struct mutex lock;
+	struct page **pages;
+	unsigned int nr_pages;
+	bool pinned;
+};
+
+struct p2p_test_form_ops {
+	long (*call)(struct mm_struct *mm, const struct p2p_test_gup *gup,
+		     struct page **pages);
+	unsigned int flags;		/* those it may be called with */
+	bool pins;
+};
+
+static long call_get(struct mm_struct *mm, const struct p2p_test_gup *gup,
+		     struct page **pages)
+{
+	long ret;
+
+	mmap_read_lock(mm);
+	ret = get_user_pages(gup->addr, gup->nr_pages, gup->gup_flags, pages,
+			     NULL);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static long call_pin(struct mm_struct *mm, const struct p2p_test_gup *gup,
+		     struct page **pages)
+{
+	long ret;
+
+	mmap_read_lock(mm);
+	ret = pin_user_pages(gup->addr, gup->nr_pages, gup->gup_flags, pages,
+			     NULL);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static long call_get_remote(struct mm_struct *mm,
+			    const struct p2p_test_gup *gup, struct page **pages)
+{
+	int locked = 1;
+	long ret;
+
+	mmap_read_lock(mm);
+	ret = get_user_pages_remote(mm, gup->addr, gup->nr_pages,
+				    gup->gup_flags, pages, NULL, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	return ret;
+}
+
+static long call_pin_remote(struct mm_struct *mm,
+			    const struct p2p_test_gup *gup, struct page **pages)
+{
+	/* A long-term pin can't let the lock go. */
+	bool may_unlock = !(gup->gup_flags & FOLL_LONGTERM);
+	int locked = 1;
+	long ret;
+
+	mmap_read_lock(mm);
+	ret = pin_user_pages_remote(mm, gup->addr, gup->nr_pages,
+				    gup->gup_flags, pages, NULL,
+				    may_unlock ? &locked : NULL);
+	if (locked)
+		mmap_read_unlock(mm);
+	return ret;
+}
+
+static long call_get_unlocked(struct mm_struct *mm,
+			      const struct p2p_test_gup *gup,
+			      struct page **pages)
+{
+	return get_user_pages_unlocked(gup->addr, gup->nr_pages, pages,
+				       gup->gup_flags);
+}
+
+static long call_pin_unlocked(struct mm_struct *mm,
+			      const struct p2p_test_gup *gup,
+			      struct page **pages)
+{
+	return pin_user_pages_unlocked(gup->addr, gup->nr_pages, pages,
+				       gup->gup_flags);
+}
+
+static long call_get_fast(struct mm_struct *mm, const struct p2p_test_gup *gup,
+			  struct page **pages)
+{
+	return get_user_pages_fast(gup->addr, gup->nr_pages, gup->gup_flags,
+				   pages);
+}
+
+static long call_pin_fast(struct mm_struct *mm, const struct p2p_test_gup *gup,
+			  struct page **pages)
+{
+	return pin_user_pages_fast(gup->addr, gup->nr_pages, gup->gup_flags,
+				   pages);
+}
+
+static long call_get_fast_only(struct mm_struct *mm,
+			       const struct p2p_test_gup *gup,
+			       struct page **pages)
+{
+	return get_user_pages_fast_only(gup->addr, gup->nr_pages,
+					gup->gup_flags, pages);
+}
+
+static long call_pin_fast_only(struct mm_struct *mm,
+			       const struct p2p_test_gup *gup,
+			       struct page **pages)
+{
+	return pin_user_pages_fast_only(gup->addr, gup->nr_pages,
+					gup->gup_flags, pages);
+}
+
+/* Without FOLL_GET it takes no reference, so there is nothing to look at. */
+static long call_follow(struct mm_struct *mm, const struct p2p_test_gup *gup,
+			struct page **pages)
+{
+	struct vm_area_struct *vma;
+	struct page *page;
+	long ret;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, gup->addr);
+	if (!vma) {
+		ret = -EFAULT;
+		goto unlock;
+	}
+
+	page = follow_page(vma, gup->addr, gup->gup_flags);
+	if (IS_ERR_OR_NULL(page)) {
+		ret = PTR_ERR_OR_ZERO(page);
+	} else if (!(gup->gup_flags & FOLL_GET)) {
+		ret = 0;
+	} else {
+		pages[0] = page;
+		ret = 1;
+	}
+unlock:
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static long call_dump(struct mm_struct *mm, const struct p2p_test_gup *gup,
+		      struct page **pages)
+{
+	pages[0] = get_dump_page(gup->addr);
+	return pages[0] ? 1 : 0;
+}
+
+static long call_iter(struct mm_struct *mm, const struct p2p_test_gup *gup,
+		      struct page **pages)
+{
+	bool write = gup->gup_flags & FOLL_WRITE;
+	size_t size = (size_t)gup->nr_pages << PAGE_SHIFT;
+	struct iov_iter iter;
+	size_t start;
+	ssize_t ret;
+
+	iov_iter_ubuf(&iter, write ? READ : WRITE,
+		      u64_to_user_ptr(gup->addr), size);
+	ret = iov_iter_get_pages_flags(&iter, pages, size, gup->nr_pages,
+				       &start, gup->gup_flags & ~FOLL_WRITE);
+	return ret > 0 ? ret >> PAGE_SHIFT : ret;
+}
+
+static long call_iter_alloc(struct mm_struct *mm,
+			    const struct p2p_test_gup *gup, struct page **pages)
+{
+	bool write = gup->gup_flags & FOLL_WRITE;
+	size_t size = (size_t)gup->nr_pages << PAGE_SHIFT;
+	struct page **array = NULL;
+	struct iov_iter iter;
+	size_t start;
+	ssize_t ret;
+
+	iov_iter_ubuf(&iter, write ? READ : WRITE,
+		      u64_to_user_ptr(gup->addr), size);
+	ret = iov_iter_get_pages_alloc_flags(&iter, &array, size, &start,
+					     gup->gup_flags & ~FOLL_WRITE);
+	if (ret > 0) {
+		ret >>= PAGE_SHIFT;
+		memcpy(pages, array, ret * sizeof(*pages));
+	}
+	kvfree(array);
+	return ret;
+}
+
+#define SLOW_FLAGS	(FOLL_WRITE | FOLL_FORCE | FOLL_NOFAULT | FOLL_PCI_P2PDMA)
+#define FAST_FLAGS	(FOLL_WRITE | FOLL_FORCE | FOLL_NOFAULT | FOLL_PCI_P2PDMA)
+#define ITER_FLAGS	(FOLL_WRITE | FOLL_NOFAULT | FOLL_PCI_P2PDMA)
+
+static const struct p2p_test_form_ops p2p_test_forms[] = {
+	[P2P_TEST_GET] = { call_get, SLOW_FLAGS | FOLL_NOWAIT },
+	[P2P_TEST_GET_REMOTE] = { call_get_remote, SLOW_FLAGS },
+	[P2P_TEST_GET_UNLOCKED] = { call_get_unlocked, SLOW_FLAGS },
+	[P2P_TEST_GET_FAST] = { call_get_fast, FAST_FLAGS },
+	[P2P_TEST_GET_FAST_ONLY] = { call_get_fast_only, FAST_FLAGS },
+	[P2P_TEST_PIN] = { call_pin, SLOW_FLAGS | FOLL_NOWAIT | FOLL_LONGTERM,
+			   true },
+	[P2P_TEST_PIN_REMOTE] = { call_pin_remote, SLOW_FLAGS | FOLL_LONGTERM,
+				  true },
+	[P2P_TEST_PIN_UNLOCKED] = { call_pin_unlocked, SLOW_FLAGS, true },
+	[P2P_TEST_PIN_FAST] = { call_pin_fast, FAST_FLAGS | FOLL_LONGTERM,
+				true },
+	[P2P_TEST_PIN_FAST_ONLY] = { call_pin_fast_only, FAST_FLAGS, true },
+	[P2P_TEST_FOLLOW] = { call_follow, FOLL_GET | FOLL_WRITE | FOLL_DUMP |
+					   FOLL_PCI_P2PDMA },
+	[P2P_TEST_DUMP] = { call_dump, 0 },
+	[P2P_TEST_ITER] = { call_iter, ITER_FLAGS },
+	[P2P_TEST_ITER_ALLOC] = { call_iter_alloc, ITER_FLAGS },
+};
+
+static void p2p_test_put(struct p2p_test *test)
+{
+	unsigned int i;
+
+	if (test->pinned)
+		unpin_user_pages(test->pages, test->nr_pages);
+	else
+		for (i = 0; i < test->nr_pages; i++)
+			put_page(test->pages[i]);
+
+	kvfree(test->pages);
+	test->pages = NULL;
+	test->nr_pages = 0;
+}
+
+static void p2p_test_look(struct page *page, struct p2p_test_page *look)
+{
+	look->pfn = page_to_pfn(page);
+	look->count = page_count(page);
+	look->is_p2p = is_pci_p2pdma_page(page);
+}
+
+static int p2p_test_report(struct p2p_test *test,
+			   const struct p2p_test_gup *gup)
+{
+	struct p2p_test_page __user *to = u64_to_user_ptr(gup->pages);
+	struct p2p_test_page look;
+	unsigned int i;
+
+	if (!to)
+		return 0;
+
+	for (i = 0; i < test->nr_pages; i++) {
+		p2p_test_look(test->pages[i], &look);
+		if (copy_to_user(to + i, &look, sizeof(look)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static struct mm_struct *p2p_test_mm(const struct p2p_test_gup *gup)
+{
+	struct task_struct *task;
+	struct mm_struct *mm;
+
+	if (!gup->pid) {
+		mmget(current->mm);
+		return current->mm;
+	}
+
+	task = find_get_task_by_vpid(gup->pid);
+	if (!task)
+		return NULL;
+	mm = get_task_mm(task);
+	put_task_struct(task);
+	return mm;
+}
+
+static int p2p_test_check(const struct p2p_test_gup *gup)
+{
+	bool remote = gup->form == P2P_TEST_GET_REMOTE ||
+		      gup->form == P2P_TEST_PIN_REMOTE;
+	bool single = gup->form == P2P_TEST_FOLLOW ||
+		      gup->form == P2P_TEST_DUMP;
+
+	if (gup->form >= P2P_TEST_NR_FORMS ||
+	    gup->gup_flags & ~p2p_test_forms[gup->form].flags)
+		return -EINVAL;
+	if (!gup->nr_pages || gup->nr_pages > P2P_TEST_MAX_PAGES ||
+	    (single && gup->nr_pages > 1) || gup->hold > 1 ||
+	    (gup->pid && !remote) || !PAGE_ALIGNED(gup->addr))
+		return -EINVAL;
+	return 0;
+}
+
+static int p2p_test_gup(struct p2p_test *test, struct p2p_test_gup *gup)
+{
+	struct mm_struct *mm;
+	int error;
+
+	error = p2p_test_check(gup);
+	if (error)
+		return error;
+	if (test->pages)
+		return -EBUSY;
+
+	test->pages = kvcalloc(gup->nr_pages, sizeof(*test->pages), GFP_KERNEL);
+	if (!test->pages)
+		return -ENOMEM;
+
+	mm = p2p_test_mm(gup);
+	if (!mm) {
+		error = -ESRCH;
+		goto put;
+	}
+
+	gup->result = p2p_test_forms[gup->form].call(mm, gup, test->pages);
+	mmput(mm);
+	if (gup->result > 0)
+		test->nr_pages = gup->result;
+	test->pinned = p2p_test_forms[gup->form].pins;
+
+	error = p2p_test_report(test, gup);
+put:
+	if (error || !gup->hold)
+		p2p_test_put(test);
+	return error;
+}
+
+static int p2p_test_sg(struct p2p_test *test, struct p2p_test_sg *arg)
+{
+	u32 __user *lengths = u64_to_user_ptr(arg->lengths);
+	u32 room = arg->nr_entries;
+	unsigned int first = arg->first ?: test->nr_pages;
+	struct sg_append_table append = {};
+	struct scatterlist *sg;
+	unsigned int i;
+	int error;
+
+	if (!test->nr_pages || first > test->nr_pages)
+		return -EINVAL;
+
+	error = sg_alloc_append_table_from_pages(&append, test->pages, first, 0,
+						 (unsigned long)first << PAGE_SHIFT,
+						 UINT_MAX, test->nr_pages - first,
+						 GFP_KERNEL);
+	if (!error && first < test->nr_pages)
+		error = sg_alloc_append_table_from_pages(&append,
+				test->pages + first, test->nr_pages - first, 0,
+				(unsigned long)(test->nr_pages - first) << PAGE_SHIFT,
+				UINT_MAX, 0, GFP_KERNEL);
+	if (error)
+		goto free;
+
+	arg->nr_entries = append.sgt.orig_nents;
+	for_each_sgtable_sg(&append.sgt, sg, i) {
+		if (i < room && put_user(sg->length, lengths + i)) {
+			error = -EFAULT;
+			break;
+		}
+	}
+free:
+	sg_free_append_table(&append);
+	return error;
+}
+
+/* Only pages that the caller can't lose while it looks: peer-to-peer memory. */
+static int p2p_test_look_pfn(struct p2p_test_page *look)
+{
+	struct dev_pagemap *pgmap = get_dev_pagemap(look->pfn, NULL);
+
+	if (!pgmap)
+		return -ENXIO;
+	p2p_test_look(pfn_to_page(look->pfn), look);
+	put_dev_pagemap(pgmap);
+	return 0;
+}
+
+static long p2p_test_ioctl(struct file *file, unsigned int cmd,
+			   unsigned long arg)
+{
+	struct p2p_test *test = file->private_data;
+	void __user *user = (void __user *)arg;
+	union {
+		struct p2p_test_gup gup;
+		struct p2p_test_sg sg;
+		struct p2p_test_page look;
+	} u;
+	int error;
+
+	if (_IOC_TYPE(cmd) != 'P' || _IOC_SIZE(cmd) > sizeof(u))
+		return -ENOTTY;
+	if (copy_from_user(&u, user, _IOC_SIZE(cmd)))
+		return -EFAULT;
+
+	mutex_lock(&test->lock);
+	switch (cmd) {
+	case P2P_TEST_GUP:
+		error = p2p_test_gup(test, &u.gup);
+		break;
+	case P2P_TEST_PUT:
+		p2p_test_put(test);
+		error = 0;
+		break;
+	case P2P_TEST_SG:
+		error = p2p_test_sg(test, &u.sg);
+		break;
+	case P2P_TEST_LOOK:
+		error = p2p_test_look_pfn(&u.look);
+		break;
+	default:
+		error = -ENOTTY;
+	}
+	mutex_unlock(&test->lock);
+
+	if (!error && copy_to_user(user, &u, _IOC_SIZE(cmd)))
+		error = -EFAULT;
+	return error;
+}
+
+static int p2p_test_open(struct inode *inode, struct file *file)
+{
+	struct p2p_test *test = kzalloc(sizeof(*test), GFP_KERNEL);
+
+	if (!test)
+		return -ENOMEM;
+	mutex_init(&test->lock);
+	file->private_data = test;
+	return nonseekable_open(inode, file);
+}
+
+static int p2p_test_release(struct inode *inode, struct file *file)
+{
+	struct p2p_test *test = file->private_data;
+
+	p2p_test_put(test);
+	mutex_destroy(&test->lock);
+	kfree(test);
+	return 0;
+}
+
+static const struct file_operations p2p_test_fops = {
+	.owner		= THIS_MODULE,
+	.open		= p2p_test_open,
+	.release	= p2p_test_release,
+	.unlocked_ioctl	= p2p_test_ioctl,
+};
+
+static int __init p2p_test_init(void)
+{
+	debugfs_create_file_unsafe("p2p_test", 0600, NULL, NULL,
+				   &p2p_test_fops);
+	return 0;
+}
+late_initcall(p2p_test_init);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * How a test program calls get_user_pages() through the file p2p_test in
+ * debugfs. Private to lib/test_p2p.c and the selftests.
+ */
+#ifndef _LIB_TEST_P2P_UAPI_H
+#define _LIB_TEST_P2P_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define P2P_TEST_MAX_PAGES	4096
+
+/* The functions that can be called. */
+enum p2p_test_form {
+	P2P_TEST_GET,			/* get_user_pages() */
+	P2P_TEST_GET_REMOTE,		/* get_user_pages_remote() */
+	P2P_TEST_GET_UNLOCKED,
+	P2P_TEST_GET_FAST,
+	P2P_TEST_GET_FAST_ONLY,
+	P2P_TEST_PIN,			/* pin_user_pages() */
+	P2P_TEST_PIN_REMOTE,
+	P2P_TEST_PIN_UNLOCKED,
+	P2P_TEST_PIN_FAST,
+	P2P_TEST_PIN_FAST_ONLY,
+	P2P_TEST_FOLLOW,		/* follow_page(); one page */
+	P2P_TEST_DUMP,			/* get_dump_page(); one page */
+	P2P_TEST_ITER,			/* iov_iter_get_pages_flags() */
+	P2P_TEST_ITER_ALLOC,		/* iov_iter_get_pages_alloc_flags() */
+	P2P_TEST_NR_FORMS
+};
+
+/**
+ * struct p2p_test_page - a page that was got
+ * @pfn: its page frame number
+ * @count: its reference count, which includes what the call took
+ * @is_p2p: whether it is peer-to-peer memory
+ */
+struct p2p_test_page {
+	__u64 pfn;
+	__s32 count;
+	__u32 is_p2p;
+};
+
+/**
+ * struct p2p_test_gup - one call
+ * @addr: (in) user address, page-aligned
+ * @pages: (in) array of @nr_pages struct p2p_test_page to be filled, or 0
+ * @nr_pages: (in) how many pages to ask for
+ * @form: (in) enum p2p_test_form
+ * @gup_flags: (in) FOLL_* flags; those that the form must not be called with
+ *	       give -EINVAL
+ * @pid: (in) for the remote forms: whose memory; 0 for the caller's own
+ * @hold: (in) 1: keep the pages until P2P_TEST_PUT or close()
+ * @result: (out) what the function returned: how many pages, or -errno
+ */
+struct p2p_test_gup {
+	__u64 addr;
+	__u64 pages;
+	__u32 nr_pages;
+	__u32 form;
+	__u32 gup_flags;
+	__s32 pid;
+	__u32 hold;
+	__s32 result;
+};
+
+/**
+ * struct p2p_test_sg - the scatterlist that is made of the pages that are held
+ * @lengths: (in) array of @nr_entries __u32, receives the length of each entry
+ * @nr_entries: (in) room in @lengths; (out) how many entries there are
+ * @first: (in) how many of the pages to add in a first step; the others are
+ *	   appended in a second one. 0: all in one step
+ */
+struct p2p_test_sg {
+	__u64 lengths;
+	__u32 nr_entries;
+	__u32 first;
+};
+
+#define P2P_TEST_GUP	_IOWR('P', 0x01, struct p2p_test_gup)
+#define P2P_TEST_PUT	_IO('P', 0x02)
+#define P2P_TEST_SG	_IOWR('P', 0x03, struct p2p_test_sg)
+/* in: a pfn of struct p2p_test_page; out: the rest */
+#define P2P_TEST_LOOK	_IOWR('P', 0x04, struct p2p_test_page)
+
+#endif /* _LIB_TEST_P2P_UAPI_H */

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * O_DIRECT between one block device and the memory of all providers, for scripts
+ * that make block devices:
+ *
+ *	block_io DEVICE works		the data arrives
+ *	block_io DEVICE refused		EREMOTEIO, and nothing has changed
+ *	block_io DEVICE write		a single write of 64 KiB at 1 MiB; exits
+ *					with its errno
+ *
+ * The device holds 4 MiB at least; what it holds is overwritten. Says what is
+ * wrong in TAP comments and exits with 1 then.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../kselftest.h"
+#include "p2pmem.h"
+
+#define SIZE	(2 * MIB)
+#define POISON	0xdeadbeefcafef00dULL
+#define NR_VEC	300		/* more than a bio holds */
+
+static const char *provider;
+static char *mem, *ram;		/* SIZE each */
+static size_t sector;
+static int failures;
+static int fd;
+
+static void check(bool good, const char *what, ssize_t got)
+{
+	if (good)
+		return;
+	printf("# %s: %s: %zd\n", provider, what, got);
+	failures++;
+}
+
+static ssize_t result(ssize_t ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+static void put(size_t len, uint64_t seed, off_t where)
+{
+	ssize_t ret;
+
+	p2p_fill(ram, len, seed, where);
+	ret = result(pwrite(fd, ram, len, where));
+	check(ret == len, "write from RAM", ret);
+}
+
+static void holds(size_t len, uint64_t seed, off_t where, const char *what)
+{
+	ssize_t ret;
+
+	p2p_set(ram, len, POISON);
+	ret = result(pread(fd, ram, len, where));
+	check(ret == len, "read to RAM", ret);
+	ret = p2p_differs(ram, len, seed, where);
+	check(ret == -1, what, ret);
+}
+
+static void transfer(size_t len, off_t where, bool works)
+{
+	ssize_t due = works ? len : -EREMOTEIO, ret;
+
+	put(len, 1, where);
+	p2p_set(mem, len, POISON);
+	ret = result(pread(fd, mem, len, where));
+	check(ret == due, "read", ret);
+	ret = works ? p2p_differs(mem, len, 1, where) :
+		      p2p_not_set(mem, len, POISON);
+	check(ret == -1, "data of read", ret);
+
+	p2p_fill(mem, len, 2, where);
+	ret = result(pwrite(fd, mem, len, where));
+	check(ret == due, "write", ret);
+	holds(len, 1 + works, where, "data of write");
+}
+
+/* RAM and peer-to-peer memory by turns, so that nothing merges. */
+static void alternate(off_t where, bool works)
+{
+	static struct iovec vec[NR_VEC];
+	const size_t len = 4 * KIB;
+	ssize_t ret, due = NR_VEC * len;
+	int i;
+
+	for (i = 0; i < NR_VEC; i++) {
+		vec[i].iov_base = (i % 2 ? ram : mem) + i * len;
+		vec[i].iov_len = len;
+		p2p_fill(vec[i].iov_base, len, 3, where + i * len);
+	}
+	ret = result(pwritev(fd, vec, NR_VEC, where));
+	check(ret == (works ? due : -EREMOTEIO), "vector write", ret);
+	if (!works)
+		return;
+
+	holds(due, 3, where, "data of vector write");
+	for (i = 0; i < NR_VEC; i++)
+		p2p_set(vec[i].iov_base, len, POISON);
+	ret = result(preadv(fd, vec, NR_VEC, where));
+	check(ret == due, "vector read", ret);
+	for (i = 0; i < NR_VEC; i++) {
+		ret = p2p_differs(vec[i].iov_base, len, 3, where + i * len);
+		check(ret == -1, "data of vector read", i);
+	}
+}
+
+static void run(bool works, bool own)
+{
+	const size_t sizes[] = {
+		sector, 4 * KIB, 64 * KIB + sector, MIB + 3 * sector,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		transfer(sizes[i], (i + 1) * 60 * KIB, works);
+	put(SIZE, 4, MIB);
+	/* A controller may refuse to mix its own buffer with other memory. */
+	if (own)
+		return;
+	alternate(MIB, works);
+	/* The first segment was in peer-to-peer memory: nothing has begun. */
+	if (!works)
+		holds(SIZE, 4, MIB, "data after a refused vector");
+}
+
+/* The device is in a state in which no other I/O would come back. */
+static int write_once(void)
+{
+	p2p_fill(mem, 64 * KIB, 9, MIB);
+	return pwrite(fd, mem, 64 * KIB, MIB) == 64 * KIB ? 0 : errno;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const no_disks[] = { NULL };
+	static struct p2p_variant all[P2P_MAX];
+	int i, nr = p2p_variants(all, NULL, no_disks);
+	long long before;
+	int size, error;
+
+	if (argc != 3 || !nr) {
+		printf("# usage: block_io DEVICE works|refused|write, with a provider\n");
+		return 1;
+	}
+	fd = open(argv[1], O_RDWR | O_DIRECT);
+	if (fd < 0 || ioctl(fd, BLKSSZGET, &size)) {
+		printf("# %s: %s\n", argv[1], strerror(errno));
+		return 1;
+	}
+	sector = size;
+	ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (i = 0; i < nr; i++) {
+		provider = all[i].provider;
+		before = p2p_available(provider);
+		mem = p2p_map(provider, SIZE);
+		if (ram == MAP_FAILED || mem == MAP_FAILED) {
+			printf("# %s: no memory: %s\n", provider, strerror(errno));
+			return 1;
+		}
+		if (!strcmp(argv[2], "write")) {
+			error = write_once();
+			munmap(mem, SIZE);
+			return error;
+		}
+		run(!strcmp(argv[2], "works"),
+		    p2p_path_is_own(argv[1], provider));
+		munmap(mem, SIZE);
+		check(p2p_settles(provider, before), "pages are left",
+		      before - p2p_available(provider));
+	}
+	return failures ? 1 : 0;
+}

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Controller memory buffers of odd sizes: the 2 MiB units in them are used.
+#
+# P2P_CMB lists what there is: SERIAL:MIB of CMB:MIB of it that are used, separated
+# by spaces. The drives of these controllers are overwritten.
+set -uo pipefail
+
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+# The provider, and the first drive, of the controller with a serial number.
+find_controller() {
+	local controller
+
+	for controller in /sys/class/nvme/nvme*; do
+		[ "$(tr -d ' ' <"$controller/serial")" = "$1" ] || continue
+		pool=$controller/device/p2pmem
+		drive=/dev/$(basename "$(echo "$controller"/nvme*n1)")
+		return
+	done
+	return 1
+}
+
+check() {
+	local serial=$1 size=$2 used=$3
+
+	find_controller "$serial" || { echo "# no controller $serial"; return 1; }
+	if [ "$used" = 0 ]; then
+		[ ! -e "$pool" ] || { echo "# it has p2pmem"; return 1; }
+		dmesg | grep -q "CMB of $((size << 10)) KiB in BAR . is not used"
+		return
+	fi
+	[ "$(<"$pool/size")" = $((used << 20)) ] ||
+		{ echo "# size: $(<"$pool/size")"; return 1; }
+	if [ "$size" != "$used" ]; then
+		dmesg | grep -q "CMB: using $((used << 10)) of $((size << 10)) KiB" ||
+			{ echo "# nothing in the log"; return 1; }
+	fi
+	# To and from the drive's own buffer, and that of the others.
+	./block_io "$drive" works
+}
+
+[ "${P2P_CMB:-}" ] || { echo "1..0 # SKIP P2P_CMB is not set"; exit 4; }
+read -ra list <<<"$P2P_CMB"
+echo "TAP version 13"
+echo "1..${#list[@]}"
+nr=0
+failed=0
+for item in "${list[@]}"; do
+	nr=$((nr + 1))
+	verdict="ok"
+	IFS=: read -r serial size used <<<"$item"
+	check "$serial" "$size" "$used" || { verdict="not ok"; failed=1; }
+	echo "$verdict $nr $serial"
+done
+exit $failed

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /proc/vmstat: which walk of get_user_pages() found the pages of a mapping. By
+ * that it is known, and not only hoped, that the lockless one is taken.
+ */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+
+#include "variants.h"
+#include "gup_call.h"
+
+#define PAGES	8
+
+FIXTURE(gup_counters)
+{
+	const char *provider;
+	size_t size;
+	char *mem;
+	int fd;
+	const struct form *form;
+};
+
+P2P_VARIANTS(gup_counters, NULL, NULL);
+
+FIXTURE_SETUP(gup_counters)
+{
+	self->provider = variant->p2p.provider;
+	self->size = PAGES * sysconf(_SC_PAGESIZE);
+	self->mem = p2p_map(self->provider, self->size);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	self->fd = open(P2P_TEST_FILE, O_RDWR);
+	if (self->fd < 0)
+		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+}
+
+FIXTURE_TEARDOWN(gup_counters)
+{
+	close(self->fd);
+	munmap(self->mem, self->size);
+}
+
+/* The name of the form at fault, when an expectation fails. */
+#define LOG() TH_LOG("%s", self->form->name)
+
+static long long vmstat(const char *name)
+{
+	FILE *file = fopen("/proc/vmstat", "r");
+	long long value = -1, v;
+	char key[64];
+
+	while (file && fscanf(file, "%63s %lld\n", key, &v) == 2) {
+		if (!strcmp(key, name))
+			value = v;
+	}
+	if (file)
+		fclose(file);
+	return value;
+}
+
+TEST_F(gup_counters, counted)
+{
+	const struct form *form;
+	long long fast, locked, refused;
+
+	if (vmstat("p2p_gup_fast") < 0)
+		SKIP(return, "no p2p_gup_fast in /proc/vmstat: CONFIG_VM_EVENT_COUNTERS?");
+
+	p2p_set(self->mem, self->size, 1);
+	for_each_form(form) {
+		self->form = form;
+		fast = vmstat("p2p_gup_fast");
+		locked = vmstat("p2p_gup_locked");
+		refused = vmstat("p2p_gup_refused");
+		EXPECT_EQ(PAGES, gup(self->fd, form->nr, self->mem, PAGES,
+				     FOLL_PCI_P2PDMA)) LOG();
+		EXPECT_EQ(fast + (form->lockless ? PAGES : 0),
+			  vmstat("p2p_gup_fast")) LOG();
+		EXPECT_EQ(locked + (form->lockless ? 0 : PAGES),
+			  vmstat("p2p_gup_locked")) LOG();
+		EXPECT_EQ(refused, vmstat("p2p_gup_refused")) LOG();
+
+		gup(self->fd, form->nr, self->mem, PAGES, 0);
+		EXPECT_EQ(refused + !form->only, vmstat("p2p_gup_refused")) LOG();
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A mapping of peer-to-peer memory with known contents, for the tests of what
+ * system calls do with one.
+ */
+#ifndef P2P_MAPPING_H
+#define P2P_MAPPING_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "variants.h"
+
+#define PAGES	8
+#define SEED	1
+
+FIXTURE(mapping)
+{
+	const char *provider;
+	long long before;
+	size_t page;
+	size_t size;
+	char *mem;
+};
+
+P2P_VARIANTS(mapping, NULL, NULL);
+
+FIXTURE_SETUP(mapping)
+{
+	self->provider = variant->p2p.provider;
+	self->page = sysconf(_SC_PAGESIZE);
+	self->size = PAGES * self->page;
+	self->before = p2p_available(self->provider);
+	self->mem = p2p_map(self->provider, self->size);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	p2p_fill(self->mem, self->size, SEED, 0);
+}
+
+/* A reference left behind would keep its page from the pool. */
+FIXTURE_TEARDOWN(mapping)
+{
+	munmap(self->mem, self->size);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* Is all of it there, with the contents that it had? */
+static inline bool p2p_intact(const struct _test_data_mapping *self)
+{
+	return p2p_differs(self->mem, self->size, SEED, 0) == -1;
+}
+
+static inline bool p2p_present(const void *addr)
+{
+	return p2p_pagemap(addr) & PAGEMAP_PRESENT;
+}
+
+static inline void *p2p_ram(size_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* The exit status of a child that the caller has forked; -1 if it was killed. */
+static inline int p2p_wait(pid_t child)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/* A call has to fail with this very error. */
+#define EXPECT_ERRNO(error, call)			\
+	do {						\
+		errno = 0;				\
+		EXPECT_EQ(-1, (long)(call));		\
+		EXPECT_EQ(error, errno);		\
+	} while (0)
+
+/* A reason to skip, to be followed by the name of the missing option. */
+#define WITHOUT	"not configured: CONFIG_"
+
+#endif
