@@ -23,7 +23,7 @@
 
 /* Pages that a call got; a file holds those of one call at a time. */
 struct p2p_test {
-	struct mutex lock;
+	struct mutex lock;	/* one ioctl() at a time */
 	struct page **pages;
 	unsigned int nr_pages;
 	bool pinned;
@@ -350,6 +350,7 @@ static int p2p_test_sg(struct p2p_test *test, struct p2p_test_sg *arg)
 	u32 __user *lengths = u64_to_user_ptr(arg->lengths);
 	u32 room = arg->nr_entries;
 	unsigned int first = arg->first ?: test->nr_pages;
+	unsigned int rest = test->nr_pages - first;
 	struct sg_append_table append = {};
 	struct scatterlist *sg;
 	unsigned int i;
@@ -359,14 +360,14 @@ static int p2p_test_sg(struct p2p_test *test, struct p2p_test_sg *arg)
 		return -EINVAL;
 
 	error = sg_alloc_append_table_from_pages(&append, test->pages, first, 0,
-						 (unsigned long)first << PAGE_SHIFT,
-						 UINT_MAX, test->nr_pages - first,
-						 GFP_KERNEL);
-	if (!error && first < test->nr_pages)
+						 (size_t)first << PAGE_SHIFT,
+						 UINT_MAX, rest, GFP_KERNEL);
+	if (!error && rest)
 		error = sg_alloc_append_table_from_pages(&append,
-				test->pages + first, test->nr_pages - first, 0,
-				(unsigned long)(test->nr_pages - first) << PAGE_SHIFT,
-				UINT_MAX, 0, GFP_KERNEL);
+							 test->pages + first,
+							 rest, 0,
+							 (size_t)rest << PAGE_SHIFT,
+							 UINT_MAX, 0, GFP_KERNEL);
 	if (error)
 		goto free;
 

@@ -105,21 +105,24 @@ void p2pmem_stats_map(struct p2pmem_stats __percpu *stats,
 	trace_p2pdma_map(client, provider, sg_phys(sg), sg->length, route);
 }
 
-#define p2pmem_stats_show(dev, buf, member) ({				\
-	struct p2pmem_stats __percpu *stats_ =				\
-					p2pmem_stats(to_pci_dev(dev));	\
-	u64 sum_ = 0;							\
-	int cpu_;							\
-									\
-	for_each_possible_cpu(cpu_)					\
-		sum_ += READ_ONCE(per_cpu_ptr(stats_, cpu_)->member);	\
-	sysfs_emit(buf, "%llu\n", sum_);				\
-})
+/* counter: offset of one in struct p2pmem_stats */
+static ssize_t p2pmem_stats_show(struct device *dev, char *buf, size_t counter)
+{
+	struct p2pmem_stats __percpu *stats = p2pmem_stats(to_pci_dev(dev));
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*(u64 *)((void *)per_cpu_ptr(stats, cpu) +
+					  counter));
+	return sysfs_emit(buf, "%llu\n", sum);
+}
 
 static ssize_t dma_bus_bytes_show(struct device *dev,
 				  struct device_attribute *attr, char *buf)
 {
-	return p2pmem_stats_show(dev, buf, bus);
+	return p2pmem_stats_show(dev, buf,
+				 offsetof(struct p2pmem_stats, bus));
 }
 DEVICE_ATTR_RO(dma_bus_bytes);
 
@@ -127,13 +130,15 @@ static ssize_t dma_host_bridge_bytes_show(struct device *dev,
 					  struct device_attribute *attr,
 					  char *buf)
 {
-	return p2pmem_stats_show(dev, buf, host_bridge);
+	return p2pmem_stats_show(dev, buf,
+				 offsetof(struct p2pmem_stats, host_bridge));
 }
 DEVICE_ATTR_RO(dma_host_bridge_bytes);
 
 static ssize_t dma_refused_show(struct device *dev,
 				struct device_attribute *attr, char *buf)
 {
-	return p2pmem_stats_show(dev, buf, refused);
+	return p2pmem_stats_show(dev, buf,
+				 offsetof(struct p2pmem_stats, refused));
 }
 DEVICE_ATTR_RO(dma_refused);
