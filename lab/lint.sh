@@ -32,10 +32,12 @@ check() {
 # new_files PATTERN: the files the series adds to the kernel.
 new_files() { git -C "$linux" diff --name-only --diff-filter=A base HEAD | grep -E "$1" || :; }
 
-# Left out are the question who maintains a new file, which check_maintainers() answers, and the
-# complaint that 'source "Kconfig.p2p"' has the name of the file it stands in, Kconfig.
+# Left out are the question who maintains a new file, which check_maintainers() answers, the complaint
+# that 'source "Kconfig.p2p"' has the name of the file it stands in, Kconfig, and what checkpatch makes
+# of each TRACE_EVENT() and of the names of others, such as md's Faulty.
 check_patches() {
 	local mail findings dictionary
+	local ignore
 
 	cd "$linux"
 	# iput() is no misspelled input.
@@ -43,8 +45,10 @@ check_patches() {
 	grep -v '^iput->' "$dictionary" >"$scratch/dictionary.txt"
 	for mail in "$build"/series/*.patch; do
 		[[ $mail != *0000-cover-letter.patch ]] || continue
+		ignore=FILE_PATH_CHANGES,EMBEDDED_FILENAME,CAMELCASE
+		! grep -q '^+++ b/include/trace/events/' "$mail" || ignore+=,PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE
 		findings=$(scripts/checkpatch.pl --strict --codespell --codespellfile "$scratch/dictionary.txt" \
-			--quiet --no-summary --show-types --ignore FILE_PATH_CHANGES,EMBEDDED_FILENAME "$mail" 2>&1) || :
+			--quiet --no-summary --show-types --ignore "$ignore" "$mail" 2>&1) || :
 		[ -z "$findings" ] || printf '%s:\n%s\n' "${mail##*/}" "$findings"
 	done
 }
