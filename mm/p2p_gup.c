@@ -77,24 +77,32 @@ int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags)
 }
 
 /**
- * p2p_gup_locked() - a walk under the mmap_lock found a page
- * @addr: user address of the page
- * @pfn: its page frame number
+ * p2p_gup_locked_pagemap() - get_dev_pagemap() for the walk under the mmap_lock
+ * @pfn: page frame number of a device-mapped entry
+ * @pgmap: page map of the entry before, with a reference, or NULL
  * @gup_flags: the FOLL_* flags of the walk
  *
- * Context: Any. The caller holds the mmap_lock and a page table lock.
+ * Only counts: p2p_gup_check() has decided already.
+ *
+ * Context: Any. The caller holds the mmap_lock and a page table lock. Consumes
+ *	    the reference of @pgmap, unless it returns it.
+ * Return: the page map with a reference, or NULL if there is none.
  */
-void p2p_gup_locked(unsigned long addr, unsigned long pfn,
-		    unsigned int gup_flags)
+struct dev_pagemap *p2p_gup_locked_pagemap(unsigned long pfn,
+					   struct dev_pagemap *pgmap,
+					   unsigned int gup_flags)
 {
-	count_vm_event(P2P_GUP_LOCKED);
-	trace_p2p_gup_locked(addr, pfn, gup_flags);
+	pgmap = get_dev_pagemap(pfn, pgmap);
+	if (pgmap && pgmap->type == MEMORY_DEVICE_PCI_P2PDMA) {
+		count_vm_event(P2P_GUP_LOCKED);
+		trace_p2p_gup_locked(pfn, gup_flags);
+	}
+	return pgmap;
 }
 
 /**
  * p2p_gup_fast_pagemap() - get_dev_pagemap() for the lockless walk
- * @addr: user address of a device-mapped entry
- * @pfn: its page frame number
+ * @pfn: page frame number of a device-mapped entry
  * @pgmap: page map of the entry before, with a reference, or NULL
  * @gup_flags: the FOLL_* flags of the walk
  *
@@ -109,7 +117,7 @@ void p2p_gup_locked(unsigned long addr, unsigned long pfn,
  * Return: the page map with a reference; NULL if there is none, or if it is
  *	   peer-to-peer memory and @gup_flags lacks FOLL_PCI_P2PDMA.
  */
-struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long addr, unsigned long pfn,
+struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long pfn,
 					 struct dev_pagemap *pgmap,
 					 unsigned int gup_flags)
 {
@@ -123,6 +131,6 @@ struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long addr, unsigned long pfn,
 	}
 
 	count_vm_event(P2P_GUP_FAST);
-	trace_p2p_gup_fast(addr, pfn, gup_flags);
+	trace_p2p_gup_fast(pfn, gup_flags);
 	return pgmap;
 }

@@ -28,9 +28,10 @@ int p2p_vma_init(struct vm_area_struct *vma);
 vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn);
 
 int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags);
-void p2p_gup_locked(unsigned long addr, unsigned long pfn,
-		    unsigned int gup_flags);
-struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long addr, unsigned long pfn,
+struct dev_pagemap *p2p_gup_locked_pagemap(unsigned long pfn,
+					   struct dev_pagemap *pgmap,
+					   unsigned int gup_flags);
+struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long pfn,
 					 struct dev_pagemap *pgmap,
 					 unsigned int gup_flags);
 
@@ -59,14 +60,16 @@ static inline int p2p_gup_check(const struct vm_area_struct *vma,
 	return 0;
 }
 
-static inline void p2p_gup_locked(unsigned long addr, unsigned long pfn,
-				  unsigned int gup_flags)
+static inline struct dev_pagemap *
+p2p_gup_locked_pagemap(unsigned long pfn, struct dev_pagemap *pgmap,
+		       unsigned int gup_flags)
 {
+	return get_dev_pagemap(pfn, pgmap);
 }
 
 static inline struct dev_pagemap *
-p2p_gup_fast_pagemap(unsigned long addr, unsigned long pfn,
-		     struct dev_pagemap *pgmap, unsigned int gup_flags)
+p2p_gup_fast_pagemap(unsigned long pfn, struct dev_pagemap *pgmap,
+		     unsigned int gup_flags)
 {
 	return get_dev_pagemap(pfn, pgmap);
 }

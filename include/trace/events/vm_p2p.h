@@ -11,36 +11,33 @@
 
 DECLARE_EVENT_CLASS(p2p_gup,
 
-	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned int gup_flags),
+	TP_PROTO(unsigned long pfn, unsigned int gup_flags),
 
-	TP_ARGS(addr, pfn, gup_flags),
+	TP_ARGS(pfn, gup_flags),
 
 	TP_STRUCT__entry(
-		__field(unsigned long, addr)
 		__field(unsigned long, pfn)
 		__field(unsigned int, gup_flags)
 	),
 
 	TP_fast_assign(
-		__entry->addr = addr;
 		__entry->pfn = pfn;
 		__entry->gup_flags = gup_flags;
 	),
 
-	TP_printk("addr=0x%lx pfn=0x%lx gup_flags=0x%x",
-		  __entry->addr, __entry->pfn, __entry->gup_flags)
+	TP_printk("pfn=0x%lx gup_flags=0x%x", __entry->pfn, __entry->gup_flags)
 );
 
 /* A page was found without a lock, */
 DEFINE_EVENT(p2p_gup, p2p_gup_fast,
-	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned int gup_flags),
-	TP_ARGS(addr, pfn, gup_flags)
+	TP_PROTO(unsigned long pfn, unsigned int gup_flags),
+	TP_ARGS(pfn, gup_flags)
 );
 
 /* or under the mmap_lock. */
 DEFINE_EVENT(p2p_gup, p2p_gup_locked,
-	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned int gup_flags),
-	TP_ARGS(addr, pfn, gup_flags)
+	TP_PROTO(unsigned long pfn, unsigned int gup_flags),
+	TP_ARGS(pfn, gup_flags)
 );
 
 /*
