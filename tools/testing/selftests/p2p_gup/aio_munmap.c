@@ -39,8 +39,7 @@ P2P_VARIANTS(aio, NULL, "slow", NULL);
  */
 static bool use_up_rate(int fd)
 {
-	char *ram = mmap(NULL, USE_UP, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *ram = p2p_ram(USE_UP);
 	bool done;
 
 	if (ram == MAP_FAILED)

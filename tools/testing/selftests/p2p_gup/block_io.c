@@ -44,17 +44,12 @@ static void check(bool good, const char *what, ssize_t got)
 	failures++;
 }
 
-static ssize_t result(ssize_t ret)
-{
-	return ret < 0 ? -errno : ret;
-}
-
 static void put(size_t len, uint64_t seed, off_t where)
 {
 	ssize_t ret;
 
 	p2p_fill(ram, len, seed, where);
-	ret = result(pwrite(fd, ram, len, where));
+	ret = p2p_result(pwrite(fd, ram, len, where));
 	check(ret == len, "write from RAM", ret);
 }
 
@@ -63,7 +58,7 @@ static void holds(size_t len, uint64_t seed, off_t where, const char *what)
 	ssize_t ret;
 
 	p2p_set(ram, len, POISON);
-	ret = result(pread(fd, ram, len, where));
+	ret = p2p_result(pread(fd, ram, len, where));
 	check(ret == len, "read to RAM", ret);
 	ret = p2p_differs(ram, len, seed, where);
 	check(ret == -1, what, ret);
@@ -75,14 +70,14 @@ static void transfer(size_t len, off_t where, bool works)
 
 	put(len, 1, where);
 	p2p_set(mem, len, POISON);
-	ret = result(pread(fd, mem, len, where));
+	ret = p2p_result(pread(fd, mem, len, where));
 	check(ret == due, "read", ret);
 	ret = works ? p2p_differs(mem, len, 1, where) :
 		      p2p_not_set(mem, len, POISON);
 	check(ret == -1, "data of read", ret);
 
 	p2p_fill(mem, len, 2, where);
-	ret = result(pwrite(fd, mem, len, where));
+	ret = p2p_result(pwrite(fd, mem, len, where));
 	check(ret == due, "write", ret);
 	holds(len, 1 + works, where, "data of write");
 }
@@ -100,7 +95,7 @@ static void alternate(off_t where, bool works)
 		vec[i].iov_len = len;
 		p2p_fill(vec[i].iov_base, len, 3, where + i * len);
 	}
-	ret = result(pwritev(fd, vec, NR_VEC, where));
+	ret = p2p_result(pwritev(fd, vec, NR_VEC, where));
 	check(ret == (works ? due : -EREMOTEIO), "vector write", ret);
 	if (!works)
 		return;
@@ -108,7 +103,7 @@ static void alternate(off_t where, bool works)
 	holds(due, 3, where, "data of vector write");
 	for (i = 0; i < NR_VEC; i++)
 		p2p_set(vec[i].iov_base, len, POISON);
-	ret = result(preadv(fd, vec, NR_VEC, where));
+	ret = p2p_result(preadv(fd, vec, NR_VEC, where));
 	check(ret == due, "vector read", ret);
 	for (i = 0; i < NR_VEC; i++) {
 		ret = p2p_differs(vec[i].iov_base, len, 3, where + i * len);
@@ -160,8 +155,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	sector = size;
-	ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ram = p2p_ram(SIZE);
 
 	for (i = 0; i < nr; i++) {
 		provider = all[i].provider;

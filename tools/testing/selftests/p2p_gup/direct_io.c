@@ -52,8 +52,7 @@ FIXTURE_SETUP(direct_io)
 	self->before = p2p_available(self->provider);
 	self->mem = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->ram = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->ram);
 
 	self->fd = open(p2p_disk(self->disk), O_RDWR | O_DIRECT);
@@ -92,11 +91,6 @@ static ssize_t due(struct _test_data_direct_io *self, ssize_t len)
 	return self->works ? len : -EREMOTEIO;
 }
 
-static ssize_t result(ssize_t ret)
-{
-	return ret < 0 ? -errno : ret;
-}
-
 static const size_t sizes[] = {
 	SECTOR, 4 * KIB, 4 * KIB + SECTOR, 64 * KIB, 1 * MIB, 1 * MIB + SECTOR,
 };
@@ -114,7 +108,7 @@ TEST_F(direct_io, read)
 
 		p2p_set(self->mem, len + self->page, POISON);
 		EXPECT_EQ(due(self, len),
-			  result(pread(self->fd, self->mem, len, where)));
+			  p2p_result(pread(self->fd, self->mem, len, where)));
 		EXPECT_EQ(-1, self->works ?
 			  p2p_differs(self->mem, len, i, where) :
 			  p2p_not_set(self->mem, len, POISON));
@@ -134,7 +128,7 @@ TEST_F(direct_io, read_as_ram_does)
 		ASSERT_EQ(len, pread(self->fd, self->ram, len, where));
 		p2p_set(self->mem, len, ~POISON);
 		EXPECT_EQ(due(self, len),
-			  result(pread(self->fd, self->mem, len, where)));
+			  p2p_result(pread(self->fd, self->mem, len, where)));
 		if (self->works)
 			EXPECT_EQ(-1, p2p_unlike(self->mem, self->ram, len));
 	}
@@ -152,7 +146,7 @@ TEST_F(direct_io, write)
 
 		p2p_fill(self->mem, len, 2, where);
 		EXPECT_EQ(due(self, len),
-			  result(pwrite(self->fd, self->mem, len, where)));
+			  p2p_result(pwrite(self->fd, self->mem, len, where)));
 
 		/* A write that was refused has written nothing. */
 		p2p_set(self->ram, len, POISON);
@@ -180,10 +174,10 @@ TEST_F(direct_io, offset_in_page)
 			p2p_set(self->mem, 64 * KIB, POISON);
 			p2p_fill(buf, len, i, where);
 			EXPECT_EQ(due(self, len),
-				  result(pwrite(self->fd, buf, len, where)));
+				  p2p_result(pwrite(self->fd, buf, len, where)));
 			p2p_set(buf, len, ~POISON);
 			EXPECT_EQ(due(self, len),
-				  result(pread(self->fd, buf, len, where)));
+				  p2p_result(pread(self->fd, buf, len, where)));
 			EXPECT_EQ(-1, p2p_not_set(self->mem, offsets[i], POISON));
 			EXPECT_EQ(-1, p2p_not_set(buf + len, 4 * KIB, POISON));
 			if (!self->works)
@@ -194,8 +188,8 @@ TEST_F(direct_io, offset_in_page)
 		}
 	}
 
-	EXPECT_EQ(-EINVAL, result(pread(self->fd, self->mem + 1, SECTOR, where)));
-	EXPECT_EQ(-EINVAL, result(pread(self->fd, self->mem, SECTOR - 8, where)));
+	EXPECT_EQ(-EINVAL, p2p_result(pread(self->fd, self->mem + 1, SECTOR, where)));
+	EXPECT_EQ(-EINVAL, p2p_result(pread(self->fd, self->mem, SECTOR - 8, where)));
 }
 
 /*
@@ -226,7 +220,7 @@ TEST_F(direct_io, vector_with_ram)
 		p2p_fill(vec[i].iov_base, vec[i].iov_len, 1, start + total);
 		total += vec[i].iov_len;
 	}
-	EXPECT_EQ(due(self, total), result(pwritev(self->fd, vec, NR, start)));
+	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->fd, vec, NR, start)));
 	if (self->works) {
 		ASSERT_EQ(total, pread(self->fd, back, total, start));
 		EXPECT_EQ(-1, p2p_differs(back, total, 1, start));
@@ -234,7 +228,7 @@ TEST_F(direct_io, vector_with_ram)
 
 	p2p_fill(back, total, 2, start);
 	ASSERT_EQ(total, pwrite(self->fd, back, total, start));
-	EXPECT_EQ(due(self, total), result(preadv(self->fd, vec, NR, start)));
+	EXPECT_EQ(due(self, total), p2p_result(preadv(self->fd, vec, NR, start)));
 	for (i = 0, where = start; self->works && i < NR; i++) {
 		EXPECT_EQ(-1, p2p_differs(vec[i].iov_base, vec[i].iov_len, 2,
 					  where));
@@ -273,7 +267,7 @@ TEST_F(direct_io, vector_of_all_providers)
 	p2p_fill(self->ram, total, 3, start);
 	ASSERT_EQ(total, pwrite(self->fd, self->ram, total, start));
 	EXPECT_EQ(works ? total : -EREMOTEIO,
-		  result(preadv(self->fd, vec, NR, start)));
+		  p2p_result(preadv(self->fd, vec, NR, start)));
 	for (i = 0; i < NR; i++) {
 		EXPECT_EQ(-1, works ?
 			  p2p_differs(vec[i].iov_base, len, 3, start + i * len) :
@@ -293,9 +287,9 @@ TEST_F(direct_io, read_only_mapping)
 	mem = mmap(NULL, 4 * KIB, PROT_READ, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	close(fd);
-	EXPECT_EQ(-EFAULT, result(pread(self->fd, mem, 4 * KIB, where)));
+	EXPECT_EQ(-EFAULT, p2p_result(pread(self->fd, mem, 4 * KIB, where)));
 	EXPECT_EQ(due(self, 4 * KIB),
-		  result(pwrite(self->fd, mem, 4 * KIB, where)));
+		  p2p_result(pwrite(self->fd, mem, 4 * KIB, where)));
 	if (self->works) {
 		ASSERT_EQ(4 * KIB, pread(self->fd, self->ram, 4 * KIB, where));
 		EXPECT_EQ(-1, p2p_unlike(mem, self->ram, 4 * KIB));
@@ -315,13 +309,13 @@ TEST_F(direct_io, hole_in_buffer)
 	p2p_fill(self->ram, hole, 4, where);
 	ASSERT_EQ(hole, pwrite(self->fd, self->ram, hole, where));
 
-	ret = result(pread(self->fd, self->ram + MIB, len, where));
+	ret = p2p_result(pread(self->fd, self->ram + MIB, len, where));
 	ASSERT_EQ(hole, ret);
 	EXPECT_EQ(due(self, ret),
-		  result(pread(self->fd, self->mem + MIB, len, where)));
+		  p2p_result(pread(self->fd, self->mem + MIB, len, where)));
 	if (self->works)
 		EXPECT_EQ(-1, p2p_differs(self->mem + MIB, hole, 4, where));
-	EXPECT_EQ(-EFAULT, result(pread(self->fd, self->mem + MIB + hole, len,
+	EXPECT_EQ(-EFAULT, p2p_result(pread(self->fd, self->mem + MIB + hole, len,
 					where)));
 }
 

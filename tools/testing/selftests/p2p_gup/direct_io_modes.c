@@ -40,8 +40,7 @@ FIXTURE_SETUP(modes)
 	self->before = p2p_available(self->provider);
 	self->mem = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->ram = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->ram);
 	self->fd = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
 	ASSERT_LE(0, self->fd);
@@ -52,11 +51,6 @@ FIXTURE_TEARDOWN(modes)
 	close(self->fd);
 	munmap(self->mem, SIZE);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
-}
-
-static ssize_t result(ssize_t ret)
-{
-	return ret < 0 ? -errno : ret;
 }
 
 static ssize_t due(struct _test_data_modes *self, ssize_t len)
@@ -74,7 +68,7 @@ static bool there_and_back(struct _test_data_modes *self, size_t len, int wflags
 	if (pwrite(self->fd, self->ram, len, self->where) != len)
 		return false;
 	p2p_fill(self->mem, len, 2, self->where);
-	if (result(pwritev2(self->fd, &mem, 1, self->where, wflags)) !=
+	if (p2p_result(pwritev2(self->fd, &mem, 1, self->where, wflags)) !=
 	    due(self, len))
 		return false;
 	if (pread(self->fd, self->ram, len, self->where) != len ||
@@ -82,7 +76,7 @@ static bool there_and_back(struct _test_data_modes *self, size_t len, int wflags
 		return false;
 
 	p2p_set(self->mem, len, POISON);
-	if (result(preadv2(self->fd, &mem, 1, self->where, rflags)) !=
+	if (p2p_result(preadv2(self->fd, &mem, 1, self->where, rflags)) !=
 	    due(self, len))
 		return false;
 	return (self->works ? p2p_differs(self->mem, len, 2, self->where) :
@@ -124,11 +118,11 @@ TEST_F(modes, many_segments)
 		p2p_fill(vec[i].iov_base, len, 3, self->where + i * len);
 	}
 	EXPECT_EQ(due(self, total),
-		  result(pwritev(self->fd, vec, NR, self->where)));
+		  p2p_result(pwritev(self->fd, vec, NR, self->where)));
 	for (i = 0; i < NR; i++)
 		p2p_set(vec[i].iov_base, len, POISON);
 	EXPECT_EQ(due(self, total),
-		  result(preadv(self->fd, vec, NR, self->where)));
+		  p2p_result(preadv(self->fd, vec, NR, self->where)));
 	for (i = 0; self->works && i < NR; i++)
 		ASSERT_EQ(-1, p2p_differs(vec[i].iov_base, len, 3,
 					  self->where + i * len));
@@ -158,7 +152,7 @@ TEST_F(modes, unaligned_segments)
 		p2p_fill(vec[i].iov_base, vec[i].iov_len, 4, where + total);
 		total += vec[i].iov_len;
 	}
-	EXPECT_EQ(due(self, total), result(pwritev(self->fd, vec, NR, where)));
+	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->fd, vec, NR, where)));
 	if (!self->works)
 		return;
 	EXPECT_EQ(total, pread(self->fd, self->ram + MIB, total, where));

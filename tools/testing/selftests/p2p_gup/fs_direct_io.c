@@ -42,8 +42,7 @@ FIXTURE_SETUP(file)
 	self->before = p2p_available(self->provider);
 	self->mem = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->ram = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->ram);
 
 	strcpy(self->dir, "/tmp/p2p_gup.XXXXXX");
@@ -79,11 +78,6 @@ FIXTURE_TEARDOWN(file)
 static ssize_t due(struct _test_data_file *self, ssize_t len)
 {
 	return self->works ? len : -EREMOTEIO;
-}
-
-static ssize_t result(ssize_t ret)
-{
-	return ret < 0 ? -errno : ret;
 }
 
 static off_t size_of(int fd)
@@ -126,7 +120,7 @@ TEST_F(file, write)
 		ASSERT_EQ(0, ftruncate(self->direct, 0));
 		p2p_fill(self->mem, len, i, 0);
 		EXPECT_EQ(due(self, len),
-			  result(pwrite(self->direct, self->mem, len, 0)));
+			  p2p_result(pwrite(self->direct, self->mem, len, 0)));
 		EXPECT_EQ(0, fsync(self->direct));
 		/* Blocks that were allocated in vain hold nobody's data. */
 		EXPECT_EQ(self->works ? len : 0, size_of(self->direct));
@@ -147,7 +141,7 @@ TEST_F(file, read)
 		len = sizes[i];
 		p2p_set(self->mem, len + BLOCK, POISON);
 		EXPECT_EQ(due(self, len),
-			  result(pread(self->direct, self->mem, len, where)));
+			  p2p_result(pread(self->direct, self->mem, len, where)));
 		if (self->works)
 			EXPECT_EQ(-1, p2p_differs(self->mem, len, 3, where));
 		EXPECT_EQ(-1, p2p_not_set(self->mem + len, BLOCK, POISON));
@@ -162,7 +156,7 @@ TEST_F(file, overwrite)
 
 	ASSERT_TRUE(put(self, 0, 8 * BLOCK, 1));
 	p2p_fill(self->mem + SECTOR, len, 2, where);
-	EXPECT_EQ(due(self, len), result(pwrite(self->direct,
+	EXPECT_EQ(due(self, len), p2p_result(pwrite(self->direct,
 						self->mem + SECTOR, len, where)));
 	EXPECT_TRUE(holds(self, 0, where, 1));
 	EXPECT_TRUE(holds(self, where, len, 1 + self->works));
@@ -181,7 +175,7 @@ TEST_F(file, append)
 	ASSERT_TRUE(put(self, 0, BLOCK, 4));
 	for (i = 0; i < 4; i++) {
 		p2p_fill(self->mem, len, 4, end);
-		EXPECT_EQ(due(self, len), result(write(fd, self->mem, len)));
+		EXPECT_EQ(due(self, len), p2p_result(write(fd, self->mem, len)));
 		end += self->works ? len : 0;
 		EXPECT_EQ(end, size_of(self->direct));
 	}
@@ -201,7 +195,7 @@ TEST_F(file, read_holes)
 	ASSERT_TRUE(put(self, 8 * BLOCK, BLOCK, 5));
 	p2p_set(self->mem, 16 * BLOCK, POISON);
 	EXPECT_EQ(due(self, 16 * BLOCK),
-		  result(pread(self->direct, self->mem, 16 * BLOCK, 0)));
+		  p2p_result(pread(self->direct, self->mem, 16 * BLOCK, 0)));
 	if (!self->works)
 		return;
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 8 * BLOCK, 0));
@@ -225,7 +219,7 @@ TEST_F(file, read_beyond_end)
 	ASSERT_TRUE(put(self, 0, len, 6));
 	p2p_set(self->mem, 4 * BLOCK, POISON);
 	EXPECT_EQ(due(self, len),
-		  result(pread(self->direct, self->mem, 2 * BLOCK, 0)));
+		  p2p_result(pread(self->direct, self->mem, 2 * BLOCK, 0)));
 	if (self->works)
 		EXPECT_EQ(-1, p2p_differs(self->mem, len, 6, 0));
 	EXPECT_EQ(-1, p2p_not_set(self->mem + 2 * BLOCK, 2 * BLOCK, POISON));
@@ -244,7 +238,7 @@ TEST_F(file, write_under_page_cache)
 	EXPECT_EQ(-1, p2p_differs(cache, len, 1, 0));
 	p2p_fill(self->mem, len, 2, 0);
 	EXPECT_EQ(due(self, len),
-		  result(pwrite(self->direct, self->mem, len, 0)));
+		  p2p_result(pwrite(self->direct, self->mem, len, 0)));
 	EXPECT_EQ(-1, p2p_differs(cache, len, 1 + self->works, 0));
 	munmap(cache, len);
 }
@@ -259,8 +253,8 @@ TEST_F(file, copy)
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
 	ASSERT_LE(0, fd);
 	ASSERT_TRUE(put(self, 0, MIB, 7));
-	EXPECT_EQ(due(self, MIB), result(pread(self->direct, self->mem, MIB, 0)));
-	EXPECT_EQ(due(self, MIB), result(pwrite(fd, self->mem, MIB, 0)));
+	EXPECT_EQ(due(self, MIB), p2p_result(pread(self->direct, self->mem, MIB, 0)));
+	EXPECT_EQ(due(self, MIB), p2p_result(pwrite(fd, self->mem, MIB, 0)));
 	if (self->works) {
 		EXPECT_EQ(MIB, pread(fd, self->ram, MIB, 0));
 		EXPECT_EQ(-1, p2p_differs(self->ram, MIB, 7, 0));
@@ -279,7 +273,7 @@ TEST_F(file, vector_with_ram)
 	size_t len = 18 * BLOCK;
 
 	ASSERT_TRUE(put(self, 0, len, 8));
-	EXPECT_EQ(due(self, len), result(preadv(self->direct, vec, 3, 0)));
+	EXPECT_EQ(due(self, len), p2p_result(preadv(self->direct, vec, 3, 0)));
 	if (self->works) {
 		EXPECT_EQ(-1, p2p_differs(self->ram + MIB, BLOCK, 8, 0));
 		EXPECT_EQ(-1, p2p_differs(self->mem, 16 * BLOCK, 8, BLOCK));

@@ -74,8 +74,7 @@ FIXTURE_SETUP(fs_refused)
 	self->before = p2p_available(self->provider);
 	self->mem = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->ram = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->ram);
 
 	/* Without inlinecrypt there is no direct I/O on encrypted files. */
@@ -110,11 +109,6 @@ FIXTURE_TEARDOWN(fs_refused)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-static ssize_t result(ssize_t ret)
-{
-	return ret < 0 ? -errno : ret;
-}
-
 static bool holds(struct _test_data_fs_refused *self, off_t where, size_t len,
 		  uint64_t seed)
 {
@@ -134,18 +128,18 @@ TEST_F(fs_refused, direct_io_of_ram)
 TEST_F(fs_refused, read)
 {
 	p2p_set(self->mem, SIZE, POISON);
-	EXPECT_EQ(-EREMOTEIO, result(pread(self->direct, self->mem, SIZE, 0)));
+	EXPECT_EQ(-EREMOTEIO, p2p_result(pread(self->direct, self->mem, SIZE, 0)));
 	EXPECT_EQ(-EREMOTEIO,
-		  result(pread(self->direct, self->mem, BLOCK, BLOCK)));
+		  p2p_result(pread(self->direct, self->mem, BLOCK, BLOCK)));
 	EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
 }
 
 TEST_F(fs_refused, write)
 {
 	p2p_fill(self->mem, SIZE, 2, 0);
-	EXPECT_EQ(-EREMOTEIO, result(pwrite(self->direct, self->mem, SIZE, 0)));
+	EXPECT_EQ(-EREMOTEIO, p2p_result(pwrite(self->direct, self->mem, SIZE, 0)));
 	EXPECT_EQ(-EREMOTEIO,
-		  result(pwrite(self->direct, self->mem, BLOCK, 4 * BLOCK)));
+		  p2p_result(pwrite(self->direct, self->mem, BLOCK, 4 * BLOCK)));
 	EXPECT_TRUE(holds(self, 0, SIZE, 1));
 }
 
@@ -161,7 +155,7 @@ TEST_F(fs_refused, append)
 
 	p2p_fill(self->ram, BLOCK, 1, SIZE);
 	p2p_fill(self->mem, BLOCK, 2, SIZE + BLOCK);
-	ret = result(pwritev(self->direct, vec, 2, SIZE));
+	ret = p2p_result(pwritev(self->direct, vec, 2, SIZE));
 	EXPECT_TRUE(ret == -EREMOTEIO || ret == BLOCK);
 	ASSERT_EQ(0, fstat(self->direct, &st));
 	EXPECT_TRUE(st.st_size == SIZE + BLOCK ||
@@ -183,7 +177,7 @@ TEST_F(fs_refused, overwrite_with_vector)
 
 	p2p_fill(self->ram, 2 * BLOCK, 1, 8 * BLOCK);
 	p2p_fill(self->mem, 4 * BLOCK, 2, 10 * BLOCK);
-	ret = result(pwritev(self->direct, vec, 3, 8 * BLOCK));
+	ret = p2p_result(pwritev(self->direct, vec, 3, 8 * BLOCK));
 	EXPECT_TRUE(ret == -EREMOTEIO || ret == 2 * BLOCK);
 	EXPECT_TRUE(holds(self, 8 * BLOCK, 6 * BLOCK, 1));
 	EXPECT_TRUE(holds(self, 16 * BLOCK, 16 * BLOCK, 1));

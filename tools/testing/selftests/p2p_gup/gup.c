@@ -159,8 +159,7 @@ TEST_F(gup, beside_ram)
 	char *mem, *p2p;
 	int fd;
 
-	mem = mmap(NULL, 4 * part, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mem = p2p_ram(4 * part);
 	ASSERT_NE(MAP_FAILED, mem);
 	p2p = mem + part;
 	fd = p2p_open(self->provider, O_RDWR);
@@ -197,8 +196,7 @@ TEST_F(gup, ram_alone)
 	unsigned long cmd;
 	void *mem;
 
-	mem = mmap(NULL, self->size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mem = p2p_ram(self->size);
 	ASSERT_NE(MAP_FAILED, mem);
 	for_each_call(cmd) {
 		EXPECT_EQ(0, got(self->fd, cmd, self->mem, self->size,

@@ -59,6 +59,12 @@ static const struct form forms[] = {
 #define for_each_form(form) \
 	for ((form) = forms; (form) < forms + ARRAY_SIZE(forms); (form)++)
 
+/*
+ * The name of the form at fault, when an expectation fails; for fixtures that
+ * keep it in self->form.
+ */
+#define LOG() TH_LOG("%s", self->form->name)
+
 /* What the function returned; -1000 if it can't be called this way. */
 static inline long gup_call(int fd, unsigned int form, const void *addr,
 			    unsigned int nr_pages, unsigned int flags,

@@ -39,9 +39,6 @@ FIXTURE_TEARDOWN(gup_counters)
 	munmap(self->mem, self->size);
 }
 
-/* The name of the form at fault, when an expectation fails. */
-#define LOG() TH_LOG("%s", self->form->name)
-
 static long long vmstat(const char *name)
 {
 	FILE *file = fopen("/proc/vmstat", "r");

@@ -46,9 +46,6 @@ FIXTURE_TEARDOWN(gup_forms)
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
-/* The name of the form at fault, when an expectation fails. */
-#define LOG() TH_LOG("%s", self->form->name)
-
 TEST_F(gup_forms, granted)
 {
 	static const unsigned int flags[] = {
@@ -115,8 +112,7 @@ TEST_F(gup_forms, beside_ram)
 	long got;
 	int fd;
 
-	mem = mmap(NULL, 4 * self->size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mem = p2p_ram(4 * self->size);
 	ASSERT_NE(MAP_FAILED, mem);
 	fd = p2p_open(self->provider, O_RDWR);
 	ASSERT_LE(0, fd);

@@ -38,8 +38,7 @@ FIXTURE_SETUP(loop)
 	self->before = p2p_available(self->provider);
 	self->mem = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->ram = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->ram);
 
 	self->loop = -1;

@@ -57,12 +57,6 @@ static inline bool p2p_present(const void *addr)
 	return p2p_pagemap(addr) & PAGEMAP_PRESENT;
 }
 
-static inline void *p2p_ram(size_t size)
-{
-	return mmap(NULL, size, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
 /* The exit status of a child that the caller has forked; -1 if it was killed. */
 static inline int p2p_wait(pid_t child)
 {

@@ -165,8 +165,7 @@ TEST_F(neighbours, direct_io)
 	long long upper = p2p_number(self->upper, "p2pmem/dma_bus_bytes");
 	char *ram;
 
-	ram = mmap(NULL, 2 * self->size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ram = p2p_ram(2 * self->size);
 	ASSERT_NE(MAP_FAILED, ram);
 	ASSERT_EQ(2 * self->size, pread(self->disk, ram, 2 * self->size, 0));
 	ASSERT_EQ(2 * self->size, pread(self->disk, self->mem, 2 * self->size, 0));

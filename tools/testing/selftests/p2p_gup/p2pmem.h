@@ -16,9 +16,11 @@
 #ifndef P2PMEM_H
 #define P2PMEM_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 
 #define P2P_PCI_DEVICES	"/sys/bus/pci/devices"
@@ -56,6 +58,19 @@ static inline uint64_t p2p_load(const void *addr)
 static inline void p2p_store(void *addr, uint64_t word)
 {
 	__atomic_store_n((uint64_t *)addr, word, __ATOMIC_RELAXED);
+}
+
+/* What a system call returned, the error as a negative number. */
+static inline ssize_t p2p_result(ssize_t ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+/* Ordinary memory; MAP_FAILED if there is none. */
+static inline void *p2p_ram(size_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 /* memory */

@@ -48,8 +48,7 @@ FIXTURE_SETUP(passthru)
 	self->before = p2p_available(self->provider);
 	self->mem = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->ram = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->ram);
 	self->where = WHERE + variant->p2p.index * WINDOW;
 	self->fd = open(p2p_disk(self->disk), O_RDWR | O_DIRECT);
@@ -67,11 +66,6 @@ FIXTURE_TEARDOWN(passthru)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-static ssize_t result(ssize_t ret)
-{
-	return ret < 0 ? -errno : ret;
-}
-
 /* 0, an NVMe status, or a negative errno */
 static ssize_t io_cmd(struct _test_data_passthru *self, int opcode, void *buf,
 		      size_t len)
@@ -85,7 +79,7 @@ static ssize_t io_cmd(struct _test_data_passthru *self, int opcode, void *buf,
 		.cdw12 = len / SECTOR - 1,
 	};
 
-	return result(ioctl(self->fd, NVME_IOCTL_IO_CMD, &cmd));
+	return p2p_result(ioctl(self->fd, NVME_IOCTL_IO_CMD, &cmd));
 }
 
 static ssize_t due(struct _test_data_passthru *self)
@@ -188,7 +182,7 @@ TEST_F(passthru, vector)
 
 	p2p_set(self->mem, 128 * KIB, POISON);
 	EXPECT_EQ(due(self),
-		  result(ioctl(self->fd, NVME_IOCTL_IO64_CMD_VEC, &cmd)));
+		  p2p_result(ioctl(self->fd, NVME_IOCTL_IO64_CMD_VEC, &cmd)));
 	if (!self->works) {
 		EXPECT_EQ(-1, p2p_not_set(self->mem, 128 * KIB, POISON));
 		return;
@@ -212,7 +206,7 @@ TEST_F(passthru, admin_command)
 
 	p2p_set(self->mem, 4 * KIB, POISON);
 	EXPECT_EQ(-EREMOTEIO,
-		  result(ioctl(self->fd, NVME_IOCTL_ADMIN_CMD, &cmd)));
+		  p2p_result(ioctl(self->fd, NVME_IOCTL_ADMIN_CMD, &cmd)));
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 4 * KIB, POISON));
 }
 

@@ -52,8 +52,7 @@ FIXTURE_SETUP(race)
 	self->before = p2p_available(self->provider);
 	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, self->disk);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->ram = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->ram);
 	ASSERT_EQ(SIZE, pread(self->disk, self->ram, SIZE, 0));
 	self->mem = p2p_map(self->provider, SIZE);

@@ -205,8 +205,7 @@ TEST_F(route, transfer_of_ram)
 	long long bridge = p2p_number(self->provider, "p2pmem/dma_host_bridge_bytes");
 	void *ram;
 
-	ram = mmap(NULL, self->size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ram = p2p_ram(self->size);
 	ASSERT_NE(MAP_FAILED, ram);
 	EXPECT_EQ(self->size, pread(self->disk, ram, self->size, 0));
 	EXPECT_EQ(0, traced("p2pdma_map:"));

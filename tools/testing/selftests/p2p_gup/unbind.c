@@ -72,11 +72,6 @@ FIXTURE_TEARDOWN(unbind)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-static ssize_t result(ssize_t ret)
-{
-	return ret < 0 ? -errno : ret;
-}
-
 TEST_F(unbind, mapping_is_revoked)
 {
 	char *touched = self->mem;
@@ -92,20 +87,20 @@ TEST_F(unbind, mapping_is_revoked)
 	EXPECT_EQ(SIGBUS, p2p_fault_of(touched, true));
 	EXPECT_EQ(SIGBUS, p2p_fault_of(new, false));
 	EXPECT_EQ(SIGBUS, p2p_fault_of(new, true));
-	EXPECT_EQ(-EFAULT, result(pread(self->disk, self->mem, SIZE, 0)));
+	EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, self->mem, SIZE, 0)));
 	/* Nor does the CPU copy from it. */
 	ASSERT_EQ(0, pipe(fds));
-	EXPECT_EQ(-EFAULT, result(write(fds[1], self->mem, sizeof(word))));
+	EXPECT_EQ(-EFAULT, p2p_result(write(fds[1], self->mem, sizeof(word))));
 	EXPECT_EQ(sizeof(word), write(fds[1], word, sizeof(word)));
-	EXPECT_EQ(-EFAULT, result(read(fds[0], self->mem, sizeof(word))));
+	EXPECT_EQ(-EFAULT, p2p_result(read(fds[0], self->mem, sizeof(word))));
 	close(fds[0]);
 	close(fds[1]);
 	/* Nor does it for a debugger. */
 	fds[0] = open("/proc/self/mem", O_RDWR);
 	ASSERT_LE(0, fds[0]);
-	EXPECT_EQ(-EIO, result(pread(fds[0], word, sizeof(word),
+	EXPECT_EQ(-EIO, p2p_result(pread(fds[0], word, sizeof(word),
 				     (off_t)self->mem)));
-	EXPECT_EQ(-EIO, result(pwrite(fds[0], word, sizeof(word),
+	EXPECT_EQ(-EIO, p2p_result(pwrite(fds[0], word, sizeof(word),
 				      (off_t)self->mem)));
 	close(fds[0]);
 
@@ -134,10 +129,10 @@ TEST_F(unbind, stays_revoked)
 	ASSERT_NE(MAP_FAILED, mem);
 	p2p_fill(mem, SIZE, 1, 0);
 	EXPECT_EQ(SIGBUS, p2p_fault_of(old, true));
-	EXPECT_EQ(-EFAULT, result(pread(self->disk, self->mem, SIZE, 0)));
+	EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, self->mem, SIZE, 0)));
 	EXPECT_EQ(-1, p2p_differs(mem, SIZE, 1, 0));
 	EXPECT_EQ(self->works ? SIZE : -EREMOTEIO,
-		  result(pread(self->disk, mem, SIZE, 0)));
+		  p2p_result(pread(self->disk, mem, SIZE, 0)));
 	/* The end of the old one changes nothing for the new one. */
 	EXPECT_EQ(0, munmap(self->mem, SIZE));
 	EXPECT_EQ(self->before - SIZE, p2p_available(self->provider));
@@ -176,7 +171,7 @@ static bool wait_progress(struct _test_data_unbind *self, pid_t child, int steps
 /* Steps return 0 to go on, 1 if the memory is gone, more for an error. */
 static int read_step(struct _test_data_unbind *self)
 {
-	ssize_t ret = result(pread(self->disk, self->mem, SIZE, 0));
+	ssize_t ret = p2p_result(pread(self->disk, self->mem, SIZE, 0));
 
 	if (ret == -EFAULT)
 		return 1;
