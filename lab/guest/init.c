@@ -26,6 +26,7 @@
 
 #define TESTS_DIR "/tests"
 #define HOST_LIMIT_MS 30000
+#define TAINT_TEST 18			/* a bit, see tainted-kernels.rst */
 
 static char token[64] = "none";
 static int kmsg_fd = -1, out_fd = -1;
@@ -340,7 +341,9 @@ static void follow(char *line)
 	} else if (!strcmp(verb, "end")) {
 		leak_scan_end();
 		unmount_all();
-		frame("tainted %lld", read_number("/proc/sys/kernel/tainted"));
+		/* The unit tests at boot taint the kernel, too: no news. */
+		frame("tainted %lld", read_number("/proc/sys/kernel/tainted") &
+				      ~(1LL << TAINT_TEST));
 		frame("verdict %s faults=%d", faults ? "FAIL" : "PASS", faults);
 	} else if (!strcmp(verb, "cmd")) {
 		run_command();
