@@ -16,6 +16,8 @@
 #include <linux/blkdev.h>
 #include <linux/export.h>
 #include <linux/mm.h>
+#include <linux/uio.h>
+#include <linux/vm_p2p.h>
 
 #include "blk.h"
 
@@ -69,6 +71,52 @@ unsigned int bio_p2p_gup_flags(struct bio *bio)
 	if (!blk_queue_pci_p2pdma(bdev_get_queue(bio->bi_bdev)))
 		return 0;
 	return bio_p2p_obstacle(bio) ? 0 : FOLL_PCI_P2PDMA;
+}
+
+/**
+ * bio_p2p_run() - get peer-to-peer memory for a bio, without its pages
+ * @bio: the bio that it is for; bi_bdev must be set
+ * @iter: what the user passed; moved on by what is returned
+ * @page: where to store the page that it begins with
+ * @offset: where to store the offset in @page
+ *
+ * Each page has a reference, as those of iov_iter_get_pages2().
+ *
+ * Context: Process context.
+ * Return: how many contiguous bytes there are, a multiple of the logical block
+ *	   size; 0 if there are none, or to be had by pages only.
+ */
+size_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
+		   size_t *offset)
+{
+	unsigned int gup_flags = bio_p2p_gup_flags(bio);
+	unsigned long addr;
+	size_t len;
+
+	if (!gup_flags)
+		return 0;
+
+	if (iter_is_ubuf(iter)) {
+		addr = (unsigned long)iter->ubuf + iter->iov_offset;
+		len = iter->count;
+	} else if (iter_is_iovec(iter)) {
+		addr = (unsigned long)iter->iov->iov_base + iter->iov_offset;
+		len = min(iter->count, iter->iov->iov_len - iter->iov_offset);
+	} else {
+		return 0;
+	}
+
+	len = min_t(size_t, len, UINT_MAX - bio->bi_iter.bi_size);
+	if (!len)
+		return 0;
+	if (iov_iter_rw(iter) != WRITE)
+		gup_flags |= FOLL_WRITE;
+
+	len = get_user_p2p_run(addr, len, bdev_logical_block_size(bio->bi_bdev),
+			       gup_flags, page);
+	*offset = offset_in_page(addr);
+	iov_iter_advance(iter, len);
+	return len;
 }
 
 /* Tells why the pages were not to be had. */

@@ -78,10 +78,49 @@ struct p2p_test_sg {
 	__u32 first;
 };
 
+/**
+ * struct p2p_test_extent - an extent that was pinned
+ * @pfn: page frame number of its folio's first page
+ * @offset: where it begins in the folio, in bytes
+ * @len: its length, in bytes
+ * @count: the reference count of the folio, which includes the pin
+ * @order: the order of the folio
+ */
+struct p2p_test_extent {
+	__u64 pfn;
+	__u64 offset;
+	__u64 len;
+	__s32 count;
+	__u32 order;
+};
+
+/**
+ * struct p2p_test_pin - one call of pin_user_p2p_extents()
+ * @addr: (in) user address
+ * @len: (in) length of the range, in bytes
+ * @extents: (in) array of @nr_extents struct p2p_test_extent to be filled, or 0
+ * @nr_extents: (in) how many extents to ask for
+ * @gup_flags: (in) FOLL_WRITE, FOLL_NOFAULT
+ * @hold: (in) 1: keep the pins until P2P_TEST_PUT or close()
+ * @result: (out) what the function returned: how many extents, or -errno
+ */
+struct p2p_test_pin {
+	__u64 addr;
+	__u64 len;
+	__u64 extents;
+	__u32 nr_extents;
+	__u32 gup_flags;
+	__u32 hold;
+	__s32 result;
+};
+
 #define P2P_TEST_GUP	_IOWR('P', 0x01, struct p2p_test_gup)
 #define P2P_TEST_PUT	_IO('P', 0x02)
 #define P2P_TEST_SG	_IOWR('P', 0x03, struct p2p_test_sg)
 /* in: a pfn of struct p2p_test_page; out: the rest */
 #define P2P_TEST_LOOK	_IOWR('P', 0x04, struct p2p_test_page)
+
+/* The file p2p_test_extents, which knows P2P_TEST_PUT, too. */
+#define P2P_TEST_EXTENTS _IOWR('P', 0x05, struct p2p_test_pin)
 
 #endif /* _LIB_TEST_P2P_UAPI_H */

@@ -19,11 +19,17 @@
  * goes out of sight of that function, as it does for VM_PFNMAP.
  */
 
+#include <linux/compat.h>
+#include <linux/err.h>
 #include <linux/export.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/pfn_t.h>
+#include <linux/sched.h>
+#include <linux/sched/coredump.h>
 #include <linux/vm_p2p.h>
+#include <linux/vmalloc.h>
 
 /**
  * p2p_vma_init() - make a VMA a mapping of peer-to-peer device memory
@@ -48,35 +54,149 @@ int p2p_vma_init(struct vm_area_struct *vma)
 
 	vma->vm_flags |= VM_P2P | VM_P2P_GATE | VM_DONTEXPAND | VM_DONTDUMP;
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	p2p_vma_open(vma);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(p2p_vma_init);
 
 /**
- * vmf_insert_p2p() - map a page of peer-to-peer memory at a faulting address
+ * p2p_vma_open() - note that an address space has a VM_P2P mapping
+ * @vma: the mapping
+ *
+ * The open() method of VM_P2P mappings: fork() calls it for the child. Without it
+ * direct I/O of the child takes the memory page by page, which is slower.
+ *
+ * Context: Process context. The caller holds the mmap_lock for writing.
+ */
+void p2p_vma_open(struct vm_area_struct *vma)
+{
+	set_bit(MMF_HAS_P2P, &vma->vm_mm->flags);
+}
+EXPORT_SYMBOL_GPL(p2p_vma_open);
+
+/* Can the page tables map 1 GiB, or whatever a PUD covers, by one entry? */
+static bool p2p_has_huge_pud(void)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	       IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) &&
+	       arch_vmap_pud_supported(PAGE_KERNEL);
+}
+
+static bool p2p_has_huge_pmd(void)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	       has_transparent_hugepage();
+}
+
+/**
+ * p2p_fault_order() - how large is the entry that a fault asks for?
+ * @pe_size: what the huge_fault() method was called with, or PE_SIZE_PTE
+ *
+ * Context: Any.
+ * Return: the order of the memory that such an entry maps, or -1 if there are no
+ *	   such entries here.
+ */
+int p2p_fault_order(enum page_entry_size pe_size)
+{
+	if (pe_size == PE_SIZE_PTE)
+		return 0;
+	if (pe_size == PE_SIZE_PMD && p2p_has_huge_pmd())
+		return PMD_SHIFT - PAGE_SHIFT;
+	if (pe_size == PE_SIZE_PUD && p2p_has_huge_pud())
+		return PUD_SHIFT - PAGE_SHIFT;
+	return -1;
+}
+EXPORT_SYMBOL_GPL(p2p_fault_order);
+
+/**
+ * vmf_insert_p2p() - map peer-to-peer memory at a faulting address
  * @vmf: the fault, in a VM_P2P mapping
- * @pfn: page frame number of the page to map
+ * @pfn: page frame number of the first page to map, a multiple of the size
+ * @order: how much to map: 0, or what p2p_fault_order() returned
  *
- * No reference is taken: the caller makes sure that the page belongs to the
- * mapped file, and that it is unmapped before it ceases to.
+ * Maps 2^@order pages by one entry, at the faulting address or, if that is not
+ * aligned to the size, from the aligned address before it. No reference is taken:
+ * the caller makes sure that the memory belongs to the mapped file, and that it
+ * is unmapped before it ceases to.
  *
- * Context: Process context, from a fault() method. May allocate page tables.
- * Return: VM_FAULT_NOPAGE when the page is mapped, by this fault or by one that
+ * Context: Process context, from a fault() or huge_fault() method. May allocate
+ *	    page tables.
+ * Return: VM_FAULT_NOPAGE when the memory is mapped, by this fault or by one that
  *	   raced with it; VM_FAULT_OOM without memory for a page table;
+ *	   VM_FAULT_FALLBACK for an order that there are no entries for;
  *	   VM_FAULT_SIGBUS if the mapping or the page is of the wrong type.
  */
-vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn)
+vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
+			  unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long addr = vmf->address & PAGE_MASK;
 	pfn_t p2p_pfn = __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP);
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
 
 	if (WARN_ON_ONCE(!vma_is_p2p(vma) || !pfn_valid(pfn) ||
 			 !is_pci_p2pdma_page(pfn_to_page(pfn))))
 		return VM_FAULT_SIGBUS;
 
-	if (vmf->flags & FAULT_FLAG_WRITE)
-		return vmf_insert_mixed_mkwrite(vma, addr, p2p_pfn);
-	return vmf_insert_mixed(vma, addr, p2p_pfn);
+	if (!order) {
+		if (write)
+			return vmf_insert_mixed_mkwrite(vma, addr, p2p_pfn);
+		return vmf_insert_mixed(vma, addr, p2p_pfn);
+	}
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	if (order == PMD_SHIFT - PAGE_SHIFT)
+		return vmf_insert_pfn_pmd(vmf, p2p_pfn, write);
+#ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
+	if (order == PUD_SHIFT - PAGE_SHIFT)
+		return vmf_insert_pfn_pud(vmf, p2p_pfn, write);
+#endif
+#endif
+	return VM_FAULT_FALLBACK;
 }
 EXPORT_SYMBOL_GPL(vmf_insert_p2p);
+
+static unsigned long p2p_aligned_area(struct file *file, unsigned long len,
+				      unsigned long flags, unsigned long size)
+{
+	unsigned long padded = len + size - PAGE_SIZE;
+	unsigned long area;
+
+	if (len < size || padded < len)
+		return 0;
+
+	area = current->mm->get_unmapped_area(file, 0, padded, 0, flags);
+	return IS_ERR_VALUE(area) ? 0 : ALIGN(area, size);
+}
+
+/**
+ * p2p_get_unmapped_area() - find an address that huge entries fit at
+ * @file: the file to be mapped
+ * @addr: the address that the user suggests, or 0
+ * @len: length of the mapping, in bytes
+ * @pgoff: offset in @file, in pages
+ * @flags: MAP_* flags
+ *
+ * The get_unmapped_area() method of a file whose memory begins, at offset 0, at a
+ * multiple of the largest entry that fits into @len. An address that the user
+ * asks for is left to the user.
+ *
+ * Context: Process context, with the mmap_lock held for writing.
+ * Return: an address, or an error of get_unmapped_area().
+ */
+unsigned long p2p_get_unmapped_area(struct file *file, unsigned long addr,
+				    unsigned long len, unsigned long pgoff,
+				    unsigned long flags)
+{
+	unsigned long area = 0;
+
+	if (!addr && !(flags & MAP_FIXED) && !pgoff && !in_compat_syscall()) {
+		if (p2p_has_huge_pud())
+			area = p2p_aligned_area(file, len, flags, PUD_SIZE);
+		if (!area && p2p_has_huge_pmd())
+			area = p2p_aligned_area(file, len, flags, PMD_SIZE);
+		if (area)
+			return area;
+	}
+	return current->mm->get_unmapped_area(file, addr, len, pgoff, flags);
+}
+EXPORT_SYMBOL_GPL(p2p_get_unmapped_area);

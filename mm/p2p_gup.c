@@ -1,33 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The gate of get_user_pages() to peer-to-peer memory, and its book-keeping.
+ * The gate of get_user_pages() to peer-to-peer memory.
  *
  * Only callers with FOLL_PCI_P2PDMA get the pages of a VM_P2P mapping. Walks
- * under the mmap_lock are decided once per VMA, by p2p_gup_check(); the lockless
- * walk is decided per entry, by p2p_gup_fast_pagemap().
- *
- * Each page that a walk finds is counted in /proc/vmstat, by the kind of walk,
- * and so is each refused call. The tracepoints of vm_p2p tell them one by one.
+ * under the mmap_lock are decided once per VMA, by p2p_gup_check(). The lockless
+ * walk has no VMA to look at: gup_device_run() asks p2p_gup_allowed() about the
+ * page map of what it finds. What is refused there is not refused for good: the
+ * walk under the mmap_lock, which comes next, decides again and knows the error
+ * to return.
  */
 
 #define pr_fmt(fmt) "p2p: " fmt
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mmu_context.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <linux/vm_p2p.h>
-#include <linux/vmstat.h>
 
-#define CREATE_TRACE_POINTS
-#include <trace/events/vm_p2p.h>
-
-static int p2p_gup_refuse(const struct vm_area_struct *vma,
-			  unsigned int gup_flags, int error)
-{
-	count_vm_event(P2P_GUP_REFUSED);
-	trace_p2p_gup_refused(vma, gup_flags, error);
-	return error;
-}
+#include "internal.h"
 
 /*
  * Does the walk only look at memory, rather than transfer data? Nobody has to
@@ -68,69 +61,144 @@ int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags)
 					      current->comm,
 					      task_pid_nr(current),
 					      vma->vm_file);
-		return p2p_gup_refuse(vma, gup_flags, -EREMOTEIO);
+		return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
 	}
 
 	if (gup_flags & FOLL_LONGTERM)
-		return p2p_gup_refuse(vma, gup_flags, -EOPNOTSUPP);
+		return p2p_gup_refused(vma, gup_flags, -EOPNOTSUPP);
 	return 0;
 }
 
 /**
- * p2p_gup_locked_pagemap() - get_dev_pagemap() for the walk under the mmap_lock
- * @pfn: page frame number of a device-mapped entry
- * @pgmap: page map of the entry before, with a reference, or NULL
+ * p2p_gup_check_vma() - check_vma_flags() for a VM_P2P mapping
+ * @vma: the mapping
  * @gup_flags: the FOLL_* flags of the walk
  *
- * Only counts: p2p_gup_check() has decided already.
+ * Such a mapping is shared, and its pages are the device's: there is nothing to
+ * copy on a forced write, and nothing anonymous or secret to ask for.
  *
- * Context: Any. The caller holds the mmap_lock and a page table lock. Consumes
- *	    the reference of @pgmap, unless it returns it.
- * Return: the page map with a reference, or NULL if there is none.
+ * Context: The caller holds the mmap_lock.
+ * Return: P2P_GUP_VMA when the walk may go on, with p2p_follow_pages(); or the
+ *	   errors of p2p_gup_check(); -EFAULT if the protection of the mapping
+ *	   does not permit the access.
  */
-struct dev_pagemap *p2p_gup_locked_pagemap(unsigned long pfn,
-					   struct dev_pagemap *pgmap,
-					   unsigned int gup_flags)
+int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 {
-	pgmap = get_dev_pagemap(pfn, pgmap);
-	if (pgmap && pgmap->type == MEMORY_DEVICE_PCI_P2PDMA) {
-		count_vm_event(P2P_GUP_LOCKED);
-		trace_p2p_gup_locked(pfn, gup_flags);
-	}
-	return pgmap;
+	bool write = gup_flags & FOLL_WRITE;
+	int error = p2p_gup_check(vma, gup_flags);
+
+	if (error)
+		return error;
+
+	if (gup_flags & FOLL_ANON)
+		return -EFAULT;
+	if (write && !(vma->vm_flags & VM_WRITE))
+		return -EFAULT;
+	if (!write && !(vma->vm_flags & VM_READ) &&
+	    !(gup_flags & FOLL_FORCE && vma->vm_flags & VM_MAYREAD))
+		return -EFAULT;
+	if (!arch_vma_access_permitted(vma, write, false,
+				       gup_flags & FOLL_REMOTE))
+		return -EFAULT;
+	return P2P_GUP_VMA;
+}
+
+/* With interrupts on in between, however much the caller wants at once. */
+static unsigned long p2p_follow_batch(struct vm_area_struct *vma,
+				      unsigned long addr, unsigned long nr,
+				      struct page **pages, unsigned int flags)
+{
+	unsigned long irq, first;
+
+	if (!pages)
+		return gup_device_mapped(vma->vm_mm, addr, nr, flags);
+
+	nr = min(nr, (unsigned long)PTRS_PER_PTE);
+	local_irq_save(irq);
+	nr = gup_device_pages(vma->vm_mm, addr, nr, flags, true, pages,
+			      &first);
+	local_irq_restore(irq);
+	return nr;
 }
 
 /**
- * p2p_gup_fast_pagemap() - get_dev_pagemap() for the lockless walk
- * @pfn: page frame number of a device-mapped entry
- * @pgmap: page map of the entry before, with a reference, or NULL
+ * p2p_fault_in() - map the memory of a VM_P2P mapping
+ * @vma: the mapping
+ * @addr: user address
+ * @gup_flags: the FOLL_* flags of the walk that needs it
+ *
+ * Context: Process context. The caller holds the mmap_lock, which is not dropped:
+ *	    the memory is there, nobody waits for it.
+ * Return: 0; -EFAULT if the memory is gone, or for FOLL_NOFAULT; -ENOMEM.
+ */
+int p2p_fault_in(struct vm_area_struct *vma, unsigned long addr,
+			unsigned int gup_flags)
+{
+	unsigned int fault_flags = 0;
+	vm_fault_t ret;
+
+	if (gup_flags & FOLL_NOFAULT)
+		return -EFAULT;
+	if (gup_flags & FOLL_WRITE)
+		fault_flags |= FAULT_FLAG_WRITE;
+	if (gup_flags & FOLL_REMOTE)
+		fault_flags |= FAULT_FLAG_REMOTE;
+
+	ret = handle_mm_fault(vma, addr, fault_flags, NULL);
+	return vm_fault_to_errno(ret, gup_flags);
+}
+
+/**
+ * p2p_follow_pages() - the walk of get_user_pages() over a VM_P2P mapping
+ * @vma: the mapping; p2p_gup_check_vma() has passed it
+ * @pages: where to store the pages; NULL to only fill the page tables
+ * @vmas: where to store the mapping of each page, or NULL
+ * @start: the user address to begin with; is moved on
+ * @nr_pages: how many pages are wanted, of this mapping and of what follows it;
+ *	      what is left of them, or 0 if the walk has to end here
+ * @i: how many pages there are already in @pages
  * @gup_flags: the FOLL_* flags of the walk
  *
- * The lockless walk has no VMA to look at, so it asks the page map of each
- * device-mapped entry instead. What is refused here is not refused for good: the
- * walk under the mmap_lock, which comes next, decides again and knows the error
- * to return. Out of line, since the test would change how the compiler treats
- * entries that are not device-mapped, too.
- *
- * Context: Any, with interrupts off as the lockless walk has them. Consumes the
- *	    reference of @pgmap, unless it returns it.
- * Return: the page map with a reference; NULL if there is none, or if it is
- *	   peer-to-peer memory and @gup_flags lacks FOLL_PCI_P2PDMA.
+ * Context: Process context. The caller holds the mmap_lock, which is not dropped.
+ * Return: how many pages there are now. If there is none: -EINTR after a fatal
+ *	   signal, -EFAULT if the memory is gone or, with FOLL_NOFAULT, not mapped
+ *	   yet; -ENOMEM without memory for a page table.
  */
-struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long pfn,
-					 struct dev_pagemap *pgmap,
-					 unsigned int gup_flags)
+long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
+		      struct vm_area_struct **vmas, unsigned long *start,
+		      unsigned long *nr_pages, long i, unsigned int gup_flags)
 {
-	pgmap = get_dev_pagemap(pfn, pgmap);
-	if (!pgmap || pgmap->type != MEMORY_DEVICE_PCI_P2PDMA)
-		return pgmap;
+	unsigned long addr = *start & PAGE_MASK;
+	unsigned long left = min(*nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT);
+	unsigned long nr;
+	int error = 0;
 
-	if (!(gup_flags & FOLL_PCI_P2PDMA)) {
-		put_dev_pagemap(pgmap);
-		return NULL;
+	while (left) {
+		if (fatal_signal_pending(current)) {
+			error = -EINTR;
+			break;
+		}
+		cond_resched();
+
+		nr = p2p_follow_batch(vma, addr, left,
+				      pages ? pages + i : NULL, gup_flags);
+		if (!nr) {
+			error = p2p_fault_in(vma, addr, gup_flags);
+			if (error)
+				break;
+			continue;
+		}
+
+		addr += nr << PAGE_SHIFT;
+		*start += nr << PAGE_SHIFT;
+		*nr_pages -= nr;
+		left -= nr;
+		if (vmas)
+			memset64((u64 *)(vmas + i), (u64)vma, nr);
+		i += nr;
 	}
 
-	count_vm_event(P2P_GUP_FAST);
-	trace_p2p_gup_fast(pfn, gup_flags);
-	return pgmap;
+	if (error)
+		*nr_pages = 0;
+	return i ? i : error;
 }

@@ -42,11 +42,10 @@ int p2pmem_copy(const struct vm_area_struct *vma, unsigned long addr, void *buf,
 	if (!(vma->vm_flags & (write ? VM_WRITE : VM_MAYREAD)))
 		return -EFAULT;
 
-	/* One page at a time: each is used as by a fault. */
+	/* One page at a time: @addr + @len may lie outside of @vma. */
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
-	p2pmem_use_page(pfn_to_page(pfn));
 
-	/* The page map's own mapping of the BAR, uncached. */
+	/* The page map's own mapping of the BAR. */
 	mem = (void __iomem *)page_to_virt(pfn_to_page(pfn)) +
 	      offset_in_page(addr);
 	if (write)

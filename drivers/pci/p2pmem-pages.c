@@ -12,18 +12,33 @@
  * page then goes back to the pool when its last reference drops, in whatever
  * context that is; usually that is at once and for all pages together.
  *
+ * In a mapped buffer the aligned parts that a huge page table entry can map are
+ * folios, from their first use until they are free: the count is the folio's
+ * then, and all of it goes back together. p2pmem_order() tells which parts.
+ *
  * An allocation holds one reference to the page map for each of its pages, from
  * the pool's handing it out until the page is back. So the struct pages outlive
  * every reference to one of them: memunmap_pages() waits.
  */
 
-#include <linux/genalloc.h>
+#include <linux/align.h>
+#include <linux/container_of.h>
+#include <linux/kernel.h>
+#include <linux/llist.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/page_ref.h>
 #include <linux/percpu-refcount.h>
+#include <linux/pgtable.h>
+#include <linux/sched.h>
+#include <linux/vm_p2p.h>
+#include <linux/workqueue.h>
 
 #include "p2pmem.h"
+
+#define P2PMEM_PMD_ORDER	(PMD_SHIFT - PAGE_SHIFT)
+#define P2PMEM_PUD_ORDER	(PUD_SHIFT - PAGE_SHIFT)
 
 /* The page map may be gone as soon as this returns. */
 static void p2pmem_return_pages(struct page *first, unsigned long nr_pages)
@@ -34,15 +49,54 @@ static void p2pmem_return_pages(struct page *first, unsigned long nr_pages)
 		return;
 
 	pgmap = page_pgmap(first);
-	gen_pool_free(pgmap->owner, (unsigned long)page_to_virt(first),
-		      nr_pages << PAGE_SHIFT);
-	percpu_ref_put_many(&pgmap->ref, nr_pages);
+	if (p2pmem_pool_free(pgmap->owner, page_to_pfn(first), nr_pages))
+		percpu_ref_put_many(&pgmap->ref, nr_pages);
 }
 
-/* Any context but NMI: the last reference may be that of a bio. */
+/* Has the count of a folio whose pages nobody holds: 0. */
+static void p2pmem_return_folio(struct folio *folio)
+{
+	unsigned long nr_pages = folio_nr_pages(folio);
+
+	if (folio_test_large(folio))
+		p2p_folio_take_apart(folio);
+	p2pmem_return_pages(&folio->page, nr_pages);
+}
+
+static LLIST_HEAD(p2pmem_freed_folios);
+
+static void p2pmem_return_freed(struct work_struct *work)
+{
+	struct llist_node *node, *next;
+
+	node = llist_del_all(&p2pmem_freed_folios);
+	llist_for_each_safe(node, next, node) {
+		struct page *page = container_of((void **)node, struct page,
+						 zone_device_data);
+
+		page->zone_device_data = NULL;
+		p2pmem_return_folio(page_folio(page));
+		cond_resched();
+	}
+}
+
+static DECLARE_WORK(p2pmem_freed_work, p2pmem_return_freed);
+
+/*
+ * Any context but NMI: the last reference may be that of a bio. The struct pages
+ * of 1 GiB are 16 MiB: too many to write to where others wait.
+ */
 static void p2pmem_page_free(struct page *page)
 {
-	p2pmem_return_pages(page, 1);
+	struct folio *folio = page_folio(page);
+
+	if (folio_order(folio) <= P2PMEM_PMD_ORDER) {
+		p2pmem_return_folio(folio);
+		return;
+	}
+	if (llist_add((struct llist_node *)&page->zone_device_data,
+		      &p2pmem_freed_folios))
+		schedule_work(&p2pmem_freed_work);
 }
 
 /*
@@ -64,10 +118,9 @@ static const struct dev_pagemap_ops p2pmem_pgmap_ops = {
 /**
  * p2pmem_init_pgmap() - let the pages of a page map return to a pool
  * @pgmap: page map of type MEMORY_DEVICE_PCI_P2PDMA, before memremap_pages()
- * @pool: the pool that will hold the memory, by its kernel virtual addresses;
- *	  must outlive @pgmap
+ * @pool: the pool that will hold the memory; must outlive @pgmap
  */
-void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct gen_pool *pool)
+void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_pool *pool)
 {
 	pgmap->ops = &p2pmem_pgmap_ops;
 	pgmap->owner = pool;
@@ -89,52 +142,127 @@ void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
 }
 
 /**
- * p2pmem_use_page() - take the base reference of a page at its first use
- * @page: a page of an allocation
+ * p2pmem_order() - which folio of a buffer does a page belong to?
+ * @pfn: page frame number of the page
+ * @first: page frame number of the buffer's first page
+ * @nr_pages: how many pages the buffer has
  *
- * For an owner that can't afford p2pmem_get_pages() because it touches every
- * struct page. Users may race: only one can move the count away from 0.
+ * The largest aligned part of the buffer around the page that one page table
+ * entry can map. It depends on nothing but its arguments, so that it need not be
+ * kept anywhere.
  *
- * Context: Any. The caller makes sure that p2pmem_put_pages() is not called for
- *	    @page meanwhile.
+ * Context: Any.
+ * Return: the order of that folio; its first page is @pfn rounded down to it.
  */
-void p2pmem_use_page(struct page *page)
+unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
+			  unsigned long nr_pages)
 {
-	if (!page_ref_count(page))
-		atomic_cmpxchg(&page->_refcount, 0, 1);
+	static const unsigned int orders[] = { P2PMEM_PUD_ORDER, P2PMEM_PMD_ORDER };
+	unsigned long start, size;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		size = 1UL << orders[i];
+		start = ALIGN_DOWN(pfn, size);
+		if (start >= first && start + size <= first + nr_pages)
+			return orders[i];
+	}
+	return 0;
 }
 
 /**
- * p2pmem_put_pages() - drop the base reference of each page of an allocation
- * @first: the first page
- * @nr_pages: how many pages; all have the same page map
+ * p2pmem_use() - take the base reference of a folio at its first use
+ * @page: the first page of a folio in a buffer
+ * @order: its order, from p2pmem_order()
+ * @lock: excludes those who use the same buffer for the first time, too
  *
- * Pages that nobody else holds go back to the pool at once, together, and with
- * them the page map references that the allocation held for them. So do pages
- * whose base reference was never taken, because they were never used. The rest
- * follows when its holders let go.
+ * For an owner that can't afford p2pmem_get_pages() because it touches every
+ * struct page.
  *
- * Context: Any but NMI.
+ * Context: Process context. The caller makes sure that p2pmem_put_buffer() is not
+ *	    called meanwhile.
  */
-void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
+void p2pmem_use(struct page *page, unsigned int order, struct mutex *lock)
 {
-	struct page *end = first + nr_pages;
-	struct page *page, *next;
+	/* Pairs with the release in page_ref_unfreeze(): the folio is complete. */
+	if (atomic_read_acquire(&page->_refcount))
+		return;
 
-	for (page = first; page < end; page = next) {
-		next = page + 1;
+	if (!order) {
+		/* Only one can move the count away from 0. */
+		atomic_cmpxchg(&page->_refcount, 0, 1);
+		return;
+	}
+	mutex_lock(lock);
+	if (!page_ref_count(page))
+		p2p_folio_form(page, order);
+	mutex_unlock(lock);
+}
+
+/*
+ * Drops the base reference of each folio. Those that nobody else holds go back to
+ * the pool at once, together, and with them the page map references that the
+ * allocation held for them. So do those whose base reference was never taken,
+ * because they were never used. The rest follows when its holders let go.
+ */
+static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios)
+{
+	unsigned long end = first + nr_pages, from = first, pfn, size;
+	struct page *page;
+
+	for (pfn = first; pfn < end; pfn += size) {
+		unsigned int order = folios ?
+			p2pmem_order(pfn, first, nr_pages) : 0;
+
+		size = 1UL << order;
+		page = pfn_to_page(pfn);
 		/*
 		 * Nobody can take a reference to a page whose count is 0, so
 		 * it stays what it is. A page that was used has at least the
 		 * base reference.
 		 */
-		if (!page_ref_count(page) || page_ref_freeze(page, 1))
+		if (!page_ref_count(page))
 			continue;
+		if (page_ref_freeze(page, 1)) {
+			if (order) {
+				p2p_folio_take_apart(page_folio(page));
+				cond_resched();
+			}
+			continue;
+		}
 
-		p2pmem_return_pages(first, page - first);
-		first = next;
+		p2pmem_return_pages(pfn_to_page(from), pfn - from);
+		from = pfn + size;
 		put_page(page);
 	}
 
-	p2pmem_return_pages(first, end - first);
+	p2pmem_return_pages(pfn_to_page(from), end - from);
+}
+
+/**
+ * p2pmem_put_pages() - drop the base reference of each page of an allocation
+ * @first: the first page
+ * @nr_pages: how many pages; all have the same page map, none is part of a folio
+ *
+ * Pages that nobody else holds are in the pool when this returns.
+ *
+ * Context: Any but NMI.
+ */
+void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
+{
+	p2pmem_put(page_to_pfn(first), nr_pages, false);
+}
+
+/**
+ * p2pmem_put_buffer() - drop the base references of a buffer
+ * @first: page frame number of its first page
+ * @nr_pages: how many pages it has
+ *
+ * As p2pmem_put_pages(), for what p2pmem_use() was called.
+ *
+ * Context: Process context: taking large folios apart takes its time.
+ */
+void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages)
+{
+	p2pmem_put(first, nr_pages, true);
 }

@@ -30,7 +30,6 @@
 #include <linux/device.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/genalloc.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
 #include <linux/kref.h>
@@ -39,6 +38,7 @@
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/mutex.h>
+#include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/percpu-refcount.h>
@@ -54,9 +54,6 @@
 
 #define P2PMEM_FS_MAGIC		0x50325044	/* "P2PD" */
 
-/* After how many pages to offer the CPU to another task. */
-#define P2PMEM_PUT_BATCH	65536UL
-
 static struct vfsmount *p2pmem_mnt;
 
 struct p2pmem_provider {
@@ -65,7 +62,7 @@ struct p2pmem_provider {
 	struct inode *inode;
 	struct mutex lock;		/* protects buffers, live and pool */
 	struct list_head buffers;
-	struct gen_pool *pool;		/* to be used only while live */
+	struct p2pmem_pool *pool;		/* to be used only while live */
 	bool live;			/* written under invalidate_lock, too */
 };
 
@@ -74,6 +71,7 @@ struct p2pmem_buffer {
 	struct list_head node;		/* empty once the pages were put */
 	unsigned long pfn;
 	unsigned long nr_pages;
+	struct mutex first_use;		/* who forms a folio */
 };
 
 static void p2pmem_provider_free(struct kref *ref)
@@ -91,21 +89,6 @@ static void p2pmem_provider_put(struct p2pmem_provider *provider)
 	kref_put(&provider->ref, p2pmem_provider_free);
 }
 
-static void p2pmem_buffer_put_pages(struct p2pmem_buffer *buffer)
-{
-	struct page *page = pfn_to_page(buffer->pfn);
-	unsigned long left = buffer->nr_pages;
-
-	while (left) {
-		unsigned long nr = min(left, P2PMEM_PUT_BATCH);
-
-		p2pmem_put_pages(page, nr);
-		page += nr;
-		left -= nr;
-		cond_resched();
-	}
-}
-
 static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 {
 	struct p2pmem_provider *provider = buffer->provider;
@@ -119,8 +102,9 @@ static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 	trace_p2pmem_release(buffer->pfn, buffer->nr_pages);
 	/* Else p2pmem_revoke() was faster. */
 	if (owns_pages)
-		p2pmem_buffer_put_pages(buffer);
+		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages);
 
+	mutex_destroy(&buffer->first_use);
 	kfree(buffer);
 	p2pmem_provider_put(provider);
 }
@@ -130,7 +114,7 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, unsigned long nr_pages)
 {
 	struct p2pmem_buffer *buffer;
 	struct percpu_ref *pgmap_ref;
-	unsigned long addr;
+	unsigned long pfn;
 	int error;
 
 	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
@@ -143,9 +127,8 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, unsigned long nr_pages)
 		goto err_unlock;
 
 	error = -ENOMEM;
-	addr = gen_pool_alloc_owner(provider->pool, nr_pages << PAGE_SHIFT,
-				    (void **)&pgmap_ref);
-	if (!addr)
+	pfn = p2pmem_pool_alloc(provider->pool, nr_pages, (void **)&pgmap_ref);
+	if (!pfn)
 		goto err_unlock;
 
 	error = -ENODEV;
@@ -154,15 +137,16 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, unsigned long nr_pages)
 	percpu_ref_get_many(pgmap_ref, nr_pages - 1);
 
 	buffer->provider = provider;
-	buffer->pfn = page_to_pfn(virt_to_page(addr));
+	buffer->pfn = pfn;
 	buffer->nr_pages = nr_pages;
+	mutex_init(&buffer->first_use);
 	list_add(&buffer->node, &provider->buffers);
 	kref_get(&provider->ref);
 	mutex_unlock(&provider->lock);
 	return buffer;
 
 err_pool_free:
-	gen_pool_free(provider->pool, addr, nr_pages << PAGE_SHIFT);
+	p2pmem_pool_free(provider->pool, pfn, nr_pages);
 err_unlock:
 	mutex_unlock(&provider->lock);
 	kfree(buffer);
@@ -195,23 +179,59 @@ static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer,
 	return file;
 }
 
-static vm_fault_t p2pmem_fault(struct vm_fault *vmf)
+/* With the invalidate_lock held, so that the memory stays where it is. */
+static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
+{
+	struct p2pmem_buffer *buffer = vmf->vma->vm_file->private_data;
+	unsigned long pfn = linear_page_index(vmf->vma, vmf->address);
+	unsigned int folio_order;
+
+	if (!buffer->provider->live ||
+	    WARN_ON_ONCE(pfn - buffer->pfn >= buffer->nr_pages))
+		return VM_FAULT_SIGBUS;
+
+	folio_order = p2pmem_order(pfn, buffer->pfn, buffer->nr_pages);
+	if (folio_order < order)
+		return VM_FAULT_FALLBACK;
+
+	p2pmem_use(pfn_to_page(ALIGN_DOWN(pfn, 1UL << folio_order)),
+		   folio_order, &buffer->first_use);
+	return vmf_insert_p2p(vmf, ALIGN_DOWN(pfn, 1UL << order), order);
+}
+
+/* Does an entry of that order lie in the mapping, at an aligned address? */
+static bool p2pmem_fits(const struct vm_fault *vmf, unsigned int order)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long size = PAGE_SIZE << order;
+	unsigned long start = ALIGN_DOWN(vmf->address, size);
+
+	return start >= vma->vm_start && start + size <= vma->vm_end &&
+	       IS_ALIGNED(linear_page_index(vma, start), 1UL << order);
+}
+
+static vm_fault_t p2pmem_huge_fault(struct vm_fault *vmf,
+				    enum page_entry_size pe_size)
 {
 	struct file *file = vmf->vma->vm_file;
-	struct p2pmem_buffer *buffer = file->private_data;
-	vm_fault_t ret = VM_FAULT_SIGBUS;
+	int order = p2p_fault_order(pe_size);
+	vm_fault_t ret;
+
+	if (order < 0 || !p2pmem_fits(vmf, order))
+		return VM_FAULT_FALLBACK;
 
 	filemap_invalidate_lock_shared(file->f_mapping);
-	if (buffer->provider->live &&
-	    !WARN_ON_ONCE(vmf->pgoff - buffer->pfn >= buffer->nr_pages)) {
-		p2pmem_use_page(pfn_to_page(vmf->pgoff));
-		ret = vmf_insert_p2p(vmf, vmf->pgoff);
-	}
+	ret = p2pmem_map(vmf, order);
 	filemap_invalidate_unlock_shared(file->f_mapping);
 
-	trace_p2pmem_fault(vmf->address, vmf->pgoff, 0,
+	trace_p2pmem_fault(vmf->address, vmf->pgoff, order,
 			   vmf->flags & FAULT_FLAG_WRITE, ret);
 	return ret;
+}
+
+static vm_fault_t p2pmem_fault(struct vm_fault *vmf)
+{
+	return p2pmem_huge_fault(vmf, PE_SIZE_PTE);
 }
 
 /* For a debugger, by ptrace() or /proc/PID/mem: it can't have the pages. */
@@ -230,7 +250,9 @@ static int p2pmem_access(struct vm_area_struct *vma, unsigned long addr,
 }
 
 static const struct vm_operations_struct p2pmem_vm_ops = {
+	.open		= p2p_vma_open,
 	.fault		= p2pmem_fault,
+	.huge_fault	= p2pmem_huge_fault,
 	.access		= p2pmem_access,
 };
 
@@ -288,6 +310,9 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 		return PTR_ERR(file);
 	}
 
+	/* As the kernel's own mapping: one memory, one type. */
+	if (page_pgmap(pfn_to_page(buffer->pfn))->flags & PGMAP_WRITE_COMBINE)
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
 	vma->vm_pgoff = buffer->pfn;
 	vma->vm_ops = &p2pmem_vm_ops;
 	/* kernfs leaves the VMA alone when its file was replaced. */
@@ -300,6 +325,7 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 static struct bin_attribute p2pmem_allocate_attr = {
 	.attr	= { .name = "allocate", .mode = 0660 },
 	.mmap	= p2pmem_allocate_mmap,
+	.get_unmapped_area = p2p_get_unmapped_area,
 };
 
 struct bin_attribute *p2pmem_bin_attrs[] = {
@@ -319,7 +345,7 @@ struct bin_attribute *p2pmem_bin_attrs[] = {
  * Context: Process context, from the driver's probe().
  * Return: 0, or -ENOMEM.
  */
-int p2pmem_setup(struct pci_dev *pdev, struct gen_pool *pool)
+int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
 {
 	struct p2pmem_provider *provider;
 	struct p2pmem_provider **res;
@@ -359,12 +385,12 @@ err_free_res:
 }
 
 /* Wait for those who still hold pages, and say so if it takes long. */
-static void p2pmem_drain(struct pci_dev *pdev, struct gen_pool *pool)
+static void p2pmem_drain(struct pci_dev *pdev, struct p2pmem_pool *pool)
 {
 	unsigned long report = jiffies + HZ;
 	size_t busy;
 
-	while ((busy = gen_pool_size(pool) - gen_pool_avail(pool))) {
+	while ((busy = p2pmem_pool_size(pool) - p2pmem_pool_avail(pool))) {
 		if (time_after(jiffies, report)) {
 			pci_warn(pdev, "waiting for %zu KiB of peer-to-peer memory that DMA or a driver still uses\n",
 				 busy >> 10);
@@ -393,12 +419,12 @@ static void p2pmem_revoke(void *data)
 
 	list_for_each_entry_safe(buffer, next, &provider->buffers, node) {
 		list_del_init(&buffer->node);
-		p2pmem_buffer_put_pages(buffer);
+		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages);
 	}
 	mutex_unlock(&provider->lock);
 
-	trace_p2pmem_revoke(provider->pdev, gen_pool_size(provider->pool) -
-			    gen_pool_avail(provider->pool));
+	trace_p2pmem_revoke(provider->pdev, p2pmem_pool_size(provider->pool) -
+			    p2pmem_pool_avail(provider->pool));
 	p2pmem_drain(provider->pdev, provider->pool);
 }
 

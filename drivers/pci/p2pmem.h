@@ -6,30 +6,77 @@
 #ifndef _PCI_P2PMEM_H
 #define _PCI_P2PMEM_H
 
+#include <linux/genalloc.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 struct bin_attribute;
-struct dev_pagemap;
 struct device;
 struct device_attribute;
-struct gen_pool;
+struct mutex;
 struct p2pmem_stats;
-struct page;
 struct pci_dev;
 struct scatterlist;
-struct vm_area_struct;
 
 #ifdef CONFIG_PCI_P2PMEM
-void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct gen_pool *pool);
+struct p2pmem_pool;
+
+struct p2pmem_pool *p2pmem_pool_create(int nid);
+void p2pmem_pool_destroy(struct p2pmem_pool *pool);
+void __p2pmem_pool_destroy(struct p2pmem_pool *pool);
+int p2pmem_pool_add(struct p2pmem_pool *pool, unsigned long pfn,
+		    unsigned long nr_pages, void *owner);
+unsigned long p2pmem_pool_alloc(struct p2pmem_pool *pool,
+				unsigned long nr_pages, void **owner);
+bool p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
+		      unsigned long nr_pages);
+bool __p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
+			unsigned long nr_pages);
+size_t p2pmem_pool_size(struct p2pmem_pool *pool);
+size_t p2pmem_pool_avail(struct p2pmem_pool *pool);
+unsigned long p2pmem_pool_visits(struct p2pmem_pool *pool);
+
+/* The pool by kernel virtual address, as in-kernel users know the memory. */
+static inline int p2pmem_pool_add_virt(struct p2pmem_pool *pool, void *addr,
+				       phys_addr_t bus_addr, size_t size,
+				       int nid, void *owner)
+{
+	return p2pmem_pool_add(pool, page_to_pfn(virt_to_page(addr)),
+			       size >> PAGE_SHIFT, owner);
+}
+
+static inline void *p2pmem_pool_alloc_virt(struct p2pmem_pool *pool,
+					   size_t size, void **owner)
+{
+	unsigned long pfn = p2pmem_pool_alloc(pool, PFN_UP(size), owner);
+
+	return pfn ? page_to_virt(pfn_to_page(pfn)) : NULL;
+}
+
+static inline void p2pmem_pool_free_virt(struct p2pmem_pool *pool, void *addr,
+					 size_t size, void **owner)
+{
+	struct page *page = virt_to_page(addr);
+
+	if (owner)
+		*owner = &page_pgmap(page)->ref;
+	p2pmem_pool_free(pool, page_to_pfn(page), PFN_UP(size));
+}
+
+void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_pool *pool);
 void p2pmem_get_pages(struct page *first, unsigned long nr_pages);
-void p2pmem_use_page(struct page *page);
+unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
+			  unsigned long nr_pages);
+void p2pmem_use(struct page *page, unsigned int order, struct mutex *lock);
 void p2pmem_put_pages(struct page *first, unsigned long nr_pages);
+void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages);
 int p2pmem_copy(const struct vm_area_struct *vma, unsigned long addr, void *buf,
 		int len, bool write);
 
 extern struct bin_attribute *p2pmem_bin_attrs[];
 #define P2PMEM_BIN_ATTRS p2pmem_bin_attrs
-int p2pmem_setup(struct pci_dev *pdev, struct gen_pool *pool);
+int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool);
 int p2pmem_add_region(struct pci_dev *pdev);
 
 extern struct device_attribute dev_attr_dma_bus_bytes;
@@ -42,8 +89,50 @@ void p2pmem_stats_map(struct p2pmem_stats __percpu *stats,
 		      const struct device *client, struct scatterlist *sg,
 		      int route);
 #else
+#define p2pmem_pool gen_pool
+
+static inline struct p2pmem_pool *p2pmem_pool_create(int nid)
+{
+	return gen_pool_create(PAGE_SHIFT, nid);
+}
+
+static inline void p2pmem_pool_destroy(struct p2pmem_pool *pool)
+{
+	gen_pool_destroy(pool);
+}
+
+static inline int p2pmem_pool_add_virt(struct p2pmem_pool *pool, void *addr,
+				       phys_addr_t bus_addr, size_t size,
+				       int nid, void *owner)
+{
+	return gen_pool_add_owner(pool, (unsigned long)addr, bus_addr, size,
+				  nid, owner);
+}
+
+static inline void *p2pmem_pool_alloc_virt(struct p2pmem_pool *pool,
+					   size_t size, void **owner)
+{
+	return (void *)gen_pool_alloc_owner(pool, size, owner);
+}
+
+static inline void p2pmem_pool_free_virt(struct p2pmem_pool *pool, void *addr,
+					 size_t size, void **owner)
+{
+	gen_pool_free_owner(pool, (unsigned long)addr, size, owner);
+}
+
+static inline size_t p2pmem_pool_size(struct p2pmem_pool *pool)
+{
+	return gen_pool_size(pool);
+}
+
+static inline size_t p2pmem_pool_avail(struct p2pmem_pool *pool)
+{
+	return gen_pool_avail(pool);
+}
+
 static inline void p2pmem_init_pgmap(struct dev_pagemap *pgmap,
-				     struct gen_pool *pool)
+				     struct p2pmem_pool *pool)
 {
 }
 
@@ -56,7 +145,7 @@ static inline void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
 }
 
 #define P2PMEM_BIN_ATTRS NULL
-static inline int p2pmem_setup(struct pci_dev *pdev, struct gen_pool *pool)
+static inline int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
 {
 	return 0;
 }

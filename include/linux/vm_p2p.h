@@ -7,7 +7,20 @@
 #ifndef _LINUX_VM_P2P_H
 #define _LINUX_VM_P2P_H
 
+#include <linux/memremap.h>
 #include <linux/mm.h>
+
+/**
+ * struct p2p_extent - contiguous peer-to-peer memory, held by one pin
+ * @folio: the folio that all of it lies in
+ * @offset: where it begins in @folio, in bytes
+ * @len: its length, in bytes
+ */
+struct p2p_extent {
+	struct folio *folio;
+	size_t offset;
+	size_t len;
+};
 
 #ifdef CONFIG_VM_P2P
 
@@ -25,19 +38,49 @@ static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 }
 
 int p2p_vma_init(struct vm_area_struct *vma);
-vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn);
+void p2p_vma_open(struct vm_area_struct *vma);
+int p2p_fault_order(enum page_entry_size pe_size);
+vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
+			  unsigned int order);
+unsigned long p2p_get_unmapped_area(struct file *file, unsigned long addr,
+				    unsigned long len, unsigned long pgoff,
+				    unsigned long flags);
+
+size_t get_user_p2p_run(unsigned long start, size_t len, size_t block,
+			unsigned int gup_flags, struct page **page);
+int pin_user_p2p_extents(unsigned long start, size_t len,
+			 unsigned int gup_flags, struct p2p_extent *extents,
+			 unsigned int max);
+void unpin_user_p2p_extents(const struct p2p_extent *extents, unsigned int nr);
+
+void p2p_folio_form(struct page *page, unsigned int order);
+void p2p_folio_take_apart(struct folio *folio);
+
+/* check_vma_flags() returns it for a VM_P2P mapping that may be walked. */
+#define P2P_GUP_VMA	1
 
 int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags);
-struct dev_pagemap *p2p_gup_locked_pagemap(unsigned long pfn,
-					   struct dev_pagemap *pgmap,
-					   unsigned int gup_flags);
-struct dev_pagemap *p2p_gup_fast_pagemap(unsigned long pfn,
-					 struct dev_pagemap *pgmap,
-					 unsigned int gup_flags);
+int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags);
+long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
+		      struct vm_area_struct **vmas, unsigned long *start,
+		      unsigned long *nr_pages, long i, unsigned int gup_flags);
+
+static inline bool p2p_gup_allowed(const struct dev_pagemap *pgmap,
+				   unsigned int gup_flags)
+{
+	return pgmap->type != MEMORY_DEVICE_PCI_P2PDMA ||
+	       gup_flags & FOLL_PCI_P2PDMA;
+}
+
+void p2p_gup_found(const struct dev_pagemap *pgmap, unsigned long pfn,
+		   unsigned long nr_pages, unsigned int gup_flags, bool locked);
+int p2p_gup_refused(const struct vm_area_struct *vma, unsigned int gup_flags,
+		    int error);
 
 #else /* CONFIG_VM_P2P */
 
 #define VM_P2P_GATE	VM_NONE
+#define P2P_GUP_VMA	1
 
 static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 {
@@ -49,7 +92,8 @@ static inline int p2p_vma_init(struct vm_area_struct *vma)
 	return -EOPNOTSUPP;
 }
 
-static inline vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn)
+static inline vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
+					unsigned int order)
 {
 	return VM_FAULT_SIGBUS;
 }
@@ -60,18 +104,32 @@ static inline int p2p_gup_check(const struct vm_area_struct *vma,
 	return 0;
 }
 
-static inline struct dev_pagemap *
-p2p_gup_locked_pagemap(unsigned long pfn, struct dev_pagemap *pgmap,
-		       unsigned int gup_flags)
+static inline int p2p_gup_check_vma(struct vm_area_struct *vma,
+				    unsigned int gup_flags)
 {
-	return get_dev_pagemap(pfn, pgmap);
+	return 0;
 }
 
-static inline struct dev_pagemap *
-p2p_gup_fast_pagemap(unsigned long pfn, struct dev_pagemap *pgmap,
-		     unsigned int gup_flags)
+static inline long p2p_follow_pages(struct vm_area_struct *vma,
+				    struct page **pages,
+				    struct vm_area_struct **vmas,
+				    unsigned long *start,
+				    unsigned long *nr_pages, long i,
+				    unsigned int gup_flags)
 {
-	return get_dev_pagemap(pfn, pgmap);
+	return i;
+}
+
+static inline bool p2p_gup_allowed(const struct dev_pagemap *pgmap,
+				   unsigned int gup_flags)
+{
+	return true;
+}
+
+static inline void p2p_gup_found(const struct dev_pagemap *pgmap,
+				 unsigned long pfn, unsigned long nr_pages,
+				 unsigned int gup_flags, bool locked)
+{
 }
 
 #endif /* CONFIG_VM_P2P */

@@ -11,33 +11,39 @@
 
 DECLARE_EVENT_CLASS(p2p_gup,
 
-	TP_PROTO(unsigned long pfn, unsigned int gup_flags),
+	TP_PROTO(unsigned long pfn, unsigned long nr_pages,
+		 unsigned int gup_flags),
 
-	TP_ARGS(pfn, gup_flags),
+	TP_ARGS(pfn, nr_pages, gup_flags),
 
 	TP_STRUCT__entry(
 		__field(unsigned long, pfn)
+		__field(unsigned long, nr_pages)
 		__field(unsigned int, gup_flags)
 	),
 
 	TP_fast_assign(
 		__entry->pfn = pfn;
+		__entry->nr_pages = nr_pages;
 		__entry->gup_flags = gup_flags;
 	),
 
-	TP_printk("pfn=0x%lx gup_flags=0x%x", __entry->pfn, __entry->gup_flags)
+	TP_printk("pfn=0x%lx nr_pages=%lu gup_flags=0x%x", __entry->pfn,
+		  __entry->nr_pages, __entry->gup_flags)
 );
 
-/* A page was found without a lock, */
+/* Pages that follow each other were found without a lock, */
 DEFINE_EVENT(p2p_gup, p2p_gup_fast,
-	TP_PROTO(unsigned long pfn, unsigned int gup_flags),
-	TP_ARGS(pfn, gup_flags)
+	TP_PROTO(unsigned long pfn, unsigned long nr_pages,
+		 unsigned int gup_flags),
+	TP_ARGS(pfn, nr_pages, gup_flags)
 );
 
 /* or under the mmap_lock. */
 DEFINE_EVENT(p2p_gup, p2p_gup_locked,
-	TP_PROTO(unsigned long pfn, unsigned int gup_flags),
-	TP_ARGS(pfn, gup_flags)
+	TP_PROTO(unsigned long pfn, unsigned long nr_pages,
+		 unsigned int gup_flags),
+	TP_ARGS(pfn, nr_pages, gup_flags)
 );
 
 /*

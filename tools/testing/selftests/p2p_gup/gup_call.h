@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lib/test_p2p_uapi.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>

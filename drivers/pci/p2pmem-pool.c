@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The free PCI peer-to-peer memory of a provider.
+ *
+ * Large requests get what is aligned for large page table entries, small ones
+ * what is of no use for that. Where memory comes from, in this order:
+ *
+ *	FIT_PUD		for requests of at least what a PUD maps: aligned to that
+ *	FIT_SPLIT	inside a block that is partly used already, so that
+ *			small requests don't use up what large ones need
+ *	FIT_PMD		aligned to a block, which is what a PMD maps; of the
+ *			last block only what is needed
+ *	FIT_ANY		wherever it fits, across blocks; no request fails that
+ *			a search page by page would serve
+ *
+ * Each is tried in all regions before the next one: a good place in the second
+ * region is better than a bad one in the first.
+ *
+ * A spinlock does: whatever the state of the pool, an operation takes some
+ * thousand instructions, see p2pmem-region.c.
+ */
+
+#include <linux/err.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/pgtable.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include "p2pmem.h"
+#include "p2pmem-region.h"
+
+#define PUD_PAGES	(PUD_SIZE >> PAGE_SHIFT)
+
+struct p2pmem_pool {
+	spinlock_t lock;	/* protects all below */
+	struct list_head regions;
+	unsigned long size;	/* in pages */
+	unsigned long avail;
+	int nid;
+};
+
+/* The region that all of a range is in, or NULL. */
+static struct p2pmem_region *p2pmem_region_of(struct p2pmem_pool *pool,
+					      unsigned long pfn,
+					      unsigned long nr_pages)
+{
+	struct p2pmem_region *region;
+
+	list_for_each_entry(region, &pool->regions, node)
+		if (pfn >= region->pfn &&
+		    pfn - region->pfn < region->nr_pages &&
+		    nr_pages <= region->nr_pages - (pfn - region->pfn))
+			return region;
+	return NULL;
+}
+
+/**
+ * p2pmem_pool_create() - make a pool that has no memory yet
+ * @nid: NUMA node for its data
+ *
+ * Context: Process context.
+ * Return: the pool, or NULL if there is no memory for it.
+ */
+struct p2pmem_pool *p2pmem_pool_create(int nid)
+{
+	struct p2pmem_pool *pool;
+
+	pool = kzalloc_node(sizeof(*pool), GFP_KERNEL, nid);
+	if (!pool)
+		return NULL;
+
+	spin_lock_init(&pool->lock);
+	INIT_LIST_HEAD(&pool->regions);
+	pool->nid = nid;
+	return pool;
+}
+
+/* p2pmem_pool_destroy() of a pool in use, for the KUnit test. */
+void __p2pmem_pool_destroy(struct p2pmem_pool *pool)
+{
+	struct p2pmem_region *region, *next;
+
+	list_for_each_entry_safe(region, next, &pool->regions, node)
+		p2pmem_region_destroy(region);
+	kfree(pool);
+}
+
+/**
+ * p2pmem_pool_destroy() - forget a pool and its memory
+ * @pool: the pool; nothing of it may be allocated
+ *
+ * Context: Process context.
+ */
+void p2pmem_pool_destroy(struct p2pmem_pool *pool)
+{
+	/* Better to leak it than to let a late free write to freed memory. */
+	if (!WARN_ON(pool->avail != pool->size))
+		__p2pmem_pool_destroy(pool);
+}
+
+/**
+ * p2pmem_pool_add() - add memory to a pool
+ * @pool: the pool
+ * @pfn: the first page frame
+ * @nr_pages: how many; none of them may be in the pool already
+ * @owner: what p2pmem_pool_alloc() will tell of pages of this region
+ *
+ * Context: Process context.
+ * Return: 0, -ENOMEM, or -EINVAL for an empty or absurdly large range.
+ */
+int p2pmem_pool_add(struct p2pmem_pool *pool, unsigned long pfn,
+		    unsigned long nr_pages, void *owner)
+{
+	struct p2pmem_region *region;
+
+	region = p2pmem_region_create(pfn, nr_pages, owner, pool->nid);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+
+	spin_lock_irq(&pool->lock);
+	list_add_tail(&region->node, &pool->regions);
+	WRITE_ONCE(pool->size, pool->size + nr_pages);
+	WRITE_ONCE(pool->avail, pool->avail + nr_pages);
+	spin_unlock_irq(&pool->lock);
+	return 0;
+}
+
+/**
+ * p2pmem_pool_alloc() - take contiguous memory out of a pool
+ * @pool: the pool
+ * @nr_pages: how many pages
+ * @owner: where to store the owner of the region that they are from
+ *
+ * As aligned as their number is worth, see the top of this file.
+ *
+ * Context: Any but NMI.
+ * Return: the first page frame, or 0 if there is no free run of that length.
+ */
+unsigned long p2pmem_pool_alloc(struct p2pmem_pool *pool,
+				unsigned long nr_pages, void **owner)
+{
+	struct p2pmem_region *region;
+	enum p2pmem_fit fit;
+	unsigned long flags;
+	unsigned long pfn;
+
+	if (!nr_pages)
+		return 0;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	/* FIT_SPLIT finds nothing for requests of a block or more. */
+	fit = nr_pages < PUD_PAGES ? FIT_SPLIT : FIT_PUD;
+	for (; fit < NR_FITS; fit++) {
+		list_for_each_entry(region, &pool->regions, node) {
+			pfn = p2pmem_region_find(region, fit, nr_pages);
+			if (!pfn)
+				continue;
+			p2pmem_region_mark(region, pfn, nr_pages, false);
+			WRITE_ONCE(pool->avail, pool->avail - nr_pages);
+			*owner = region->owner;
+			goto out;
+		}
+	}
+	pfn = 0;
+out:
+	spin_unlock_irqrestore(&pool->lock, flags);
+	return pfn;
+}
+
+/* p2pmem_pool_free() without the warning, for the KUnit test. */
+bool __p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
+			unsigned long nr_pages)
+{
+	struct p2pmem_region *region;
+	unsigned long flags;
+	bool used;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	region = p2pmem_region_of(pool, pfn, nr_pages);
+	used = nr_pages && region && p2pmem_region_used(region, pfn, nr_pages);
+	if (used) {
+		p2pmem_region_mark(region, pfn, nr_pages, true);
+		WRITE_ONCE(pool->avail, pool->avail + nr_pages);
+	}
+	spin_unlock_irqrestore(&pool->lock, flags);
+	return used;
+}
+
+/**
+ * p2pmem_pool_free() - put memory back into a pool
+ * @pool: the pool
+ * @pfn: the first page frame
+ * @nr_pages: how many; part of an allocation, or several next to each other
+ *
+ * Never allocates memory. The pool may be gone as soon as this returns, unless
+ * the caller prevents it.
+ *
+ * Context: Any but NMI.
+ * Return: false, after a warning, if a page is not of this pool or is free
+ *	   already; then nothing was done.
+ */
+bool p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
+		      unsigned long nr_pages)
+{
+	bool done = __p2pmem_pool_free(pool, pfn, nr_pages);
+
+	WARN_ONCE(!done, "p2pmem: %lu pages from pfn %#lx are not allocated, or not of this pool\n",
+		  nr_pages, pfn);
+	return done;
+}
+
+/**
+ * p2pmem_pool_size() - how much memory a pool has, free or not
+ * @pool: the pool
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+size_t p2pmem_pool_size(struct p2pmem_pool *pool)
+{
+	return READ_ONCE(pool->size) << PAGE_SHIFT;
+}
+
+/**
+ * p2pmem_pool_avail() - how much memory of a pool is free
+ * @pool: the pool
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+size_t p2pmem_pool_avail(struct p2pmem_pool *pool)
+{
+	return READ_ONCE(pool->avail) << PAGE_SHIFT;
+}
+
+#if IS_ENABLED(CONFIG_PCI_P2PMEM_KUNIT_TEST)
+/* How many nodes were looked at or changed so far. */
+unsigned long p2pmem_pool_visits(struct p2pmem_pool *pool)
+{
+	struct p2pmem_region *region;
+	unsigned long visits = 0;
+
+	list_for_each_entry(region, &pool->regions, node)
+		visits += region->visits;
+	return visits;
+}
+#endif
