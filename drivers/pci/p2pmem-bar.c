@@ -13,11 +13,13 @@
  */
 
 #include <linux/ioport.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/pgtable.h>
 #include <linux/sizes.h>
 
 /* The parameters hold for devices that are bound from then on. */
@@ -32,6 +34,10 @@ MODULE_PARM_DESC(offset, "Offset of the memory in the BAR, in bytes, a multiple 
 static unsigned long long p2pmem_bar_size;
 module_param_named(size, p2pmem_bar_size, ullong, 0644);
 MODULE_PARM_DESC(size, "Size of the memory, in bytes, a multiple of 2 MiB (default 0: up to the end of the BAR)");
+
+static unsigned long p2pmem_bar_folio_size;
+module_param_named(folio_size, p2pmem_bar_folio_size, ulong, 0644);
+MODULE_PARM_DESC(folio_size, "Make the memory of folios of this size, in bytes, 2 MiB or 1 GiB: less memory for struct pages, but nothing smaller can be allocated (default 0: folios as they are needed)");
 
 static int p2pmem_bar_choose(struct pci_dev *pdev)
 {
@@ -109,12 +115,40 @@ static int p2pmem_bar_check_range(struct pci_dev *pdev, int bar, u64 offset,
 	return 0;
 }
 
+static int p2pmem_bar_folio_order(struct pci_dev *pdev, int bar, u64 offset,
+				  u64 size)
+{
+	unsigned long folio_size = p2pmem_bar_folio_size;
+
+	if (!folio_size)
+		return 0;
+
+	if (!IS_ENABLED(CONFIG_PCI_P2PMEM)) {
+		pci_err(pdev, "BAR %d: folio_size=%lu needs a kernel with CONFIG_PCI_P2PMEM\n",
+			bar, folio_size);
+		return -EOPNOTSUPP;
+	}
+	if (folio_size != PMD_SIZE && folio_size != PUD_SIZE) {
+		pci_err(pdev, "BAR %d: folio_size=%lu: there are folios of %lu and of %lu bytes\n",
+			bar, folio_size, PMD_SIZE, PUD_SIZE);
+		return -EINVAL;
+	}
+	if (!IS_ALIGNED(pci_resource_start(pdev, bar) + offset, folio_size) ||
+	    !IS_ALIGNED(size, folio_size)) {
+		pci_err(pdev, "BAR %d: address %#llx and size %#llx must be multiples of folio_size=%lu; choose another folio_size=, offset= or size=\n",
+			bar, (u64)pci_resource_start(pdev, bar) + offset, size,
+			folio_size);
+		return -EINVAL;
+	}
+	return ilog2(folio_size) - PAGE_SHIFT;
+}
+
 static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	u64 offset = p2pmem_bar_offset;
 	u64 size = p2pmem_bar_size;
 	int bar = p2pmem_bar_bar;
-	int error;
+	int error, order;
 
 	if (bar == -1) {
 		bar = p2pmem_bar_choose(pdev);
@@ -130,6 +164,10 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	if (error)
 		return error;
 
+	order = p2pmem_bar_folio_order(pdev, bar, offset, size);
+	if (order < 0)
+		return order;
+
 	error = pcim_enable_device(pdev);
 	if (error) {
 		pci_err(pdev, "can't be enabled: %d\n", error);
@@ -143,7 +181,7 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 		return error;
 	}
 
-	error = pci_p2pdma_add_resource(pdev, bar, size, offset);
+	error = pci_p2pdma_add_folios(pdev, bar, size, offset, order);
 	if (error) {
 		pci_err(pdev, "BAR %d: can't be used as peer-to-peer memory: %d\n",
 			bar, error);

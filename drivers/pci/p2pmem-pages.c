@@ -14,7 +14,9 @@
  *
  * In a mapped buffer the aligned parts that a huge page table entry can map are
  * folios, from their first use until they are free: the count is the folio's
- * then, and all of it goes back together. p2pmem_order() tells which parts.
+ * then, and all of it goes back together. p2pmem_order() tells which parts. A
+ * provider may have chosen folios of one size for all of its memory instead. These
+ * are there for good, and what is handed out are multiples of them.
  *
  * An allocation holds one reference to the page map for each of its pages, from
  * the pool's handing it out until the page is back. So the struct pages outlive
@@ -53,12 +55,18 @@ static void p2pmem_return_pages(struct page *first, unsigned long nr_pages)
 		percpu_ref_put_many(&pgmap->ref, nr_pages);
 }
 
+/* The order of the folios that the memory consists of for good; 0 for none. */
+static unsigned int p2pmem_fixed_order(const struct page *page)
+{
+	return page_pgmap(page)->vmemmap_shift;
+}
+
 /* Has the count of a folio whose pages nobody holds: 0. */
 static void p2pmem_return_folio(struct folio *folio)
 {
 	unsigned long nr_pages = folio_nr_pages(folio);
 
-	if (folio_test_large(folio))
+	if (folio_test_large(folio) && !p2pmem_fixed_order(&folio->page))
 		p2p_folio_take_apart(folio);
 	p2pmem_return_pages(&folio->page, nr_pages);
 }
@@ -90,7 +98,7 @@ static void p2pmem_page_free(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 
-	if (folio_order(folio) <= P2PMEM_PMD_ORDER) {
+	if (folio_order(folio) <= P2PMEM_PMD_ORDER || p2pmem_fixed_order(page)) {
 		p2pmem_return_folio(folio);
 		return;
 	}
@@ -137,7 +145,7 @@ void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
 {
 	unsigned long i;
 
-	for (i = 0; i < nr_pages; i++)
+	for (i = 0; i < nr_pages; i += 1UL << p2pmem_fixed_order(first))
 		init_page_count(first + i);
 }
 
@@ -147,8 +155,8 @@ void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
  * @first: page frame number of the buffer's first page
  * @nr_pages: how many pages the buffer has
  *
- * The largest aligned part of the buffer around the page that one page table
- * entry can map. It depends on nothing but its arguments, so that it need not be
+ * Where the provider did not choose: the largest aligned part of the buffer around
+ * the page that one page table entry can map. It depends on nothing but its arguments, so that it need not be
  * kept anywhere.
  *
  * Context: Any.
@@ -159,7 +167,10 @@ unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
 {
 	static const unsigned int orders[] = { P2PMEM_PUD_ORDER, P2PMEM_PMD_ORDER };
 	unsigned long start, size;
-	unsigned int i;
+	unsigned int i = p2pmem_fixed_order(pfn_to_page(first));
+
+	if (i)
+		return i;
 
 	for (i = 0; i < ARRAY_SIZE(orders); i++) {
 		size = 1UL << orders[i];
@@ -188,7 +199,7 @@ void p2pmem_use(struct page *page, unsigned int order, struct mutex *lock)
 	if (atomic_read_acquire(&page->_refcount))
 		return;
 
-	if (!order) {
+	if (!order || p2pmem_fixed_order(page)) {
 		/* Only one can move the count away from 0. */
 		atomic_cmpxchg(&page->_refcount, 0, 1);
 		return;
@@ -207,12 +218,13 @@ void p2pmem_use(struct page *page, unsigned int order, struct mutex *lock)
  */
 static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios)
 {
+	unsigned int fixed = p2pmem_fixed_order(pfn_to_page(first));
 	unsigned long end = first + nr_pages, from = first, pfn, size;
 	struct page *page;
 
 	for (pfn = first; pfn < end; pfn += size) {
 		unsigned int order = folios ?
-			p2pmem_order(pfn, first, nr_pages) : 0;
+			p2pmem_order(pfn, first, nr_pages) : fixed;
 
 		size = 1UL << order;
 		page = pfn_to_page(pfn);
@@ -224,7 +236,7 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios)
 		if (!page_ref_count(page))
 			continue;
 		if (page_ref_freeze(page, 1)) {
-			if (order) {
+			if (order && !fixed) {
 				p2p_folio_take_apart(page_folio(page));
 				cond_resched();
 			}
@@ -242,7 +254,8 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios)
 /**
  * p2pmem_put_pages() - drop the base reference of each page of an allocation
  * @first: the first page
- * @nr_pages: how many pages; all have the same page map, none is part of a folio
+ * @nr_pages: how many pages; all have the same page map, and none is part of a
+ *	      folio that p2pmem_use() made
  *
  * Pages that nobody else holds are in the pool when this returns.
  *

@@ -22,6 +22,7 @@
 
 #include <linux/err.h>
 #include <linux/list.h>
+#include <linux/math.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/slab.h>
@@ -37,6 +38,7 @@ struct p2pmem_pool {
 	struct list_head regions;
 	unsigned long size;	/* in pages */
 	unsigned long avail;
+	unsigned int order;	/* of what can be allocated at least */
 	int nid;
 };
 
@@ -97,6 +99,35 @@ void p2pmem_pool_destroy(struct p2pmem_pool *pool)
 	/* Better to leak it than to let a late free write to freed memory. */
 	if (!WARN_ON(pool->avail != pool->size))
 		__p2pmem_pool_destroy(pool);
+}
+
+/**
+ * p2pmem_pool_set_order() - hand out multiples of large folios only
+ * @pool: the pool
+ * @order: the order of the folios that all memory of the pool consists of, or 0
+ *
+ * Context: Process context.
+ * Return: 0, or -EINVAL if there is memory with another order in the pool already.
+ */
+int p2pmem_pool_set_order(struct p2pmem_pool *pool, unsigned int order)
+{
+	if (pool->size && pool->order != order)
+		return -EINVAL;
+	pool->order = order;
+	return 0;
+}
+
+/**
+ * p2pmem_pool_pages() - how many pages will be allocated for a size?
+ * @pool: the pool
+ * @size: the size, in bytes
+ *
+ * Context: Any.
+ * Return: the number of pages, to be passed to p2pmem_pool_alloc().
+ */
+unsigned long p2pmem_pool_pages(struct p2pmem_pool *pool, size_t size)
+{
+	return round_up(PFN_UP(size), 1UL << pool->order);
 }
 
 /**

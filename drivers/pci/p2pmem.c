@@ -110,11 +110,11 @@ static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 }
 
 static struct p2pmem_buffer *
-p2pmem_buffer_alloc(struct p2pmem_provider *provider, unsigned long nr_pages)
+p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size)
 {
 	struct p2pmem_buffer *buffer;
 	struct percpu_ref *pgmap_ref;
-	unsigned long pfn;
+	unsigned long nr_pages, pfn;
 	int error;
 
 	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
@@ -127,6 +127,7 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, unsigned long nr_pages)
 		goto err_unlock;
 
 	error = -ENOMEM;
+	nr_pages = p2pmem_pool_pages(provider->pool, size);
 	pfn = p2pmem_pool_alloc(provider->pool, nr_pages, (void **)&pgmap_ref);
 	if (!pfn)
 		goto err_unlock;
@@ -291,7 +292,7 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	if (error)
 		return error;
 
-	buffer = p2pmem_buffer_alloc(provider, vma_pages(vma));
+	buffer = p2pmem_buffer_alloc(provider, vma->vm_end - vma->vm_start);
 	trace_p2pmem_alloc(pdev, IS_ERR(buffer) ? 0 : buffer->pfn,
 			   vma_pages(vma), PTR_ERR_OR_ZERO(buffer));
 	if (IS_ERR(buffer)) {

@@ -25,6 +25,8 @@ struct p2pmem_pool;
 struct p2pmem_pool *p2pmem_pool_create(int nid);
 void p2pmem_pool_destroy(struct p2pmem_pool *pool);
 void __p2pmem_pool_destroy(struct p2pmem_pool *pool);
+int p2pmem_pool_set_order(struct p2pmem_pool *pool, unsigned int order);
+unsigned long p2pmem_pool_pages(struct p2pmem_pool *pool, size_t size);
 int p2pmem_pool_add(struct p2pmem_pool *pool, unsigned long pfn,
 		    unsigned long nr_pages, void *owner);
 unsigned long p2pmem_pool_alloc(struct p2pmem_pool *pool,
@@ -49,7 +51,8 @@ static inline int p2pmem_pool_add_virt(struct p2pmem_pool *pool, void *addr,
 static inline void *p2pmem_pool_alloc_virt(struct p2pmem_pool *pool,
 					   size_t size, void **owner)
 {
-	unsigned long pfn = p2pmem_pool_alloc(pool, PFN_UP(size), owner);
+	unsigned long nr_pages = p2pmem_pool_pages(pool, size);
+	unsigned long pfn = p2pmem_pool_alloc(pool, nr_pages, owner);
 
 	return pfn ? page_to_virt(pfn_to_page(pfn)) : NULL;
 }
@@ -61,7 +64,8 @@ static inline void p2pmem_pool_free_virt(struct p2pmem_pool *pool, void *addr,
 
 	if (owner)
 		*owner = &page_pgmap(page)->ref;
-	p2pmem_pool_free(pool, page_to_pfn(page), PFN_UP(size));
+	p2pmem_pool_free(pool, page_to_pfn(page),
+			 p2pmem_pool_pages(pool, size));
 }
 
 void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_pool *pool);
@@ -94,6 +98,18 @@ void p2pmem_stats_map(struct p2pmem_stats __percpu *stats,
 static inline struct p2pmem_pool *p2pmem_pool_create(int nid)
 {
 	return gen_pool_create(PAGE_SHIFT, nid);
+}
+
+static inline int p2pmem_pool_set_order(struct p2pmem_pool *pool,
+					unsigned int order)
+{
+	return order ? -EOPNOTSUPP : 0;
+}
+
+static inline unsigned long p2pmem_pool_pages(struct p2pmem_pool *pool,
+					      size_t size)
+{
+	return PFN_UP(size);
 }
 
 static inline void p2pmem_pool_destroy(struct p2pmem_pool *pool)
