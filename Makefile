@@ -6,8 +6,8 @@ topo  := $(or $(TOPO),switch)
 image := build/bzImage$(if $(filter debug,$(KERNEL)),-debug)
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
-.PHONY: help deps tree refresh series kernel demo check shell run bisect unchanged bench-gup regress
-.PHONY: lint clean
+.PHONY: help deps tree refresh series kernel demo check shell run bisect unchanged bench bench-gup
+.PHONY: regress lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -47,6 +47,10 @@ bisect: tree ## ; build and boot every step of the series, options on and off (l
 
 unchanged: tree ## [ALL=1] ; show that with its options off the series changes no object code
 	@lab/objdiff.sh
+
+bench: tree ## [ONLY=...] ; what BAR memory costs beside RAM and beside Linux 6.12, in instructions
+	@lab/bench-kernels.sh
+	@lab/bench.py
 
 bench-gup: tree ## ; what the series costs ordinary memory, in instructions
 	@lab/pair.sh

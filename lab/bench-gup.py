@@ -14,14 +14,11 @@ build/bench/gup.csv.
 """
 import csv
 import os
-import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from runner import topo, verdict
-from runner.paths import BUILD, GUEST, LAB, LabError, build_guest
-from runner.plan import Plan
-from runner.qemu import Guest
+from runner import icount
+from runner.paths import BUILD, LabError, build_guest
 from runner.tests import Test
 
 TEST = "bench_gup * * 1200 bench_gup"
@@ -29,33 +26,12 @@ CSV = os.path.join(BUILD, "bench", "gup.csv")
 # Percent.
 LIMITS = {"page": 0.1, "request": 0.5}
 BOOTS = (("pristine", "regress-base"), ("again", "regress-base"), ("patched", "regress"))
-ICOUNT = ["-icount", "shift=0,sleep=off"]
-# Longer than the CPU needs from the doorbell to its next thread: whether the
-# interrupt finds the caller asleep must not be a matter of luck.
-DRIVE = ["-blockdev", "driver=null-co,node-name=null,size=268435456,latency-ns=500000"]
 
 
 def boot(label, image):
-    """One guest; {name: (unit, value)} and {name: resolution}."""
-    topology = topo.Topology("gup", os.path.join(LAB, "bench"))
-    test = Test(TEST, "bench-gup")
-    plan = Plan(topology, "lean")
-    plan.add_tests([test], 1)
-    initrds = [os.path.join(GUEST, name) for name in ("init.cpio.gz", "bench.cpio.gz")]
-    with Guest(topology, os.path.join(BUILD, "bzImage-" + image), "lean", plan, initrds,
-               label="bench-" + label, extra=ICOUNT + DRIVE) as guest:
-        outcome = guest.run()
-        result = verdict.judge(outcome, guest, [test])
-        if not result.passed:
-            raise LabError(f"{label}: " + "; ".join(result.failures()) +
-                           f"; see {os.path.relpath(guest.log_dir)}")
-    print(f"bench-gup: {label}: {result.count(verdict.PASS) - 1} calls measured in "
-          f"{outcome.seconds:.0f} s", flush=True)
-    figures = {m[1]: (m[2], float(m[3])) for m in re.finditer(
-        r"^# figure (\S+) (\S+) (-?[\d.]+)", outcome.output, re.M)}
-    steps = {m[1]: float(m[2]) for m in re.finditer(
-        r"^# resolution (\S+) ([\d.]+)", outcome.output, re.M)}
-    return figures, steps
+    """One guest's Figures."""
+    return icount.measure("bench-gup", label, image, "gup", Test(TEST, "bench-gup"),
+                          "bench_gup.cpio.gz")
 
 
 def percent(new, old):
@@ -65,7 +41,7 @@ def percent(new, old):
 
 def compare(boots):
     """Rows of (name, unit, pristine, again, patched, noise %, difference %, over?)."""
-    (pristine, steps), (again, _), (patched, _) = boots
+    pristine, again, patched = boots
     if not pristine.keys() == again.keys() == patched.keys():
         raise LabError("the boots did not measure the same calls")
     for name, (unit, one) in pristine.items():
@@ -76,14 +52,14 @@ def compare(boots):
         noise = abs(percent(two, one))
         # Against the higher of the equal boots: a difference that they have, too, is none.
         excess = new - max(one, two)
-        over = percent(new, max(one, two)) > LIMITS[unit] and excess > steps.get(name, 0) \
+        over = percent(new, max(one, two)) > LIMITS[unit] and excess > pristine.steps.get(name, 0) \
             and excess > abs(one - two)
         yield name, unit, one, two, new, noise, percent(new, one), over
 
 
 def main():
     """Boots two guests at a time; each has one CPU."""
-    build_guest("bench")
+    build_guest("bench-gup")
     os.makedirs(os.path.dirname(CSV), exist_ok=True)
     with ThreadPoolExecutor(max_workers=2) as pool:
         rows = list(compare(list(pool.map(lambda args: boot(*args), BOOTS))))

@@ -155,3 +155,19 @@ compile() {
 		die "${out#"$top"/} does not build:" "${errors[@]:0:12}" "all of it: $log"
 	}
 }
+
+# is_built IMAGE KEY: was the image made in $out from what the key stands for? Never without a key.
+is_built() {
+	[ "$2" ] && [ -f "$1" ] && [ "$(cat "$out/.p2p-built" 2>/dev/null)" = "$2" ]
+}
+
+# build_image IMAGE KEY: the kernel in $src, configured by $fragments.
+build_image() {
+	rm -f "$out/.p2p-built"
+	configure "${fragments[@]}"
+	compile bzImage
+	# Whoever boots the old image meanwhile keeps it.
+	cp "$out/arch/x86/boot/bzImage" "$1.new"
+	mv "$1.new" "$1"
+	echo "$2" >"$out/.p2p-built"
+}

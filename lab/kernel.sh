@@ -20,15 +20,9 @@ fragments "${common[@]}" p2p "$kernel"
 
 lock "$kernel"
 key=$(build_key "${fragments[@]}")
-if [ "$key" ] && [ -f "$image" ] && [ "$(cat "$out/.p2p-built" 2>/dev/null)" = "$key" ]; then
+if is_built "$image" "$key"; then
 	ok "${image#"$top"/} is up to date"
 	exit
 fi
-rm -f "$out/.p2p-built"
-configure "${fragments[@]}"
-compile bzImage
-# Whoever boots the old image meanwhile keeps it.
-cp "$out/arch/x86/boot/bzImage" "$image.new"
-mv "$image.new" "$image"
-echo "$key" >"$out/.p2p-built"
+build_image "$image" "$key"
 ok "${image#"$top"/}: Linux $(<"$out/include/config/kernel.release"), $kernel"

@@ -13,25 +13,19 @@ verb=pair
 
 # build_one NAME FRAGMENT...: the kernel in $src as build/bzImage-NAME.
 build_one() {
-	local key name=$1
+	local image=$build/bzImage-$1 key
 
-	shift
 	# Beside its source, so that ccache sees the paths that other kernels have.
-	out=$(dirname "$src")/$name
-	log=$build/$name.log
+	out=$(dirname "$src")/$1
+	log=$build/$1.log
+	shift
 	fragments "$@"
 	key=$(build_key "${fragments[@]}")
-	if [ "$key" ] && [ -f "$build/bzImage-$name" ] && [ "$(cat "$out/.p2p-built" 2>/dev/null)" = "$key" ]; then
-		step "build/bzImage-$name is up to date"
-		return
+	if is_built "$image" "$key"; then
+		step "${image#"$top"/} is up to date"
+	else
+		build_image "$image" "$key"
 	fi
-	rm -f "$out/.p2p-built"
-	configure "${fragments[@]}"
-	compile bzImage
-	# Whoever boots the old image meanwhile keeps it.
-	cp "$out/arch/x86/boot/bzImage" "$build/bzImage-$name.new"
-	mv "$build/bzImage-$name.new" "$build/bzImage-$name"
-	echo "$key" >"$out/.p2p-built"
 }
 
 # config_difference: options other than the series' own that differ.

@@ -6,7 +6,8 @@
 #   lab/guest/build.sh          PID 1 and the selftests
 #   lab/guest/build.sh init     PID 1 only (a shell or a command needs no tests)
 #   lab/guest/build.sh proof    PID 1 and the programs that prove the runner
-#   lab/guest/build.sh bench    PID 1 and the program of make bench-gup
+#   lab/guest/build.sh bench    PID 1 and the program of make bench
+#   lab/guest/build.sh bench-gup  the same of make bench-gup
 #   lab/guest/build.sh regress  PID 1 and the base kernel's selftests/vm
 set -euo pipefail
 
@@ -56,15 +57,19 @@ build_proof() {
 	pack "$out/proof.cpio.gz" tests/misbehave="$out/misbehave"
 }
 
-build_bench() {
+# bench_program NAME SOURCE...: one that counts instructions
+bench_program() {
+	local name=$1 headers=("$src"/bench*.h "$top/lab/bench/p2p_bench.h" "$linux/mm/gup_test.h")
+
+	shift
 	[ -d "$linux" ] || die "build/linux is missing" "make tree unpacks it"
-	if stale "$out/bench_gup" "$src/bench_gup.c" "$linux/mm/gup_test.h"; then
-		step "the program that measures"
-		"$cc" -O2 -Wall -Wextra -static -pthread -I"$linux/mm" -o "$out/bench_gup" \
-			"$src/bench_gup.c" || die "bench_gup.c does not compile, see above"
+	if stale "$out/$name" "$@" "${headers[@]}"; then
+		step "the program that measures, $name"
+		"$cc" -O2 -Wall -Wextra -static -pthread -I"$linux/mm" -o "$out/$name" "$@" ||
+			die "$name does not compile, see above"
 	fi
-	stale "$out/bench.cpio.gz" "$out/bench_gup" "$top/lab/runner/cpio.py" || return 0
-	pack "$out/bench.cpio.gz" tests/bench_gup="$out/bench_gup"
+	stale "$out/$name.cpio.gz" "$out/$name" "$top/lab/runner/cpio.py" || return 0
+	pack "$out/$name.cpio.gz" "tests/$name=$out/$name"
 }
 
 # From the tree without the series, which lab/pair.sh has in build/steps/linux: both kernels run the
@@ -138,9 +143,13 @@ proof)
 	build_init
 	build_proof
 	;;
+bench-gup)
+	build_init
+	bench_program bench_gup "$src"/bench{_gup,}.c
+	;;
 bench)
 	build_init
-	build_bench
+	bench_program bench_p2p "$src"/bench{_p2p,_map,}.c
 	;;
 regress)
 	build_init
@@ -155,6 +164,6 @@ all)
 	fi
 	;;
 *)
-	die "$1: expected init, proof, bench, regress or nothing"
+	die "$1: expected init, proof, bench, bench-gup, regress or nothing"
 	;;
 esac

@@ -1,0 +1,229 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""make bench [ONLY=section,...] [FRESH=1]: what peer-to-peer memory costs, in instructions.
+
+Boots the kernel with the series, the one without it and the peer, Debian's
+Linux 6.12 (lab/bench-kernels.sh builds them), on an emulated CPU whose clock
+advances one nanosecond an instruction, and has lab/guest/bench_p2p.c measure
+there. Its header lists the sections; one more, fio, is lab/bench/fio.sh. Each has
+a boot of its own, so that its figures are the same with and without the others.
+They are kept, and taken again while neither kernel nor program changed, unless
+FRESH is set.
+
+Leaves build/bench/p2p.csv and plots, and compares the figures with
+lab/bench/goals.conf. Fails when a goal is missed.
+"""
+import csv
+import hashlib
+import itertools
+import json
+import os
+import re
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from runner import bench_plots, icount
+from runner.paths import BUILD, GUEST, LAB, LabError, build_guest
+from runner.tests import Test
+
+SECTIONS = ("resource", "mmap", "pin", "dma", "direct", "fio")
+# As goals.conf calls them, their images, and what they are.
+KERNELS = (("this", "bench", "series"), ("base", "bench-base", "6.1"),
+           ("peer", "bench-peer", "6.12"))
+FIO = os.path.join(LAB, "bench", "fio.sh")
+GOALS = os.path.join(LAB, "bench", "goals.conf")
+OUT = os.path.join(BUILD, "bench")
+CSV = os.path.join(OUT, "p2p.csv")
+# In the guest, where time flies while all wait.
+LIMIT = 1000000
+# Slower, for the largest request to be asleep before its end on a busy machine, too; and zeros, since
+# otherwise the data stay what they were, and nobody sees whether they arrived.
+DRIVE = icount.DRIVE + "2000000,read-zeroes=on"
+
+
+class HostScript:
+    """Looks to a Plan like one of tests.conf: a script that runs with the machine's own programs."""
+
+    in_host = True
+    limit = LIMIT
+
+    def __init__(self, path):
+        self.name = os.path.basename(path).partition(".")[0]
+        self.command = shlex.quote(path)
+
+
+def chosen():
+    """The sections to run, in their order."""
+    only = os.environ.get("ONLY", "").replace(",", " ").split()
+    unknown = set(only) - set(SECTIONS)
+    if unknown:
+        raise LabError(f"ONLY={' '.join(sorted(unknown))}: there is " + ", ".join(SECTIONS))
+    return [section for section in SECTIONS if not only or section in only]
+
+
+def fingerprint(files):
+    """Changes when what they hold does."""
+    digest = hashlib.sha256()
+    for name in files:
+        with open(name, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def boot(label, image, section):
+    """One section's Figures on one kernel."""
+    key = fingerprint([os.path.join(BUILD, "bzImage-" + image), icount.__file__, __file__,
+                       os.path.join(LAB, "bench", "bench.conf"), FIO]
+                      + [os.path.join(GUEST, name) for name in ("init", "bench_p2p")])
+    kept = os.path.join(OUT, "kept", f"{label}-{section}.json")
+    if os.path.exists(kept) and not os.environ.get("FRESH"):
+        with open(kept, encoding="ascii") as file:
+            known = json.load(file)
+        if known["key"] == key:
+            return known["figures"]
+    test = HostScript(FIO) if section == "fio" else \
+        Test(f"{section} * * {LIMIT} bench_p2p {section}", "bench")
+    figures = icount.measure("bench", f"{label}-{section}", image, "bench", test,
+                             "bench_p2p.cpio.gz", DRIVE)
+    with open(kept, "w", encoding="ascii") as file:
+        json.dump({"key": key, "figures": figures}, file)
+    return figures
+
+
+def measure(sections):
+    """{kernel: {name: (unit, value)}}; two guests at a time, each has one CPU."""
+    # The longest first.
+    jobs = [(label, image, section) for section in reversed(sections)
+            for label, image, _ in KERNELS]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = dict(zip(jobs, pool.map(lambda job: boot(*job), jobs)))
+    return {label: {name: figure for section in sections
+                    for name, figure in results[label, image, section].items()}
+            for label, image, _ in KERNELS}
+
+
+def expand(text):
+    """All that a text with {a,b} in it stands for."""
+    parts = [part.split(",") if i % 2 else [part]
+             for i, part in enumerate(re.split(r"\{([^}]*)\}", text))]
+    return ["".join(choice) for choice in itertools.product(*parts)]
+
+
+class Missing(Exception):
+    """A figure that nobody measured."""
+
+
+class Goal:
+    """One line of goals.conf, for one figure."""
+
+    def __init__(self, figure, limit, text):
+        self.figure, self.limit, self.text = figure, limit, text
+
+    @staticmethod
+    def _value(figures, name, same):
+        name, _, kernel = name.partition("@")
+        if name == "same":
+            name = same.partition("@")[0]
+        try:
+            return figures[kernel or "this"][name][1]
+        except KeyError as error:
+            raise Missing(name + (f" of {kernel}" if kernel else "")) from error
+
+    def check(self, figures):
+        """(the figure, its limit)."""
+        value, limit = self._value(figures, self.figure, self.figure), 0
+        for term in self.limit.split("+"):
+            product = 1
+            for factor in term.split("*"):
+                try:
+                    product *= float(factor)
+                except ValueError:
+                    product *= self._value(figures, factor.strip(), self.figure)
+            limit += product
+        return value, limit
+
+
+def load_goals():
+    """Every goal, in the file's order."""
+    with open(GOALS, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            line = line.split("#", 1)[0].strip()
+            if not line:
+                continue
+            match = re.fullmatch(r"(\S+)\s*<=\s*(.*?)\s+:\s+(.*)", line)
+            if not match:
+                raise LabError(f"{GOALS}:{number}: expected FIGURE <= LIMIT : WHAT IT SAYS")
+            for figure in expand(match[1]):
+                yield Goal(figure, match[2], match[3])
+
+
+def show(value):
+    """A figure for people."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def check_goals(figures, everything):
+    """Prints them, returns how many were missed."""
+    missed = 0
+    print(f"\n{'goal':34}{'figure':>14}{'limit':>14}")
+    for goal in load_goals():
+        try:
+            value, limit = goal.check(figures)
+            good = value <= limit
+        except Missing as what:
+            if not everything:
+                continue
+            value, limit, good = None, None, False
+            goal.text = f"no {what}: {goal.text}"
+        missed += not good
+        print(f"{goal.figure:34}{show(value):>14}{show(limit):>14}  "
+              f"{'ok    ' if good else 'MISSED'}  {goal.text}")
+    return missed
+
+
+def table(figures):
+    """Rows of (name, unit, value by kernel)."""
+    names = {}
+    for label, _, _ in KERNELS:
+        for name, (unit, _) in figures[label].items():
+            names.setdefault(name, unit)
+    return [(name, unit) + tuple(figures[label][name][1] if name in figures[label] else None
+                                 for label, _, _ in KERNELS)
+            for name, unit in names.items()]
+
+
+def main():
+    """The figures, the table, the plots, the goals."""
+    sections = chosen()
+    build_guest("bench")
+    os.makedirs(os.path.join(OUT, "kept"), exist_ok=True)
+    figures = measure(sections)
+    rows = table(figures)
+    with open(CSV, "w", encoding="ascii", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "unit"] + [label for label, _, _ in KERNELS])
+        writer.writerows(rows)
+    print(f"{'instructions':30}{'per':12}" + "".join(f"{name:>16}" for _, _, name in KERNELS))
+    for name, unit, *values in rows:
+        print(f"{name:30}{unit:12}" + "".join(f"{show(value):>16}" for value in values))
+    drawn = bench_plots.draw_all(figures, sections, OUT)
+    missed = check_goals(figures, len(sections) == len(SECTIONS))
+    print(f"bench: the figures are in {os.path.relpath(CSV)}, plots of them in {os.path.relpath(OUT)}: "
+          + ", ".join(f"{name}.svg, {name}.png" for name in drawn))
+    if missed:
+        print(f"bench: error: {missed} goals missed", file=sys.stderr)
+        return 1
+    print("bench: ok: all goals reached")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as problem:
+        sys.exit(f"bench: error: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

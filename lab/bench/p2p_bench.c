@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Times calls inside the kernel for make bench: what a driver pays for mapping
+ * user memory for DMA.
+ *
+ * Not part of the series. lab/bench-kernels.sh puts it into drivers/misc of the
+ * kernels that it builds, of all versions alike, so it uses nothing that only
+ * one of them has. The file is /sys/kernel/debug/p2p_bench.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/dma-mapping.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/timex.h>
+#include <linux/uaccess.h>
+#include <linux/version.h>
+
+#include "p2p_bench.h"
+
+#define MAX_PAGES	4096
+#define MAX_ROUNDS	100000
+
+/* A macro in the series, an enumerator where it is upstream. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0) || defined(FOLL_PCI_P2PDMA)
+#define FOLL_P2P	FOLL_PCI_P2PDMA
+#else
+#define FOLL_P2P	0
+#endif
+
+static int p2p_bench_info(struct p2p_bench_info __user *to)
+{
+	struct p2p_bench_info info = { .foll_p2p = FOLL_P2P };
+
+	return copy_to_user(to, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static int time_dma(struct device *client, struct sg_table *sgt,
+		    struct p2p_bench_dma *arg)
+{
+	u64 start, mapped, unmapped;
+	unsigned int i;
+	int error;
+
+	arg->map = U64_MAX;
+	arg->unmap = U64_MAX;
+	for (i = 0; i < arg->rounds; i++) {
+		start = get_cycles();
+		error = dma_map_sgtable(client, sgt, DMA_BIDIRECTIONAL, 0);
+		mapped = get_cycles();
+		if (error)
+			return error;
+		dma_unmap_sgtable(client, sgt, DMA_BIDIRECTIONAL, 0);
+		unmapped = get_cycles();
+		arg->map = min(arg->map, mapped - start);
+		arg->unmap = min(arg->unmap, unmapped - mapped);
+	}
+	return 0;
+}
+
+static int time_dma_of_pages(struct p2p_bench_dma *arg, struct page **pages)
+{
+	struct scatterlist *sg;
+	struct pci_dev *client;
+	struct sg_table sgt;
+	unsigned int i;
+	int error;
+
+	client = pci_get_domain_bus_and_slot(arg->domain, arg->bus, arg->devfn);
+	if (!client)
+		return -ENODEV;
+
+	error = sg_alloc_table(&sgt, arg->nr_pages, GFP_KERNEL);
+	if (error)
+		goto put;
+
+	/* Never merged, so that the number of segments is the caller's. */
+	for_each_sgtable_sg(&sgt, sg, i)
+		sg_set_page(sg, pages[i], PAGE_SIZE, 0);
+	error = time_dma(&client->dev, &sgt, arg);
+	sg_free_table(&sgt);
+put:
+	pci_dev_put(client);
+	return error;
+}
+
+static int p2p_bench_dma(struct p2p_bench_dma __user *to)
+{
+	struct p2p_bench_dma arg;
+	struct page **pages;
+	int pinned, error;
+
+	if (copy_from_user(&arg, to, sizeof(arg)))
+		return -EFAULT;
+	if (!arg.nr_pages || arg.nr_pages > MAX_PAGES ||
+	    !arg.rounds || arg.rounds > MAX_ROUNDS)
+		return -EINVAL;
+
+	pages = kvcalloc(arg.nr_pages, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return -ENOMEM;
+
+	pinned = pin_user_pages_fast(arg.addr, arg.nr_pages,
+				     arg.gup_flags | FOLL_WRITE, pages);
+	if (pinned == arg.nr_pages)
+		error = time_dma_of_pages(&arg, pages);
+	else
+		error = pinned < 0 ? pinned : -EFAULT;
+	if (pinned > 0)
+		unpin_user_pages(pages, pinned);
+	kvfree(pages);
+
+	if (!error && copy_to_user(to, &arg, sizeof(arg)))
+		error = -EFAULT;
+	return error;
+}
+
+/* One more case for each call that only the kernel can time. */
+static long p2p_bench_ioctl(struct file *file, unsigned int cmd,
+			    unsigned long arg)
+{
+	void __user *user = (void __user *)arg;
+
+	switch (cmd) {
+	case P2P_BENCH_INFO:
+		return p2p_bench_info(user);
+	case P2P_BENCH_DMA:
+		return p2p_bench_dma(user);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations p2p_bench_fops = {
+	.open = nonseekable_open,
+	.unlocked_ioctl = p2p_bench_ioctl,
+};
+
+static int __init p2p_bench_init(void)
+{
+	debugfs_create_file("p2p_bench", 0600, NULL, NULL, &p2p_bench_fops);
+	return 0;
+}
+late_initcall(p2p_bench_init);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What lab/bench/p2p_bench.c, built into the kernels of make bench, and the
+ * program that uses it, lab/guest/bench_p2p.c, tell each other.
+ */
+#ifndef P2P_BENCH_H
+#define P2P_BENCH_H
+
+#include <linux/types.h>
+
+/* What this kernel can do. */
+struct p2p_bench_info {
+	__u32 foll_p2p;		/* its FOLL_PCI_P2PDMA; 0: it has none */
+	__u32 reserved;
+};
+
+/*
+ * Pins the pages of a buffer, makes a scatterlist of them with one entry a page,
+ * and maps and unmaps it for DMA, rounds times. The least time of each is
+ * returned, in cycles of the time-stamp counter for the whole list.
+ */
+struct p2p_bench_dma {
+	__u64 addr;
+	__u32 nr_pages;
+	__u32 gup_flags;
+	__u32 domain;		/* the client's PCI address */
+	__u32 bus;
+	__u32 devfn;
+	__u32 rounds;
+	__u64 map;		/* out */
+	__u64 unmap;		/* out */
+};
+
+#define P2P_BENCH_INFO	_IOR('b', 1, struct p2p_bench_info)
+#define P2P_BENCH_DMA	_IOWR('b', 2, struct p2p_bench_dma)
+
+#endif

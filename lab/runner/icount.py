@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests whose clock advances one nanosecond an instruction, and what they measure."""
+import os
+import re
+
+from . import topo, verdict
+from .paths import BUILD, GUEST, LAB, LabError
+from .plan import Plan
+from .qemu import Guest
+
+# Seconds of the host: what passes in the guest is no measure.
+TIMEOUT = 1800
+ICOUNT = ["-icount", "shift=0,sleep=off"]
+# A drive without an image. Its answer takes longer than the CPU needs from the doorbell to its next
+# thread: whether the interrupt finds the caller asleep must not be a matter of luck.
+DRIVE = "driver=null-co,node-name=null,size=268435456,latency-ns="
+
+
+class Figures(dict):
+    """{name: (unit, value)} of the lines "# figure NAME UNIT VALUE"; steps is how fine a clock was."""
+
+    def __init__(self, output):
+        super().__init__((m[1], (m[2], float(m[3]))) for m in re.finditer(
+            r"^# figure (\S+) (\S+) (-?[\d.]+)", output, re.M))
+        self.steps = {m[1]: float(m[2]) for m in re.finditer(
+            r"^# resolution (\S+) ([\d.]+)", output, re.M)}
+
+
+def measure(verb, label, image, topology_name, test, archive, drive=DRIVE + "500000"):
+    """Boots build/bzImage-IMAGE with the topology of lab/bench, runs one test, returns its Figures."""
+    topology = topo.Topology(topology_name, os.path.join(LAB, "bench"))
+    plan = Plan(topology, "lean")
+    plan.add_tests([test], 1)
+    initrds = [os.path.join(GUEST, name) for name in ("init.cpio.gz", archive)]
+    with Guest(topology, os.path.join(BUILD, "bzImage-" + image), "lean", plan, initrds,
+               label="bench-" + label, extra=ICOUNT + ["-blockdev", drive]) as guest:
+        outcome = guest.run(timeout=TIMEOUT)
+        result = verdict.judge(outcome, guest, [test])
+        if not result.passed:
+            raise LabError(f"{label}: " + "; ".join(result.failures()) +
+                           f"; see {os.path.relpath(guest.log_dir)}")
+    print(f"{verb}: {label}: {result.count(verdict.PASS) - 1} calls measured in "
+          f"{outcome.seconds:.0f} s", flush=True)
+    return Figures(outcome.output)
