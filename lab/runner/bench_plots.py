@@ -15,8 +15,10 @@ LIVES = (("this", "p2p", "P2P, series", COLOUR["this"], 1),
          ("this", "base", "RAM, base pages", "#404040", 2),
          ("this", "thp", "RAM, THP", "#009e73", 2),
          ("this", "hugetlb", "RAM, hugetlb", "#cc79a7", 2))
-KINDS = {"base": "RAM\\nbase", "thp": "RAM\\nTHP", "hugetlb": "RAM\\nhugetlb", "p2p": "P2P\\naligned",
-         "p2p-unaligned": "P2P\\nunaligned", "p2p-small": "P2P\\n64 KiB buffers"}
+KINDS = {"base": "RAM\nbase", "thp": "RAM\nTHP", "hugetlb": "RAM\nhugetlb", "p2p": "P2P\naligned",
+         "p2p-unaligned": "P2P\nunaligned", "p2p-small": "P2P\nsmall"}
+
+MEMORY = "memory (P2P small: buffers of 64 KiB)"
 
 
 def value(figures, kernel, name):
@@ -30,7 +32,7 @@ def bars(figures, title, unit, kinds, name):
     series = [(KERNEL[kernel], COLOUR[kernel],
                [value(figures, kernel, name.format(kind)) for kind in kinds])
               for kernel in ("base", "this", "peer")]
-    return Bars(title, unit, [KINDS[kind] for kind in kinds], series)
+    return Bars(title, MEMORY, unit, [KINDS[kind] for kind in kinds], series)
 
 
 def lives(figures, title, call):
@@ -61,8 +63,7 @@ def draw_all(figures, sections, directory):
         picture("pin", "pin_user_pages_fast() and unpin_user_pages()", [
             bars(figures, "pin, 512 pages a call", "instructions per 4 KiB", KINDS, "pin-{}-512"),
             bars(figures, "unpin", "instructions per 4 KiB", KINDS, "pin-{}-512-unpin"),
-            bars(figures, "pin, 1 page a call", "instructions per 4 KiB", KINDS, "pin-{}-1"),
-            bars(figures, "unpin", "instructions per 4 KiB", KINDS, "pin-{}-1-unpin")], 2)
+            bars(figures, "pin, 1 page a call", "instructions per 4 KiB", KINDS, "pin-{}-1")])
     if "dma" in sections:
         kinds = [kind for kind in KINDS if kind != "hugetlb"]
         picture("dma", "DMA mapping of 4 KiB segments", [
@@ -70,16 +71,16 @@ def draw_all(figures, sections, directory):
                  "instructions per segment", kinds, f"{call.replace('_sgtable', '')}-{{}}-{count}")
             for call in ("dma_map_sgtable", "dma_unmap_sgtable") for count in (1, 16, 256)], 3)
     if "direct" in sections:
-        picture("direct", "O_DIRECT: system time per request", [
+        picture("direct", "O_DIRECT: CPU time that the caller is charged with, per request", [
             bars(figures, f"{op} of {size}", "instructions per request", KINDS,
                  f"{op}-{{}}-{name}-system")
-            for op in ("read", "write")
-            for name, size in (("4k", "4 KiB"), ("64k", "64 KiB"), ("1m", "1 MiB"))], 3)
+            for name, size in (("4k", "4 KiB"), ("64k", "64 KiB"), ("1m", "1 MiB"))
+            for op in ("read", "write")], 2)
     if "fio" in sections:
         kinds = ["base", "hugetlb", "p2p"]
         picture("fio", "fio, O_DIRECT through io_uring, 32 requests at a time", [
             bars(figures, f"{op} of {size}", "requests per CPU-second (1 GHz, 1 instruction a cycle)",
                  kinds, f"fio-{op}-{{}}-{name}-iops")
-            for op in ("read", "write")
-            for name, size in (("4k", "4 KiB"), ("64k", "64 KiB"), ("1m", "1 MiB"))], 3)
+            for name, size in (("4k", "4 KiB"), ("64k", "64 KiB"), ("1m", "1 MiB"))
+            for op in ("read", "write")], 2)
     return drawn

@@ -12,14 +12,12 @@ set style fill solid 1.0 border -1
 set border 3 lc rgb "#404040"
 set tics nomirror
 set grid ytics lc rgb "#d8d8d8" lt 1
-set key top left Left reverse samplen 2 spacing 1.1
-set bmargin 4
 """
 
 
 def quoted(text):
     """As gnuplot reads a string; no markup."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 class Lines:
@@ -44,19 +42,19 @@ class Lines:
         # Room for the legend above the lines.
         top = max(values) * 10 ** (0.35 * len(self.series))
         return "".join(data), (
-            "set logscale xy\nset format y '10^{%L}'\n"
+            "set logscale xy\nset format y '%.0s%c'\nset bmargin 6\n"
+            "set key top left vertical Left reverse samplen 3 spacing 1.1\n"
             f"set xtics ({ticks}) rotate by -40\nset xrange [*:*]\nset yrange [*:{top}]\n"
             "set grid xtics\nplot " + ", ".join(plots) + "\n"
-            "unset logscale\nset format y '%g'\nunset grid\nset grid ytics\n")
+            "unset logscale\nunset grid\nset grid ytics lc rgb '#d8d8d8' lt 1\n")
 
 
 class Bars:
     """Groups of bars: groups are names, series (label, colour, [value or None])."""
 
-    xlabel = ""
-
-    def __init__(self, title, ylabel, groups, series):
-        self.title, self.ylabel, self.groups, self.series = title, ylabel, groups, series
+    def __init__(self, title, xlabel, ylabel, groups, series):
+        self.title, self.xlabel, self.ylabel = title, xlabel, ylabel
+        self.groups, self.series = groups, series
 
     def script(self, tag):
         """(data, commands) for gnuplot."""
@@ -72,15 +70,18 @@ class Bars:
             plots.append(f"${tag} using ($1+{shift}):{column}:({width * 0.92}) with boxes "
                          f"lc rgb {quoted(colour)} title {quoted(label)}")
             plots.append(f"${tag} using ($1+{shift}):{column}:(short(${column})) with labels "
-                         "offset 0,0.5 font ',8' notitle")
+                         "offset 0,0.5 font ',7' notitle")
         highest = max((v for series in self.series for v in series[2] if v is not None), default=1)
         ticks = ", ".join(f"{quoted(name)} {place}" for place, name in enumerate(self.groups))
         return data, (
             "short(x) = x >= 1e6 ? sprintf('%.1fM', x / 1e6) : x >= 1e5 ? sprintf('%.0fk', x / 1e3) : "
             "x >= 1e3 ? sprintf('%.1fk', x / 1e3) : x >= 10 ? sprintf('%.0f', x) : "
             "sprintf('%.1f', x)\n"
+            f"set format y '{'%.0f' if highest < 20000 else '%.0s%c'}'\n"
+            "set bmargin 6\nset xlabel offset 0,-1\n"
+            "set key top center horizontal Left reverse samplen 1 width -4\n"
             f"set xtics ({ticks}) norotate\nset xrange [-0.6:{len(self.groups) - 0.4}]\n"
-            f"set yrange [0:{highest * 1.35}]\nplot " + ", ".join(plots) + "\n")
+            f"set yrange [0:{highest * 1.25}]\nplot " + ", ".join(plots) + "\n")
 
 
 def draw(path, title, panels, columns=None):
@@ -96,7 +97,7 @@ def draw(path, title, panels, columns=None):
                         f"set xlabel {quoted(panel.xlabel)}\n"
                         f"set ylabel {quoted(panel.ylabel)}\n" + plot)
     script = "".join(data)
-    for terminal, suffix in (("svg enhanced", "svg"), ("pngcairo enhanced", "png")):
+    for terminal, suffix in (("svg noenhanced", "svg"), ("pngcairo noenhanced", "png")):
         script += (f"set terminal {terminal} size {width},{height} background '#ffffff' "
                    f"font 'DejaVu Sans,10'\nset output {quoted(path + '.' + suffix)}\n{COMMON}"
                    f"set multiplot layout {rows},{columns} title {quoted(title)} font ',15'\n"
