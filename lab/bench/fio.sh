@@ -27,7 +27,7 @@ run() {
 	# The drive is smaller: io_size is how much in all.
 	if out=$(fio --minimal --name="$name" --filename="$P2P_DISK_NULL" --rw="$4" --bs="$3" --direct=1 \
 		--size=128m --io_size="$size" --ioengine=io_uring --iodepth=32 --thread --iomem="$2" \
-		--norandommap --invalidate=0 2>&1); then
+		--norandommap --invalidate=0 --scramble_buffers=0 2>&1); then
 		echo "ok $n $name"
 		echo "$out" | awk -F ';' -v name="$name" -v block="$3" '
 			BEGIN { kib = block + 0; if (block ~ /m/) kib *= 1024 }
