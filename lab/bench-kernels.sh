@@ -117,7 +117,13 @@ build_one() {
 lock steps
 scratch
 unpack_peer
-bar=$top/drivers/pci/p2pmem-bar.c
+# Other kernels add memory in one way only.
+bar=$scratch/p2pmem-bar.c
+{
+	echo '#define pci_p2pdma_add_folios(pdev, bar, size, offset, order)' \
+		'pci_p2pdma_add_resource(pdev, bar, size, offset)'
+	cat "$top/drivers/pci/p2pmem-bar.c"
+} >"$bar"
 head=$(git -C "$linux" rev-parse HEAD)
 series=$(dressed "$linux" "$(work_tree)" "$head")
 pristine=$(dressed "$linux" base base "$bar")

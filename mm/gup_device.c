@@ -8,10 +8,9 @@
  * with as many as it has pages by two atomic additions, however many that are.
  *
  * The page tables are read without a lock, as in get_user_pages_fast(). Only a
- * reference to a page map makes it safe to look at the struct page behind an
- * entry, and only a reference to the folio keeps that page what it is. So the
- * tables are looked up once to find the folio, and again with the folio held: what
- * they say then is true.
+ * reference to the folio behind an entry keeps its pages what they are. So entries
+ * are read once to find the folio, and again with the folio held: what they say
+ * then is true.
  */
 
 #include <linux/memremap.h>
@@ -62,17 +61,23 @@ static bool gup_device_pud_ok(pud_t pud, unsigned int flags, bool locked)
 }
 #endif
 
-static unsigned long gup_device_ptes(pmd_t pmd, unsigned long addr,
-				     unsigned long max, unsigned int flags,
-				     bool locked, unsigned long *pfn)
-{
-	unsigned long nr = 0;
-	pte_t *ptep, *ptem;
+/* What is mapped at an address: by one entry, or by entries of one page table. */
+struct gup_device_leaf {
+	unsigned long pfn;
+	unsigned long nr_pages;		/* physically one after the other */
+	const void *entry;		/* the first */
+	unsigned long huge;		/* what it was, if it is huge; else 0 */
+};
 
-	max = min(max, PTRS_PER_PTE - pte_index(addr));
-	ptep = ptem = pte_offset_map(&pmd, addr);
-	for (; nr < max; nr++, ptep++) {
-		pte_t pte = ptep_get_lockless(ptep);
+/* How many entries from @ptep on, @max at most, map one page after the other? */
+static unsigned long gup_device_ptes(const pte_t *ptep, unsigned long max,
+				     unsigned int flags, bool locked,
+				     unsigned long *pfn)
+{
+	unsigned long nr;
+
+	for (nr = 0; nr < max; nr++) {
+		pte_t pte = ptep_get_lockless((pte_t *)ptep + nr);
 
 		if (!gup_device_pte_ok(pte, flags, locked))
 			break;
@@ -81,59 +86,80 @@ static unsigned long gup_device_ptes(pmd_t pmd, unsigned long addr,
 		else if (pte_pfn(pte) != *pfn + nr)
 			break;
 	}
-	pte_unmap(ptem);
 	return nr;
 }
 
-/*
- * How many pages, @max at most, does one entry, or do the entries of one page
- * table, map at @addr and physically one after the other? The first is @pfn.
- */
-static unsigned long gup_device_lookup(struct mm_struct *mm, unsigned long addr,
-				       unsigned long max, unsigned int flags,
-				       bool locked, unsigned long *pfn)
+/* Finds what is mapped at @addr, by a huge entry or by at most @max others. */
+static bool gup_device_find(struct mm_struct *mm, unsigned long addr,
+			    unsigned long max, unsigned int flags, bool locked,
+			    struct gup_device_leaf *leaf)
 {
 	pgd_t pgd, *pgdp = pgd_offset(mm, addr);
 	p4d_t p4d, *p4dp;
 	pud_t pud, *pudp;
 	pmd_t pmd, *pmdp;
 
+	/* There is no device memory, but where an entry is one word. */
+	BUILD_BUG_ON(sizeof(pud) != sizeof(leaf->huge));
+	BUILD_BUG_ON(sizeof(pmd) != sizeof(leaf->huge));
+
 	pgd = READ_ONCE(*pgdp);
 	if (pgd_none(pgd) || pgd_bad(pgd))
-		return 0;
+		return false;
 
 	p4dp = p4d_offset_lockless(pgdp, pgd, addr);
 	p4d = READ_ONCE(*p4dp);
 	if (p4d_none(p4d) || p4d_bad(p4d))
-		return 0;
+		return false;
 
 	pudp = pud_offset_lockless(p4dp, p4d, addr);
 	pud = READ_ONCE(*pudp);
 	if (!pud_present(pud))
-		return 0;
+		return false;
 	if (pud_devmap(pud)) {
-		if (!gup_device_pud_ok(pud, flags, locked))
-			return 0;
-		*pfn = pud_pfn(pud) + ((addr & ~PUD_MASK) >> PAGE_SHIFT);
-		return min(max, (PUD_SIZE - (addr & ~PUD_MASK)) >> PAGE_SHIFT);
+		leaf->pfn = pud_pfn(pud) + ((addr & ~PUD_MASK) >> PAGE_SHIFT);
+		leaf->nr_pages = (PUD_SIZE - (addr & ~PUD_MASK)) >> PAGE_SHIFT;
+		leaf->entry = pudp;
+		leaf->huge = pud_val(pud);
+		return gup_device_pud_ok(pud, flags, locked);
 	}
 	if (pud_bad(pud))
-		return 0;
+		return false;
 
 	pmdp = pmd_offset_lockless(pudp, pud, addr);
 	pmd = READ_ONCE(*pmdp);
 	if (!pmd_present(pmd))
-		return 0;
+		return false;
 	if (pmd_devmap(pmd)) {
-		if (!gup_device_pmd_ok(pmd, flags, locked))
-			return 0;
-		*pfn = pmd_pfn(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
-		return min(max, (PMD_SIZE - (addr & ~PMD_MASK)) >> PAGE_SHIFT);
+		leaf->pfn = pmd_pfn(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
+		leaf->nr_pages = (PMD_SIZE - (addr & ~PMD_MASK)) >> PAGE_SHIFT;
+		leaf->entry = pmdp;
+		leaf->huge = pmd_val(pmd);
+		return gup_device_pmd_ok(pmd, flags, locked);
 	}
 	if (pmd_bad(pmd))
-		return 0;
+		return false;
 
-	return gup_device_ptes(pmd, addr, max, flags, locked, pfn);
+	leaf->entry = pte_offset_map(&pmd, addr);
+	leaf->huge = 0;
+	max = min(max, PTRS_PER_PTE - pte_index(addr));
+	leaf->nr_pages = gup_device_ptes(leaf->entry, max, flags, locked,
+					 &leaf->pfn);
+	return leaf->nr_pages;
+}
+
+/* Are the first @nr_pages of it mapped still? */
+static bool gup_device_still(const struct gup_device_leaf *leaf,
+			     unsigned long nr_pages, unsigned int flags,
+			     bool locked)
+{
+	unsigned long pfn;
+
+	if (leaf->huge)
+		return READ_ONCE(*(const unsigned long *)leaf->entry) ==
+		       leaf->huge;
+	return gup_device_ptes(leaf->entry, nr_pages, flags, locked,
+			       &pfn) == nr_pages && pfn == leaf->pfn;
 }
 
 /**
@@ -150,12 +176,49 @@ static unsigned long gup_device_lookup(struct mm_struct *mm, unsigned long addr,
 unsigned long gup_device_mapped(struct mm_struct *mm, unsigned long addr,
 				unsigned long max, unsigned int flags)
 {
-	unsigned long irq, nr, pfn;
+	struct gup_device_leaf leaf;
+	unsigned long irq;
+	bool found;
 
 	local_irq_save(irq);
-	nr = gup_device_lookup(mm, addr, max, flags, true, &pfn);
+	found = gup_device_find(mm, addr, max, flags, true, &leaf);
 	local_irq_restore(irq);
-	return nr;
+	return found ? min(max, leaf.nr_pages) : 0;
+}
+
+/*
+ * The page map of a page that an entry pointed to a moment ago. The word that
+ * tells is compound_head in a tail page, and the folio may be about to change, so
+ * look at each word once.
+ */
+static struct dev_pagemap *gup_device_pgmap(const struct page *page)
+{
+	unsigned long word = READ_ONCE(page->compound_head);
+
+	while (unlikely(word & 1))
+		word = READ_ONCE(((struct page *)(word - 1))->compound_head);
+	return (struct dev_pagemap *)word;
+}
+
+/*
+ * The page map of what an entry points to, if it may be had. Peer-to-peer memory
+ * is unmapped before its page map is killed, and memunmap_pages() waits for an RCU
+ * grace period after that: so here, where interrupts are off, it is there. Nor does
+ * it have to be kept, since each page in use has a reference to it. For other
+ * memory *@held holds one.
+ */
+static struct dev_pagemap *gup_device_allowed(unsigned long pfn,
+					      unsigned int flags,
+					      struct dev_pagemap **held)
+{
+	if (IS_ENABLED(CONFIG_VM_P2P)) {
+		struct dev_pagemap *pgmap = gup_device_pgmap(pfn_to_page(pfn));
+
+		if (pgmap->type == MEMORY_DEVICE_PCI_P2PDMA)
+			return flags & FOLL_PCI_P2PDMA ? pgmap : NULL;
+	}
+	*held = get_dev_pagemap(pfn, *held);
+	return *held;
 }
 
 /**
@@ -165,8 +228,8 @@ unsigned long gup_device_mapped(struct mm_struct *mm, unsigned long addr,
  * @max: the most pages that are wanted, at least 1
  * @flags: FOLL_GET or FOLL_PIN, with the other FOLL_* flags of the walk
  * @locked: the caller holds the mmap_lock of @mm, and has asked its VMA
- * @pgmap: a page map with a reference, or NULL; may be changed, and if it is not
- *	   NULL afterwards the caller has to put it, whatever is returned
+ * @held: a page map with a reference, or NULL; may be changed, and if it is not
+ *	  NULL afterwards the caller has to put it, whatever is returned
  * @page: where to store the page at @addr
  *
  * Context: Interrupts are off. Without @locked, @mm is the caller's own.
@@ -176,16 +239,19 @@ unsigned long gup_device_mapped(struct mm_struct *mm, unsigned long addr,
  */
 unsigned long gup_device_run(struct mm_struct *mm, unsigned long addr,
 			     unsigned long max, unsigned int flags, bool locked,
-			     struct dev_pagemap **pgmap, struct page **page)
+			     struct dev_pagemap **held, struct page **page)
 {
-	unsigned long first, pfn, n, nr = 0;
+	struct gup_device_leaf leaf;
+	struct dev_pagemap *pgmap;
+	unsigned long first, nr;
 	struct folio *folio;
 
-	if (!gup_device_lookup(mm, addr, 1, flags, locked, &first))
+	/* One page, unless the entry is huge: the folio may have no more. */
+	if (!gup_device_find(mm, addr, 1, flags, locked, &leaf))
 		return 0;
-
-	*pgmap = get_dev_pagemap(first, *pgmap);
-	if (!*pgmap || !p2p_gup_allowed(*pgmap, flags))
+	first = leaf.pfn;
+	pgmap = gup_device_allowed(first, flags, held);
+	if (!pgmap)
 		return 0;
 
 	*page = pfn_to_page(first);
@@ -195,18 +261,18 @@ unsigned long gup_device_run(struct mm_struct *mm, unsigned long addr,
 
 	max = min_t(unsigned long, max,
 		    folio_nr_pages(folio) - folio_page_idx(folio, *page));
-	while (nr < max) {
-		n = gup_device_lookup(mm, addr + nr * PAGE_SIZE, max - nr,
-				      flags, locked, &pfn);
-		if (!n || pfn != first + nr)
-			break;
-		nr += n;
-	}
-
-	if (nr)
-		p2p_gup_found(*pgmap, first, nr, flags, locked);
-	else
+	nr = min(max, leaf.nr_pages);
+	if (!gup_device_still(&leaf, nr, flags, locked)) {
 		gup_put_folio(folio, 1, flags);
+		return 0;
+	}
+	/* What other entries say is true: the folio is held already. */
+	while (nr < max &&
+	       gup_device_find(mm, addr + nr * PAGE_SIZE, max - nr, flags,
+			       locked, &leaf) && leaf.pfn == first + nr)
+		nr += min(max - nr, leaf.nr_pages);
+
+	p2p_gup_found(pgmap, first, nr, flags, locked);
 	return nr;
 }
 
@@ -287,8 +353,9 @@ unsigned long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 			       bool locked, struct page **pages,
 			       unsigned long *first)
 {
-	struct dev_pagemap *pgmap = NULL;
-	unsigned long done = 0, wanted, nr, pfn, again;
+	struct dev_pagemap *held = NULL, *pgmap = NULL;
+	struct gup_device_leaf leaf;
+	unsigned long done = 0, wanted, nr;
 
 	/* Nothing could take the pages back when the device goes away. */
 	if (flags & FOLL_LONGTERM)
@@ -297,39 +364,35 @@ unsigned long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 	while (done < nr_pages) {
 		struct dev_pagemap *last = pgmap;
 
-		wanted = gup_device_lookup(mm, addr, nr_pages - done, flags,
-					   locked, &pfn);
-		if (!wanted)
+		if (!gup_device_find(mm, addr, nr_pages - done, flags, locked,
+				     &leaf))
+			break;
+		pgmap = gup_device_allowed(leaf.pfn, flags, &held);
+		if (!pgmap)
 			break;
 		if (!done)
-			*first = pfn;
-		else if (!pages && pfn != *first + done)
+			*first = leaf.pfn;
+		else if (!pages && (leaf.pfn != *first + done || pgmap != last))
 			break;
 
-		pgmap = get_dev_pagemap(pfn, pgmap);
-		if (!pgmap || !p2p_gup_allowed(pgmap, flags))
-			break;
-		if (!pages && done && pgmap != last)
-			break;
-
-		wanted = min(wanted, gup_device_left(pgmap, pfn));
-		nr = gup_device_grab(pfn, wanted, flags,
+		wanted = min3(leaf.nr_pages, nr_pages - done,
+			      gup_device_left(pgmap, leaf.pfn));
+		nr = gup_device_grab(leaf.pfn, wanted, flags,
 				     pages ? pages + done : NULL);
 		if (!nr)
 			break;
-		if (gup_device_lookup(mm, addr, nr, flags, locked,
-				      &again) != nr || again != pfn) {
-			gup_device_release(pfn, nr, flags);
+		if (!gup_device_still(&leaf, nr, flags, locked)) {
+			gup_device_release(leaf.pfn, nr, flags);
 			break;
 		}
 
-		p2p_gup_found(pgmap, pfn, nr, flags, locked);
+		p2p_gup_found(pgmap, leaf.pfn, nr, flags, locked);
 		done += nr;
 		addr += nr * PAGE_SIZE;
 		if (nr < wanted)
 			break;
 	}
-	if (pgmap)
-		put_dev_pagemap(pgmap);
+	if (held)
+		put_dev_pagemap(held);
 	return done;
 }

@@ -28,6 +28,7 @@
 #include <linux/pfn_t.h>
 #include <linux/sched.h>
 #include <linux/sched/coredump.h>
+#include <linux/sizes.h>
 #include <linux/vm_p2p.h>
 #include <linux/vmalloc.h>
 
@@ -154,6 +155,50 @@ vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 	return VM_FAULT_FALLBACK;
 }
 EXPORT_SYMBOL_GPL(vmf_insert_p2p);
+
+/**
+ * p2p_fault_around() - which pages around a faulting address to map as well?
+ * @vmf: the fault, in a VM_P2P mapping
+ * @nr_pages: where to store how many pages there are
+ *
+ * A fault costs many times what it takes to map one more page, and who uses one
+ * page of a buffer uses the next. As for files, but not adjustable: 64 KiB, aligned
+ * to that, as far as they lie in the mapping and in one page table.
+ *
+ * Context: Process context, from a fault() method.
+ * Return: the user address of the first page.
+ */
+unsigned long p2p_fault_around(const struct vm_fault *vmf,
+			       unsigned long *nr_pages)
+{
+	unsigned long size = max(SZ_64K, PAGE_SIZE);
+	unsigned long start = ALIGN_DOWN(vmf->address, size);
+	unsigned long end = min(start + size, vmf->vma->vm_end);
+
+	start = max(start, vmf->vma->vm_start);
+	*nr_pages = (end - start) >> PAGE_SHIFT;
+	return start;
+}
+EXPORT_SYMBOL_GPL(p2p_fault_around);
+
+/**
+ * vmf_insert_p2p_more() - map a page that nobody has asked for yet
+ * @vmf: the fault that is being served
+ * @addr: another address, from p2p_fault_around()
+ * @pfn: page frame number of the page
+ *
+ * As vmf_insert_p2p() for a base page. Errors are of no concern: the page will be
+ * faulted in when it is used.
+ *
+ * Context: Process context, from a fault() method. May allocate page tables.
+ */
+void vmf_insert_p2p_more(struct vm_fault *vmf, unsigned long addr,
+			 unsigned long pfn)
+{
+	vmf_insert_mixed(vmf->vma, addr,
+			 __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
+}
+EXPORT_SYMBOL_GPL(vmf_insert_p2p_more);
 
 static unsigned long p2p_aligned_area(struct file *file, unsigned long len,
 				      unsigned long flags, unsigned long size)

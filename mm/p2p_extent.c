@@ -22,20 +22,21 @@ static unsigned long p2p_run(struct mm_struct *mm, unsigned long addr,
 			     unsigned long max, unsigned int gup_flags,
 			     bool locked, struct page **page)
 {
-	struct dev_pagemap *pgmap = NULL;
+	struct dev_pagemap *held = NULL;
 	unsigned long irq, nr;
 
 	local_irq_save(irq);
 	nr = gup_device_run(mm, addr & PAGE_MASK, max, gup_flags, locked,
-			    &pgmap, page);
+			    &held, page);
 	local_irq_restore(irq);
 
-	if (nr && pgmap->type != MEMORY_DEVICE_PCI_P2PDMA) {
-		gup_put_folio(page_folio(*page), 1, gup_flags);
+	/* Device memory of another kind. */
+	if (unlikely(held)) {
+		if (nr)
+			gup_put_folio(page_folio(*page), 1, gup_flags);
+		put_dev_pagemap(held);
 		nr = 0;
 	}
-	if (pgmap)
-		put_dev_pagemap(pgmap);
 	return nr;
 }
 

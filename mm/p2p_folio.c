@@ -31,7 +31,7 @@
  */
 void p2p_folio_form(struct page *page, unsigned int order)
 {
-	VM_BUG_ON_PAGE(page_ref_count(page) || PageCompound(page), page);
+	VM_WARN_ON_ONCE_PAGE(page_ref_count(page) || PageCompound(page), page);
 	prep_compound_page(page, order);
 	page_ref_unfreeze(page, 1);
 }
@@ -53,7 +53,7 @@ void p2p_folio_take_apart(struct folio *folio)
 	struct page *page = &folio->page;
 	struct dev_pagemap *pgmap = page->pgmap;
 
-	VM_BUG_ON_FOLIO(folio_ref_count(folio), folio);
+	VM_WARN_ON_ONCE_FOLIO(folio_ref_count(folio), folio);
 	__ClearPageHead(page);
 	/* In the first tail page: order, size, destructor and map count. */
 	page[1].zone_device_data = NULL;

@@ -4,8 +4,8 @@
  *
  * Only callers with FOLL_PCI_P2PDMA get the pages of a VM_P2P mapping. Walks
  * under the mmap_lock are decided once per VMA, by p2p_gup_check(). The lockless
- * walk has no VMA to look at: gup_device_run() asks p2p_gup_allowed() about the
- * page map of what it finds. What is refused there is not refused for good: the
+ * walk has no VMA to look at: gup_device_allowed() asks the page map of what it
+ * finds. What is refused there is not refused for good: the
  * walk under the mmap_lock, which comes next, decides again and knows the error
  * to return.
  */
@@ -113,7 +113,7 @@ static unsigned long p2p_follow_batch(struct vm_area_struct *vma,
 	if (!pages)
 		return gup_device_mapped(vma->vm_mm, addr, nr, flags);
 
-	nr = min(nr, (unsigned long)PTRS_PER_PTE);
+	nr = min_t(unsigned long, nr, PTRS_PER_PTE);
 	local_irq_save(irq);
 	nr = gup_device_pages(vma->vm_mm, addr, nr, flags, true, pages,
 			      &first);
@@ -132,7 +132,7 @@ static unsigned long p2p_follow_batch(struct vm_area_struct *vma,
  * Return: 0; -EFAULT if the memory is gone, or for FOLL_NOFAULT; -ENOMEM.
  */
 int p2p_fault_in(struct vm_area_struct *vma, unsigned long addr,
-			unsigned int gup_flags)
+		 unsigned int gup_flags)
 {
 	unsigned int fault_flags = 0;
 	vm_fault_t ret;

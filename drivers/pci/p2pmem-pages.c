@@ -156,8 +156,8 @@ void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
  * @nr_pages: how many pages the buffer has
  *
  * Where the provider did not choose: the largest aligned part of the buffer around
- * the page that one page table entry can map. It depends on nothing but its arguments, so that it need not be
- * kept anywhere.
+ * the page that one page table entry can map. It depends on nothing but its
+ * arguments, so that it need not be kept anywhere.
  *
  * Context: Any.
  * Return: the order of that folio; its first page is @pfn rounded down to it.

@@ -180,24 +180,49 @@ static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer,
 	return file;
 }
 
+/* The order of the folio that a page of the buffer is in, which is in use then. */
+static unsigned int p2pmem_buffer_use(struct p2pmem_buffer *buffer,
+				      unsigned long pfn)
+{
+	unsigned int order = p2pmem_order(pfn, buffer->pfn, buffer->nr_pages);
+
+	p2pmem_use(pfn_to_page(ALIGN_DOWN(pfn, 1UL << order)), order,
+		   &buffer->first_use);
+	return order;
+}
+
+static void p2pmem_map_around(struct vm_fault *vmf,
+			      struct p2pmem_buffer *buffer)
+{
+	unsigned long i, nr_pages, addr = p2p_fault_around(vmf, &nr_pages);
+	unsigned long pfn = linear_page_index(vmf->vma, addr);
+
+	for (i = 0; i < nr_pages; i++, pfn++, addr += PAGE_SIZE) {
+		if (addr == (vmf->address & PAGE_MASK))
+			continue;
+		p2pmem_buffer_use(buffer, pfn);
+		vmf_insert_p2p_more(vmf, addr, pfn);
+	}
+}
+
 /* With the invalidate_lock held, so that the memory stays where it is. */
 static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 {
 	struct p2pmem_buffer *buffer = vmf->vma->vm_file->private_data;
 	unsigned long pfn = linear_page_index(vmf->vma, vmf->address);
-	unsigned int folio_order;
+	vm_fault_t ret;
 
 	if (!buffer->provider->live ||
 	    WARN_ON_ONCE(pfn - buffer->pfn >= buffer->nr_pages))
 		return VM_FAULT_SIGBUS;
 
-	folio_order = p2pmem_order(pfn, buffer->pfn, buffer->nr_pages);
-	if (folio_order < order)
+	if (p2pmem_buffer_use(buffer, pfn) < order)
 		return VM_FAULT_FALLBACK;
 
-	p2pmem_use(pfn_to_page(ALIGN_DOWN(pfn, 1UL << folio_order)),
-		   folio_order, &buffer->first_use);
-	return vmf_insert_p2p(vmf, ALIGN_DOWN(pfn, 1UL << order), order);
+	ret = vmf_insert_p2p(vmf, ALIGN_DOWN(pfn, 1UL << order), order);
+	if (!order && ret == VM_FAULT_NOPAGE)
+		p2pmem_map_around(vmf, buffer);
+	return ret;
 }
 
 /* Does an entry of that order lie in the mapping, at an aligned address? */

@@ -42,6 +42,10 @@ void p2p_vma_open(struct vm_area_struct *vma);
 int p2p_fault_order(enum page_entry_size pe_size);
 vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 			  unsigned int order);
+unsigned long p2p_fault_around(const struct vm_fault *vmf,
+			       unsigned long *nr_pages);
+void vmf_insert_p2p_more(struct vm_fault *vmf, unsigned long addr,
+			 unsigned long pfn);
 unsigned long p2p_get_unmapped_area(struct file *file, unsigned long addr,
 				    unsigned long len, unsigned long pgoff,
 				    unsigned long flags);
@@ -64,13 +68,6 @@ int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags);
 long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 		      struct vm_area_struct **vmas, unsigned long *start,
 		      unsigned long *nr_pages, long i, unsigned int gup_flags);
-
-static inline bool p2p_gup_allowed(const struct dev_pagemap *pgmap,
-				   unsigned int gup_flags)
-{
-	return pgmap->type != MEMORY_DEVICE_PCI_P2PDMA ||
-	       gup_flags & FOLL_PCI_P2PDMA;
-}
 
 void p2p_gup_found(const struct dev_pagemap *pgmap, unsigned long pfn,
 		   unsigned long nr_pages, unsigned int gup_flags, bool locked);
@@ -118,12 +115,6 @@ static inline long p2p_follow_pages(struct vm_area_struct *vma,
 				    unsigned int gup_flags)
 {
 	return i;
-}
-
-static inline bool p2p_gup_allowed(const struct dev_pagemap *pgmap,
-				   unsigned int gup_flags)
-{
-	return true;
 }
 
 static inline void p2p_gup_found(const struct dev_pagemap *pgmap,

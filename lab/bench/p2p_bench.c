@@ -119,6 +119,52 @@ static int p2p_bench_dma(struct p2p_bench_dma __user *to)
 	return error;
 }
 
+#ifdef CONFIG_VM_P2P
+#include <linux/vm_p2p.h>
+
+#define MAX_EXTENTS	64
+
+static int p2p_bench_extents(struct p2p_bench_extents __user *to)
+{
+	struct p2p_extent *extents;
+	struct p2p_bench_extents arg;
+	u64 start, pinned, unpinned;
+	unsigned int i;
+
+	if (copy_from_user(&arg, to, sizeof(arg)))
+		return -EFAULT;
+	if (!arg.len || !arg.rounds || arg.rounds > MAX_ROUNDS)
+		return -EINVAL;
+
+	extents = kcalloc(MAX_EXTENTS, sizeof(*extents), GFP_KERNEL);
+	if (!extents)
+		return -ENOMEM;
+
+	arg.pin = U64_MAX;
+	arg.unpin = U64_MAX;
+	for (i = 0; i < arg.rounds; i++) {
+		start = get_cycles();
+		arg.extents = pin_user_p2p_extents(arg.addr, arg.len,
+						   FOLL_WRITE, extents,
+						   MAX_EXTENTS);
+		pinned = get_cycles();
+		if (arg.extents <= 0)
+			break;
+		unpin_user_p2p_extents(extents, arg.extents);
+		unpinned = get_cycles();
+		arg.pin = min(arg.pin, pinned - start);
+		arg.unpin = min(arg.unpin, unpinned - pinned);
+	}
+	kfree(extents);
+	return copy_to_user(to, &arg, sizeof(arg)) ? -EFAULT : 0;
+}
+#else
+static int p2p_bench_extents(struct p2p_bench_extents __user *to)
+{
+	return -ENOTTY;
+}
+#endif
+
 /* One more case for each call that only the kernel can time. */
 static long p2p_bench_ioctl(struct file *file, unsigned int cmd,
 			    unsigned long arg)
@@ -130,6 +176,8 @@ static long p2p_bench_ioctl(struct file *file, unsigned int cmd,
 		return p2p_bench_info(user);
 	case P2P_BENCH_DMA:
 		return p2p_bench_dma(user);
+	case P2P_BENCH_EXTENTS:
+		return p2p_bench_extents(user);
 	default:
 		return -ENOTTY;
 	}

@@ -31,7 +31,22 @@ struct p2p_bench_dma {
 	__u64 unmap;		/* out */
 };
 
+/*
+ * Pins a range of a VM_P2P mapping as extents, at most 64, and unpins it, rounds
+ * times. The least time of each is returned, in cycles.
+ */
+struct p2p_bench_extents {
+	__u64 addr;
+	__u64 len;
+	__u32 rounds;
+	__s32 extents;		/* out: how many, or -errno */
+	__u64 pin;		/* out */
+	__u64 unpin;		/* out */
+};
+
 #define P2P_BENCH_INFO	_IOR('b', 1, struct p2p_bench_info)
 #define P2P_BENCH_DMA	_IOWR('b', 2, struct p2p_bench_dma)
+/* ENOTTY where there are no extents. */
+#define P2P_BENCH_EXTENTS _IOWR('b', 3, struct p2p_bench_extents)
 
 #endif

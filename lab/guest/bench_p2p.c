@@ -193,19 +193,21 @@ static void measure_bind(const char *name)
 	unbind_provider();
 }
 
-/*
- * A way of the driver to need less of both, where it has one. To measure that,
- * the parameter has to be here and in lab/bench/goals.conf.
- */
-static const char compound[] = "/sys/module/p2pmem_bar/parameters/compound";
+/* A way of the driver to need less of both, where the kernel can do it. */
+static const char folio_size[] = "/sys/module/p2pmem_bar/parameters/folio_size";
 
 static void measure_resource(void)
 {
 	measure_bind("add_resource");
-	if (write_file(compound, "Y")) {
-		measure_bind("add_resource-compound");
-		write_file(compound, "N");
+	if (!foll_p2p || !write_file(folio_size, "2097152"))
+		return;
+	/* Elsewhere the driver has the parameter, too, and does not bind with it. */
+	if (ioctl(bench, P2P_BENCH_EXTENTS, NULL) && errno != ENOTTY) {
+		measure_bind("add_resource-2m");
+		write_file(folio_size, "1073741824");
+		measure_bind("add_resource-1g");
 	}
+	write_file(folio_size, "0");
 }
 
 static void open_provider(void)
@@ -247,6 +249,43 @@ static void measure_pins(void)
 		}
 	}
 	close(fd);
+}
+
+/* --- extents ------------------------------------------------------------ */
+
+static void measure_extent(const char *size_name, char *at, size_t size)
+{
+	struct p2p_bench_extents arg = {
+		.addr = (uintptr_t)at, .len = size, .rounds = 200,
+	};
+	char name[80];
+	bool good = !ioctl(bench, P2P_BENCH_EXTENTS, &arg) && arg.extents > 0;
+
+	snprintf(name, sizeof(name), "pin_extent-p2p-%s", size_name);
+	point(good, name);
+	if (!good)
+		return;
+	printf("# figure %s call %lu\n", name, (unsigned long)arg.pin);
+	printf("# figure unpin_extent-p2p-%s call %lu\n", size_name, (unsigned long)arg.unpin);
+	printf("# %s: %d extents\n", name, arg.extents);
+}
+
+/* Of each size in a mapping that is as large as it may be. */
+static void measure_extents(void)
+{
+	char *at;
+
+	if (!have_p2p() || (ioctl(bench, P2P_BENCH_EXTENTS, NULL) && errno == ENOTTY))
+		return;
+	at = p2p_memory(P2P, GIB);
+	measure_extent("4k", at, PAGE);
+	measure_extent("64k", at, SMALL);
+	measure_extent("2m", at, HUGE_PAGE);
+	measure_extent("1g", at, GIB);
+	munmap(at, GIB);
+	at = p2p_memory(P2P_UNALIGNED, HUGE_PAGE);
+	measure_extent("2m-unaligned", at, HUGE_PAGE);
+	munmap(at, HUGE_PAGE);
 }
 
 /* --- DMA --------------------------------------------------------------- */
@@ -363,6 +402,7 @@ static void measure(const char *section, const char *drive)
 		measure_mappings();
 	} else if (!strcmp(section, "pin")) {
 		measure_pins();
+		measure_extents();
 	} else if (!strcmp(section, "dma")) {
 		measure_dma(drive);
 	} else if (!strcmp(section, "direct")) {

@@ -315,8 +315,8 @@ TEST_F(direct_io, hole_in_buffer)
 		  p2p_result(pread(self->fd, self->mem + MIB, len, where)));
 	if (self->works)
 		EXPECT_EQ(-1, p2p_differs(self->mem + MIB, hole, 4, where));
-	EXPECT_EQ(-EFAULT, p2p_result(pread(self->fd, self->mem + MIB + hole, len,
-					where)));
+	EXPECT_EQ(-EFAULT, p2p_result(pread(self->fd, self->mem + MIB + hole,
+					    len, where)));
 }
 
 /* Without O_DIRECT the page cache is between, and the CPU copies. */

@@ -157,7 +157,8 @@ TEST_F(file, overwrite)
 	ASSERT_TRUE(put(self, 0, 8 * BLOCK, 1));
 	p2p_fill(self->mem + SECTOR, len, 2, where);
 	EXPECT_EQ(due(self, len), p2p_result(pwrite(self->direct,
-						self->mem + SECTOR, len, where)));
+						    self->mem + SECTOR, len,
+						    where)));
 	EXPECT_TRUE(holds(self, 0, where, 1));
 	EXPECT_TRUE(holds(self, where, len, 1 + self->works));
 	EXPECT_TRUE(holds(self, where + len, 8 * BLOCK - where - len, 1));

@@ -215,6 +215,8 @@ TEST_F(gup_forms, without_a_fault)
 			      FOLL_PCI_P2PDMA | FOLL_NOFAULT)) LOG();
 		EXPECT_FALSE(p2p_pagemap(self->mem) & PAGEMAP_PRESENT) LOG();
 		p2p_load(self->mem);
+		ASSERT_EQ(0, madvise(self->mem + self->page,
+				     self->size - self->page, MADV_DONTNEED));
 		EXPECT_EQ(1, gup(self->fd, form->nr, self->mem, PAGES,
 				 FOLL_PCI_P2PDMA | FOLL_NOFAULT)) LOG();
 	}

@@ -105,8 +105,9 @@ TEST_F(route, buffer)
 	unsigned long pfn;
 
 	p2p_load(self->mem);
-	p2p_store(self->mem + self->page, 1);
 	pfn = PAGEMAP_PFN(p2p_pagemap(self->mem));
+	ASSERT_EQ(0, madvise(self->mem, self->size, MADV_DONTNEED));
+	p2p_store(self->mem + self->page, 1);
 	EXPECT_EQ(1, traced("p2pmem_alloc: provider=%s pfn=0x%lx nr_pages=%d error=0\n",
 			    self->provider, pfn, PAGES));
 	EXPECT_EQ(1, traced("p2pmem_fault: addr=0x%lx pfn=0x%lx order=0 read result=NOPAGE\n",

@@ -99,7 +99,7 @@ TEST_F(unbind, mapping_is_revoked)
 	fds[0] = open("/proc/self/mem", O_RDWR);
 	ASSERT_LE(0, fds[0]);
 	EXPECT_EQ(-EIO, p2p_result(pread(fds[0], word, sizeof(word),
-				     (off_t)self->mem)));
+					 (off_t)self->mem)));
 	EXPECT_EQ(-EIO, p2p_result(pwrite(fds[0], word, sizeof(word),
 				      (off_t)self->mem)));
 	close(fds[0]);
