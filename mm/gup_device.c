@@ -340,8 +340,8 @@ static void gup_device_release(unsigned long pfn, unsigned long nr_pages,
  * @nr_pages: how many pages to take, at most
  * @flags: FOLL_GET or FOLL_PIN, with the other FOLL_* flags of the walk
  * @locked: the caller holds the mmap_lock of @mm, and has asked its VMA
- * @pages: where to store them; or NULL, for pages of one page map only that are
- *	   physically one after the other
+ * @pages: where to store them; or NULL, for peer-to-peer memory of one page map
+ *	   that is physically contiguous
  * @first: where to store the page frame number of the first
  *
  * Context: Interrupts are off. Without @locked, @mm is the caller's own.
@@ -374,9 +374,13 @@ unsigned long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 			*first = leaf.pfn;
 		else if (!pages && (leaf.pfn != *first + done || pgmap != last))
 			break;
+		if (!pages && unlikely(held))
+			break;
 
-		wanted = min3(leaf.nr_pages, nr_pages - done,
-			      gup_device_left(pgmap, leaf.pfn));
+		wanted = min(leaf.nr_pages, nr_pages - done);
+		/* A huge entry has one page map, a page table may have several. */
+		if (!leaf.huge)
+			wanted = min(wanted, gup_device_left(pgmap, leaf.pfn));
 		nr = gup_device_grab(leaf.pfn, wanted, flags,
 				     pages ? pages + done : NULL);
 		if (!nr)

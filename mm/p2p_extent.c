@@ -84,9 +84,7 @@ size_t get_user_p2p_run(unsigned long start, size_t len, size_t block,
 
 	*page = pfn_to_page(first);
 	len = ALIGN_DOWN(p2p_run_len(start, len, nr), block);
-	/* Another kind of device memory; or a block does not end in it. */
-	if (!is_pci_p2pdma_page(*page))
-		len = 0;
+	/* Unless a block ends where it ends. */
 	for (used = len ? PFN_UP(offset_in_page(start) + len) : 0; used < nr; nr--)
 		gup_put_folio(page_folio(pfn_to_page(first + nr - 1)), 1, flags);
 	return len;
