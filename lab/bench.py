@@ -62,10 +62,12 @@ def chosen():
     return [section for section in SECTIONS if not only or section in only]
 
 
-def fingerprint(files):
-    """Changes when what they hold does."""
-    digest = hashlib.sha256()
-    for name in files:
+def fingerprint(image, section):
+    """Changes when what is measured, or where, does."""
+    program = FIO if section == "fio" else os.path.join(GUEST, "bench_p2p")
+    digest = hashlib.sha256(DRIVE.encode())
+    for name in (os.path.join(BUILD, "bzImage-" + image), program, os.path.join(GUEST, "init"),
+                 os.path.join(LAB, "bench", "bench.conf")):
         with open(name, "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()
@@ -73,9 +75,7 @@ def fingerprint(files):
 
 def boot(label, image, section):
     """One section's Figures on one kernel."""
-    key = fingerprint([os.path.join(BUILD, "bzImage-" + image), icount.__file__, __file__,
-                       os.path.join(LAB, "bench", "bench.conf"), FIO]
-                      + [os.path.join(GUEST, name) for name in ("init", "bench_p2p")])
+    key = fingerprint(image, section)
     kept = os.path.join(OUT, "kept", f"{label}-{section}.json")
     if os.path.exists(kept) and not os.environ.get("FRESH"):
         with open(kept, encoding="ascii") as file:
