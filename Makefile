@@ -48,7 +48,7 @@ bisect: tree ## ; build and boot every step of the series, options on and off (l
 unchanged: tree ## [ALL=1] ; show that with its options off the series changes no object code
 	@lab/objdiff.sh
 
-bench: tree ## [ONLY=...] ; what BAR memory costs beside RAM and beside Linux 6.12, in instructions
+bench: tree ## [ONLY=] [FRESH=1] ; what BAR memory costs beside RAM and Linux 6.12, in instructions
 	@lab/bench-kernels.sh
 	@lab/bench.py
 

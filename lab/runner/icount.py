@@ -34,6 +34,8 @@ def measure(verb, label, image, topology_name, test, archive, drive=DRIVE + "500
     initrds = [os.path.join(GUEST, name) for name in ("init.cpio.gz", archive)]
     with Guest(topology, os.path.join(BUILD, "bzImage-" + image), "lean", plan, initrds,
                label="bench-" + label, extra=ICOUNT + ["-blockdev", drive]) as guest:
+        # One limit, for all of it.
+        guest.watchdog.boot = TIMEOUT
         outcome = guest.run(timeout=TIMEOUT)
         result = verdict.judge(outcome, guest, [test])
         if not result.passed:
