@@ -10,8 +10,8 @@ a boot of its own, so that its figures are the same with and without the others.
 They are kept, and taken again while neither kernel nor program changed, unless
 FRESH is set.
 
-Leaves build/bench/p2p.csv and plots, and compares the figures with
-lab/bench/goals.conf. Fails when a goal is missed.
+Leaves build/bench/p2p.csv (p2p-SECTION.csv with ONLY=) and plots, and compares
+the figures with lab/bench/goals.conf. Fails when a goal is missed.
 """
 import csv
 import hashlib
@@ -34,7 +34,6 @@ KERNELS = (("this", "bench", "series"), ("base", "bench-base", "6.1"),
 FIO = os.path.join(LAB, "bench", "fio.sh")
 GOALS = os.path.join(LAB, "bench", "goals.conf")
 OUT = os.path.join(BUILD, "bench")
-CSV = os.path.join(OUT, "p2p.csv")
 # In the guest, where time flies while all wait.
 LIMIT = 1000000
 # Slower, for the largest request to be asleep before its end on a busy machine, too; and zeros, since
@@ -202,16 +201,18 @@ def main():
     os.makedirs(os.path.join(OUT, "kept"), exist_ok=True)
     figures = measure(sections)
     rows = table(figures)
-    with open(CSV, "w", encoding="ascii", newline="") as file:
+    everything = len(sections) == len(SECTIONS)
+    path = os.path.join(OUT, "-".join(["p2p"] + ([] if everything else sections)) + ".csv")
+    with open(path, "w", encoding="ascii", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "unit"] + [label for label, _, _ in KERNELS])
         writer.writerows(rows)
-    print(f"{'instructions':30}{'per':12}" + "".join(f"{name:>16}" for _, _, name in KERNELS))
+    print(f"{'instructions':31}{'per':13}" + "".join(f"{name:>16}" for _, _, name in KERNELS))
     for name, unit, *values in rows:
-        print(f"{name:30}{unit:12}" + "".join(f"{show(value):>16}" for value in values))
+        print(f"{name:31}{unit:13}" + "".join(f"{show(value):>16}" for value in values))
     drawn = bench_plots.draw_all(figures, sections, OUT)
-    missed = check_goals(figures, len(sections) == len(SECTIONS))
-    print(f"bench: the figures are in {os.path.relpath(CSV)}, plots of them in {os.path.relpath(OUT)}: "
+    missed = check_goals(figures, everything)
+    print(f"bench: the figures are in {os.path.relpath(path)}, plots of them in {os.path.relpath(OUT)}: "
           + ", ".join(f"{name}.svg, {name}.png" for name in drawn))
     if missed:
         print(f"bench: error: {missed} goals missed", file=sys.stderr)
