@@ -101,7 +101,7 @@ mapfile -t differ < <(diff -rq "$work/base" "$work/series" |
 		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 (only with the series)|")
 # What the series changes for all device-mapped memory, whatever its options: it is taken folio by
 # folio, and PUD entries are split where they have to be.
-expected=(mm/gup.o "mm/gup_device.o (only with the series)" mm/mprotect.o mm/mremap.o)
+expected=(mm/gup.o "mm/gup_device.o (only with the series)" mm/huge_memory.o mm/mprotect.o mm/mremap.o)
 mapfile -t differ < <(printf '%s\n' "${differ[@]}" | grep -vxFf <(printf '%s\n' "${expected[@]}") | sed '/^$/d')
 step "compared $count objects of ${places[*]}"
 step "their code, data and relocations, but for what GCC appends to local names"

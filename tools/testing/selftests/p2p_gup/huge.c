@@ -462,11 +462,26 @@ TEST_F(huge, gigantic)
 	EXPECT_TRUE(has(mem, PMD, 18));
 	EXPECT_EQ(2, faults(18));
 
+	ASSERT_EQ(0, munmap(mem, PUD));
+	munmap(self->mem, PMD);
+	EXPECT_EQ(self->before, p2p_available(self->provider));
+
+	/* Unmapping a part of what one entry maps leaves the rest. */
+	mem = p2p_map(self->provider, PUD);
+	ASSERT_NE(MAP_FAILED, mem);
+	put(mem, PMD, 21);
+	put(mem + PUD / 4, PMD, 22);
+	EXPECT_EQ(3, faults(18));
+	ASSERT_EQ(0, munmap(mem + PMD, PMD));
+	EXPECT_EQ(SIGSEGV, p2p_fault_of(mem + PMD, false));
+	EXPECT_TRUE(has(mem, PMD, 21));
+	EXPECT_TRUE(has(mem + PUD / 4, PMD, 22));
+	EXPECT_EQ(3, faults(18));
+
 	/* The last reference may be dropped where nobody can wait. */
-	ASSERT_EQ(1, gup_hold(self->gup, P2P_TEST_PIN_FAST, mem + PMD, 1,
+	ASSERT_EQ(1, gup_hold(self->gup, P2P_TEST_PIN_FAST, mem + PUD / 4, 1,
 			      FOLL_PCI_P2PDMA, &page));
 	munmap(mem, PUD);
-	munmap(self->mem, PMD);
 	EXPECT_EQ(self->before - (long long)PUD, p2p_available(self->provider));
 	gup_put(self->gup);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
