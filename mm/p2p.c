@@ -32,6 +32,8 @@
 #include <linux/vm_p2p.h>
 #include <linux/vmalloc.h>
 
+#include "internal.h"
+
 /**
  * p2p_vma_init() - make a VMA a mapping of peer-to-peer device memory
  * @vma: the VMA that is being set up by an mmap() method
@@ -140,6 +142,9 @@ vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 		return VM_FAULT_SIGBUS;
 
 	if (!order) {
+		/* Shared write faults come with a page table. Use that one. */
+		if (vmf->prealloc_pte && pmd_none(*vmf->pmd))
+			pmd_install(vma->vm_mm, vmf->pmd, &vmf->prealloc_pte);
 		if (write)
 			return vmf_insert_mixed_mkwrite(vma, addr, p2p_pfn);
 		return vmf_insert_mixed(vma, addr, p2p_pfn);
@@ -182,21 +187,39 @@ unsigned long p2p_fault_around(const struct vm_fault *vmf,
 EXPORT_SYMBOL_GPL(p2p_fault_around);
 
 /**
- * vmf_insert_p2p_more() - map a page that nobody has asked for yet
- * @vmf: the fault that is being served
- * @addr: another address, from p2p_fault_around()
- * @pfn: page frame number of the page
+ * vmf_insert_p2p_more() - map pages that nobody has asked for yet
+ * @vmf: the fault that is being served; vmf_insert_p2p() has mapped its page
+ * @addr: the user address of the first page, from p2p_fault_around()
+ * @pfn: page frame number of the first page
+ * @nr_pages: how many pages, all of one page map
  *
- * As vmf_insert_p2p() for a base page. Errors are of no concern: the page will be
- * faulted in when it is used.
+ * Pages that are mapped already stay as they are. The others are mapped as
+ * vmf_insert_p2p() would by a read fault, at a small part of its cost.
  *
- * Context: Process context, from a fault() method. May allocate page tables.
+ * Context: Process context, from a fault() method.
  */
 void vmf_insert_p2p_more(struct vm_fault *vmf, unsigned long addr,
-			 unsigned long pfn)
+			 unsigned long pfn, unsigned long nr_pages)
 {
-	vmf_insert_mixed(vmf->vma, addr,
-			 __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
+	struct vm_area_struct *vma = vmf->vma;
+	pgprot_t prot = vma->vm_page_prot;
+	pte_t *pte, *first;
+	spinlock_t *ptl;
+	pte_t entry;
+
+	/* One page map is one memory type. */
+	track_pfn_insert(vma, &prot, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
+
+	/* The page table is there, and stays: a page in it was mapped. */
+	first = pte_offset_map_lock(vma->vm_mm, vmf->pmd, addr, &ptl);
+	for (pte = first; nr_pages; nr_pages--, pte++, pfn++, addr += PAGE_SIZE) {
+		if (!pte_none(*pte))
+			continue;
+		entry = pte_mkdevmap(pfn_pte(pfn, prot));
+		set_pte_at(vma->vm_mm, addr, pte, entry);
+		update_mmu_cache(vma, addr, pte);
+	}
+	pte_unmap_unlock(first, ptl);
 }
 EXPORT_SYMBOL_GPL(vmf_insert_p2p_more);
 

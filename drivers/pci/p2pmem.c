@@ -12,7 +12,7 @@
  * space, or a child's copy of it. Pages that a system call or a driver still
  * holds by then return to the pool on their own, see p2pmem-pages.c.
  *
- * All buffers of a provider share one inode, and vm_pgoff is the page frame
+ * All buffers of a provider share one dentry, and vm_pgoff is the page frame
  * number. So one unmap_mapping_range() revokes the whole device.
  *
  * Locks, outermost first:
@@ -20,7 +20,7 @@
  *	mmap_lock
  *	  provider->lock		which buffers there are, and whether
  *					there may be more
- *	  inode->i_mapping->invalidate_lock
+ *	  file->f_mapping->invalidate_lock
  *					faults and a debugger's accesses
  *					(shared) against revocation
  */
@@ -59,7 +59,7 @@ static struct vfsmount *p2pmem_mnt;
 struct p2pmem_provider {
 	struct kref ref;		/* the device's and one per buffer */
 	struct pci_dev *pdev;		/* valid while live */
-	struct inode *inode;
+	struct file *file;		/* what the buffers are copies of */
 	struct mutex lock;		/* protects buffers, live and pool */
 	struct list_head buffers;
 	struct p2pmem_pool *pool;		/* to be used only while live */
@@ -79,7 +79,7 @@ static void p2pmem_provider_free(struct kref *ref)
 	struct p2pmem_provider *provider =
 		container_of(ref, struct p2pmem_provider, ref);
 
-	iput(provider->inode);
+	fput(provider->file);
 	mutex_destroy(&provider->lock);
 	kfree(provider);
 }
@@ -164,18 +164,15 @@ static const struct file_operations p2pmem_buffer_fops = {
 	.release	= p2pmem_buffer_release,
 };
 
-static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer,
-				       const char *name)
-{
-	struct inode *inode = buffer->provider->inode;
-	struct file *file;
+static const struct file_operations p2pmem_provider_fops = {
+};
 
-	ihold(inode);
-	file = alloc_file_pseudo(inode, p2pmem_mnt, name, O_RDWR,
-				 &p2pmem_buffer_fops);
-	if (IS_ERR(file))
-		iput(inode);
-	else
+static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer)
+{
+	struct file *file = alloc_file_clone(buffer->provider->file, O_RDWR,
+					     &p2pmem_buffer_fops);
+
+	if (!IS_ERR(file))
 		file->private_data = buffer;
 	return file;
 }
@@ -194,15 +191,15 @@ static unsigned int p2pmem_buffer_use(struct p2pmem_buffer *buffer,
 static void p2pmem_map_around(struct vm_fault *vmf,
 			      struct p2pmem_buffer *buffer)
 {
-	unsigned long i, nr_pages, addr = p2p_fault_around(vmf, &nr_pages);
-	unsigned long pfn = linear_page_index(vmf->vma, addr);
+	unsigned long nr_pages, addr = p2p_fault_around(vmf, &nr_pages);
+	unsigned long first = linear_page_index(vmf->vma, addr);
+	unsigned long pfn = first, size;
 
-	for (i = 0; i < nr_pages; i++, pfn++, addr += PAGE_SIZE) {
-		if (addr == (vmf->address & PAGE_MASK))
-			continue;
-		p2pmem_buffer_use(buffer, pfn);
-		vmf_insert_p2p_more(vmf, addr, pfn);
+	while (pfn < first + nr_pages) {
+		size = 1UL << p2pmem_buffer_use(buffer, pfn);
+		pfn = ALIGN_DOWN(pfn, size) + size;
 	}
+	vmf_insert_p2p_more(vmf, addr, first, nr_pages);
 }
 
 /* With the invalidate_lock held, so that the memory stays where it is. */
@@ -330,7 +327,7 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 		return PTR_ERR(buffer);
 	}
 
-	file = p2pmem_buffer_file(buffer, pci_name(pdev));
+	file = p2pmem_buffer_file(buffer);
 	if (IS_ERR(file)) {
 		p2pmem_buffer_free(buffer);
 		return PTR_ERR(file);
@@ -358,6 +355,22 @@ struct bin_attribute *p2pmem_bin_attrs[] = {
 	&p2pmem_allocate_attr,
 	NULL,
 };
+
+/* All buffers of a provider have this inode, and a name in /proc/PID/maps. */
+static struct file *p2pmem_provider_file(struct pci_dev *pdev)
+{
+	struct inode *inode = alloc_anon_inode(p2pmem_mnt->mnt_sb);
+	struct file *file;
+
+	if (IS_ERR(inode))
+		return ERR_CAST(inode);
+
+	file = alloc_file_pseudo(inode, p2pmem_mnt, pci_name(pdev), O_RDWR,
+				 &p2pmem_provider_fops);
+	if (IS_ERR(file))
+		iput(inode);
+	return file;
+}
 
 /**
  * p2pmem_setup() - prepare a PCI device to be a provider
@@ -387,9 +400,9 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
 		goto err_free_res;
 	}
 
-	provider->inode = alloc_anon_inode(p2pmem_mnt->mnt_sb);
-	if (IS_ERR(provider->inode)) {
-		error = PTR_ERR(provider->inode);
+	provider->file = p2pmem_provider_file(pdev);
+	if (IS_ERR(provider->file)) {
+		error = PTR_ERR(provider->file);
 		goto err_free_provider;
 	}
 
@@ -433,7 +446,7 @@ static void p2pmem_drain(struct pci_dev *pdev, struct p2pmem_pool *pool)
 static void p2pmem_revoke(void *data)
 {
 	struct p2pmem_provider *provider = data;
-	struct address_space *mapping = provider->inode->i_mapping;
+	struct address_space *mapping = provider->file->f_mapping;
 	struct p2pmem_buffer *buffer, *next;
 
 	mutex_lock(&provider->lock);
@@ -475,9 +488,9 @@ int p2pmem_add_region(struct pci_dev *pdev)
 		return error;
 
 	mutex_lock(&provider->lock);
-	filemap_invalidate_lock(provider->inode->i_mapping);
+	filemap_invalidate_lock(provider->file->f_mapping);
 	provider->live = true;
-	filemap_invalidate_unlock(provider->inode->i_mapping);
+	filemap_invalidate_unlock(provider->file->f_mapping);
 	mutex_unlock(&provider->lock);
 	return 0;
 }

@@ -45,7 +45,7 @@ vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 unsigned long p2p_fault_around(const struct vm_fault *vmf,
 			       unsigned long *nr_pages);
 void vmf_insert_p2p_more(struct vm_fault *vmf, unsigned long addr,
-			 unsigned long pfn);
+			 unsigned long pfn, unsigned long nr_pages);
 unsigned long p2p_get_unmapped_area(struct file *file, unsigned long addr,
 				    unsigned long len, unsigned long pgoff,
 				    unsigned long flags);

@@ -118,8 +118,10 @@ TEST_F(huge, populated_by_few_faults)
 
 TEST_F(huge, small_buffers_stay_small)
 {
-	char *mem = p2p_map(self->provider, PMD - self->page);
+	char *mem;
 
+	munmap(self->mem, SIZE);
+	mem = p2p_map(self->provider, PMD - self->page);
 	ASSERT_NE(MAP_FAILED, mem);
 	put(mem, PMD - self->page, 2);
 	EXPECT_EQ(0, faults(9));
