@@ -11,20 +11,15 @@
 #include <linux/dma-map-ops.h>
 #include <linux/memremap.h>
 #include <linux/pci.h>
+#include <linux/p2pdma-map.h>
 #include <linux/percpu.h>
-#include <linux/scatterlist.h>
 #include <linux/sysfs.h>
 
+#include "p2pdma.h"
 #include "p2pmem.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/p2pdma.h>
-
-struct p2pmem_stats {
-	u64 bus;		/* bytes */
-	u64 host_bridge;	/* bytes */
-	u64 refused;		/* mappings */
-};
 
 struct p2pmem_stats_devres {
 	struct p2pmem_stats __percpu *stats;
@@ -67,7 +62,7 @@ int p2pmem_stats_setup(struct pci_dev *pdev)
  * p2pmem_stats() - the counters of a provider
  * @pdev: a device that p2pmem_stats_setup() has prepared
  *
- * Return: what p2pmem_stats_map() takes.
+ * Return: them, or NULL if there are none.
  */
 struct p2pmem_stats __percpu *p2pmem_stats(struct pci_dev *pdev)
 {
@@ -78,31 +73,38 @@ struct p2pmem_stats __percpu *p2pmem_stats(struct pci_dev *pdev)
 }
 
 /**
- * p2pmem_stats_map() - count a piece of memory that is mapped for DMA
- * @stats: the counters of its provider
- * @provider: the provider
- * @client: the device that will do DMA
- * @sg: the piece
- * @route: how @client reaches it, an enum pci_p2pdma_map_type
+ * pci_p2pdma_trace_map() - trace a piece of memory that is mapped for DMA
+ * @pgmap: the page map that it belongs to
+ * @dev: the device that will do DMA
+ * @phys: physical address of the piece
+ * @size: its length in bytes
+ * @type: how it is reached
  *
  * Context: Any. The caller holds a reference to the pages.
  */
-void p2pmem_stats_map(struct p2pmem_stats __percpu *stats,
-		      const struct pci_dev *provider,
-		      const struct device *client, struct scatterlist *sg,
-		      int route)
+void pci_p2pdma_trace_map(struct dev_pagemap *pgmap, struct device *dev,
+			  phys_addr_t phys, size_t size,
+			  enum pci_p2pdma_map_type type)
 {
-	switch (route) {
-	case PCI_P2PDMA_MAP_BUS_ADDR:
-		this_cpu_add(stats->bus, sg->length);
-		break;
-	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
-		this_cpu_add(stats->host_bridge, sg->length);
-		break;
-	default:
-		this_cpu_inc(stats->refused);
-	}
-	trace_p2pdma_map(client, provider, sg_phys(sg), sg->length, route);
+	trace_p2pdma_map(dev, to_p2p_pgmap(pgmap)->provider, phys, size, type);
+}
+
+/**
+ * p2pmem_stats_refuse() - count a piece of memory that can't be mapped for DMA
+ * @p2p: the page map that it belongs to
+ * @client: the device that was to do DMA
+ * @phys: physical address of the piece
+ * @size: its length in bytes
+ *
+ * Context: Any. The caller holds a reference to the pages.
+ */
+void p2pmem_stats_refuse(struct pci_p2pdma_pagemap *p2p,
+			 const struct device *client, phys_addr_t phys,
+			 size_t size)
+{
+	this_cpu_inc(p2p->stats->refused);
+	trace_p2pdma_map(client, p2p->provider, phys, size,
+			 PCI_P2PDMA_MAP_NOT_SUPPORTED);
 }
 
 /* counter: offset of one in struct p2pmem_stats */

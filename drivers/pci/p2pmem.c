@@ -345,15 +345,10 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	return 0;
 }
 
-static struct bin_attribute p2pmem_allocate_attr = {
+struct bin_attribute p2pmem_allocate_attr = {
 	.attr	= { .name = "allocate", .mode = 0660 },
 	.mmap	= p2pmem_allocate_mmap,
 	.get_unmapped_area = p2p_get_unmapped_area,
-};
-
-struct bin_attribute *p2pmem_bin_attrs[] = {
-	&p2pmem_allocate_attr,
-	NULL,
 };
 
 /* All buffers of a provider have this inode, and a name in /proc/PID/maps. */
@@ -377,7 +372,7 @@ static struct file *p2pmem_provider_file(struct pci_dev *pdev)
  * @pdev: the device
  * @pool: its pool of peer-to-peer memory
  *
- * Must be called before the sysfs files of p2pmem_bin_attrs are made, and
+ * Must be called before the file p2pmem/allocate is made, and
  * before the devres action that will remove them is registered, so that what
  * they use outlives them. Nothing can be allocated until p2pmem_add_region().
  *

@@ -17,7 +17,7 @@ struct device_attribute;
 struct mutex;
 struct p2pmem_stats;
 struct pci_dev;
-struct scatterlist;
+struct pci_p2pdma_pagemap;
 
 #ifdef CONFIG_PCI_P2PMEM
 struct p2pmem_pool;
@@ -78,8 +78,8 @@ void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages);
 int p2pmem_copy(const struct vm_area_struct *vma, unsigned long addr, void *buf,
 		int len, bool write);
 
-extern struct bin_attribute *p2pmem_bin_attrs[];
-#define P2PMEM_BIN_ATTRS p2pmem_bin_attrs
+extern struct bin_attribute p2pmem_allocate_attr;
+extern struct bin_attribute p2pmem_routes_attr;
 int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool);
 int p2pmem_add_region(struct pci_dev *pdev);
 
@@ -88,10 +88,9 @@ extern struct device_attribute dev_attr_dma_host_bridge_bytes;
 extern struct device_attribute dev_attr_dma_refused;
 int p2pmem_stats_setup(struct pci_dev *pdev);
 struct p2pmem_stats __percpu *p2pmem_stats(struct pci_dev *pdev);
-void p2pmem_stats_map(struct p2pmem_stats __percpu *stats,
-		      const struct pci_dev *provider,
-		      const struct device *client, struct scatterlist *sg,
-		      int route);
+void p2pmem_stats_refuse(struct pci_p2pdma_pagemap *p2p,
+			 const struct device *client, phys_addr_t phys,
+			 size_t size);
 #else
 #define p2pmem_pool gen_pool
 
@@ -160,7 +159,6 @@ static inline void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
 {
 }
 
-#define P2PMEM_BIN_ATTRS NULL
 static inline int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
 {
 	return 0;
@@ -174,6 +172,17 @@ static inline int p2pmem_add_region(struct pci_dev *pdev)
 static inline int p2pmem_stats_setup(struct pci_dev *pdev)
 {
 	return 0;
+}
+
+static inline struct p2pmem_stats __percpu *p2pmem_stats(struct pci_dev *pdev)
+{
+	return NULL;
+}
+
+static inline void p2pmem_stats_refuse(struct pci_p2pdma_pagemap *p2p,
+				       const struct device *client,
+				       phys_addr_t phys, size_t size)
+{
 }
 #endif /* CONFIG_PCI_P2PMEM */
 

@@ -62,6 +62,42 @@ static int time_dma(struct device *client, struct sg_table *sgt,
 	return 0;
 }
 
+static int time_dma_single(struct device *client, struct page **pages,
+			   struct p2p_bench_dma *arg)
+{
+	u64 start, mapped, unmapped;
+	dma_addr_t *addrs;
+	unsigned int i, k;
+	int error = 0;
+
+	addrs = kvcalloc(arg->nr_pages, sizeof(*addrs), GFP_KERNEL);
+	if (!addrs)
+		return -ENOMEM;
+
+	arg->map = U64_MAX;
+	arg->unmap = U64_MAX;
+	for (i = 0; i < arg->rounds && !error; i++) {
+		start = get_cycles();
+		for (k = 0; k < arg->nr_pages; k++)
+			addrs[k] = dma_map_page(client, pages[k], 0, PAGE_SIZE,
+						DMA_BIDIRECTIONAL);
+		mapped = get_cycles();
+		for (k = 0; k < arg->nr_pages; k++)
+			if (dma_mapping_error(client, addrs[k]))
+				error = -EREMOTEIO;
+		mapped -= start;
+		start = get_cycles();
+		for (k = 0; k < arg->nr_pages && !error; k++)
+			dma_unmap_page(client, addrs[k], PAGE_SIZE,
+				       DMA_BIDIRECTIONAL);
+		unmapped = get_cycles() - start;
+		arg->map = min(arg->map, mapped);
+		arg->unmap = min(arg->unmap, unmapped);
+	}
+	kvfree(addrs);
+	return error;
+}
+
 static int time_dma_of_pages(struct p2p_bench_dma *arg, struct page **pages)
 {
 	struct scatterlist *sg;
@@ -73,6 +109,11 @@ static int time_dma_of_pages(struct p2p_bench_dma *arg, struct page **pages)
 	client = pci_get_domain_bus_and_slot(arg->domain, arg->bus, arg->devfn);
 	if (!client)
 		return -ENODEV;
+
+	if (arg->single) {
+		error = time_dma_single(&client->dev, pages, arg);
+		goto put;
+	}
 
 	error = sg_alloc_table(&sgt, arg->nr_pages, GFP_KERNEL);
 	if (error)

@@ -16,8 +16,9 @@ struct p2p_bench_info {
 
 /*
  * Pins the pages of a buffer, makes a scatterlist of them with one entry a page,
- * and maps and unmaps it for DMA, rounds times. The least time of each is
- * returned, in cycles of the time-stamp counter for the whole list.
+ * and maps and unmaps it for DMA, rounds times. With single, maps and unmaps each
+ * page by itself instead. The least time of each is returned, in cycles of the
+ * time-stamp counter for the whole list.
  */
 struct p2p_bench_dma {
 	__u64 addr;
@@ -27,6 +28,8 @@ struct p2p_bench_dma {
 	__u32 bus;
 	__u32 devfn;
 	__u32 rounds;
+	__u32 single;
+	__u32 reserved;
 	__u64 map;		/* out */
 	__u64 unmap;		/* out */
 };

@@ -304,27 +304,37 @@ static void find_client(const char *drive, struct p2p_bench_dma *dma)
 	dma->devfn = slot << 3 | function;
 }
 
-static void measure_mapping(struct p2p_bench_dma *dma, const char *kind, char *at,
-			    unsigned int flags)
+/* form: dma_map for a scatterlist, dma_map_page for a page at a time. */
+static void measure_segments(struct p2p_bench_dma *dma, const char *form, const char *kind,
+			     unsigned int segments)
 {
-	static const unsigned int segments[] = { 1, 16, 256 };
+	const char *unmap = dma->single ? "dma_unmap_page" : "dma_unmap";
 	char name[80];
 	bool good;
 
-	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
-		dma->addr = (uintptr_t)at;
-		dma->nr_pages = segments[i];
-		dma->gup_flags = flags;
-		dma->rounds = 200;
-		good = !ioctl(bench, P2P_BENCH_DMA, dma);
-		snprintf(name, sizeof(name), "dma_map-%s-%u", kind, segments[i]);
-		point(good, name);
-		if (!good)
-			continue;
-		printf("# figure %s segment %.2f\n", name, dma->map * 1.0 / segments[i]);
-		printf("# figure dma_unmap-%s-%u segment %.2f\n", kind, segments[i],
-		       dma->unmap * 1.0 / segments[i]);
-	}
+	dma->nr_pages = segments;
+	dma->rounds = 200;
+	good = !ioctl(bench, P2P_BENCH_DMA, dma);
+	snprintf(name, sizeof(name), "%s-%s-%u", form, kind, segments);
+	point(good, name);
+	if (!good)
+		return;
+	printf("# figure %s segment %.2f\n", name, dma->map * 1.0 / segments);
+	printf("# figure %s-%s-%u segment %.2f\n", unmap, kind, segments,
+	       dma->unmap * 1.0 / segments);
+}
+
+static void measure_mapping(struct p2p_bench_dma *dma, const char *kind, char *at,
+			    unsigned int flags)
+{
+	dma->addr = (uintptr_t)at;
+	dma->gup_flags = flags;
+	dma->single = 0;
+	measure_segments(dma, "dma_map", kind, 1);
+	measure_segments(dma, "dma_map", kind, 16);
+	measure_segments(dma, "dma_map", kind, 256);
+	dma->single = 1;
+	measure_segments(dma, "dma_map_page", kind, 256);
 }
 
 static void measure_dma(const char *drive)

@@ -8,7 +8,7 @@ from .paths import LAB, LabError
 
 KEYS = {
     "qemu": {"machine", "cpu", "memory", "smp", "append", "devices"},
-    "guest": {"bind", "providers", "env"},
+    "guest": {"bind", "providers", "env", "taint"},
 }
 SECTIONS = set(KEYS) | {"bars", "drives", "skips"}
 
@@ -67,6 +67,7 @@ class Topology:
         self.bind = [tuple(line.split()) for line in lines(guest.get("bind", ""))]
         self.providers = guest.get("providers", "")
         self.env = dict(line.partition("=")[::2] for line in lines(guest.get("env", "")))
+        self.taint = guest.get("taint", "0")
         self.skips = dict(self._section(config, "skips"))
 
     @staticmethod

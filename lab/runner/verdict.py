@@ -162,7 +162,7 @@ def _guest_problems(outcome, framing, guest):
     if guest.debug and framing.having("leak kmemleak ") != ["objects=0"]:
         yield "kmemleak did not find that nothing leaked"
     taint = framing.having("tainted ")
-    if taint != ["0"]:
+    if taint != [guest.topology.taint]:
         yield f"kernel tainted: {taint[0]}" if taint else "taint not reported"
     verdicts = framing.having("verdict ")
     if not verdicts:
@@ -171,7 +171,7 @@ def _guest_problems(outcome, framing, guest):
         yield "the verdict is not the last word"
     elif not verdicts[0].startswith("PASS"):
         yield f"PID 1 says {verdicts[0]}"
-    elif framing.frames[-3:-1] != ["leak scan done", "tainted 0"]:
+    elif framing.frames[-3:-1] != ["leak scan done", f"tainted {guest.topology.taint}"]:
         yield "the verdict does not follow the leak scan"
 
 

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pmem/routes: how each PCI device reaches a provider's memory, and why not.
+ *
+ * A line for each device that may do DMA:
+ *
+ *	0000:03:00.0 bus 4
+ *	0000:04:00.0 host-bridge 4 acs-redirect=0000:02:01.0
+ *	0000:05:00.0 none 7 host-bridge=0000:00:00.0,8086:29c0
+ *	0000:06:00.0 none 4 dma-mask=0xfffffff
+ *
+ * The answers are made when the file is read, from the same functions that DMA
+ * mappings ask, so there is nothing that could be out of date.
+ */
+
+#include <linux/device.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/iommu.h>
+#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/seq_buf.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+
+#include "p2pdma.h"
+#include "p2pmem.h"
+
+/* The longest line: a path of 16 bridges that all redirect. */
+#define ROUTE_LINE	512
+
+static bool p2pmem_translated(struct device *dev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	return domain && domain->type & __IOMMU_DOMAIN_PAGING;
+}
+
+/* Can the client address any of it that way? See pci_p2pdma_map_phys(). */
+static bool p2pmem_addressable(struct pci_dev *provider, struct device *client,
+			       enum pci_p2pdma_map_type type)
+{
+	bool bus = type == PCI_P2PDMA_MAP_BUS_ADDR;
+
+	/* Else it uses an IOVA. */
+	if (!bus && get_dma_ops(client))
+		return true;
+	return !client->dma_mask ||
+		pci_p2pdma_lowest(provider, bus) <= pci_p2pdma_limit(client);
+}
+
+static void p2pmem_route_line(struct seq_buf *line, struct pci_dev *provider,
+			      struct pci_dev *client)
+{
+	enum pci_p2pdma_map_type type;
+	const char *unfit = pci_p2pdma_unfit(&client->dev);
+	char reasons[ROUTE_LINE / 2];
+	struct seq_buf why;
+	int dist;
+
+	seq_buf_init(&why, reasons, sizeof(reasons));
+	type = pci_p2pdma_path(provider, client, &dist, &why);
+
+	if (unfit) {
+		type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
+		seq_buf_printf(&why, " %s", unfit);
+	}
+	if (type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE &&
+	    p2pmem_translated(&client->dev))
+		seq_buf_puts(&why, " iommu");
+	if (type != PCI_P2PDMA_MAP_NOT_SUPPORTED &&
+	    !p2pmem_addressable(provider, &client->dev, type)) {
+		type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
+		seq_buf_printf(&why, " dma-mask=%#llx",
+			       pci_p2pdma_limit(&client->dev));
+	}
+
+	seq_buf_printf(line, "%s %s %d%.*s\n", pci_name(client),
+		       type == PCI_P2PDMA_MAP_BUS_ADDR ? "bus" :
+		       type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE ?
+		       "host-bridge" : "none",
+		       dist, (int)seq_buf_used(&why), reasons);
+}
+
+/*
+ * The part from @off on. Lines before it are made and thrown away, so that nothing
+ * has to be kept between two reads.
+ */
+static ssize_t p2pmem_routes_read(struct file *file, struct kobject *kobj,
+				  struct bin_attribute *attr, char *buf,
+				  loff_t off, size_t count)
+{
+	struct pci_dev *provider = to_pci_dev(kobj_to_dev(kobj));
+	struct pci_dev *client = NULL;
+	struct seq_buf line;
+	size_t done = 0, len;
+	char *text;
+
+	text = kmalloc(ROUTE_LINE, GFP_KERNEL);
+	if (!text)
+		return -ENOMEM;
+
+	for_each_pci_dev(client) {
+		/* Bridges do no DMA of their own. */
+		if (client->hdr_type != PCI_HEADER_TYPE_NORMAL ||
+		    client->class >> 16 == PCI_BASE_CLASS_BRIDGE)
+			continue;
+
+		seq_buf_init(&line, text, ROUTE_LINE);
+		p2pmem_route_line(&line, provider, client);
+		len = seq_buf_used(&line);
+		if (off >= len) {
+			off -= len;
+			continue;
+		}
+		len = min_t(size_t, len - off, count - done);
+		memcpy(buf + done, text + off, len);
+		done += len;
+		off = 0;
+		if (done == count) {
+			pci_dev_put(client);
+			break;
+		}
+	}
+	kfree(text);
+	return done;
+}
+
+struct bin_attribute p2pmem_routes_attr = {
+	.attr = { .name = "routes", .mode = 0444 },
+	.read = p2pmem_routes_read,
+};
