@@ -123,4 +123,77 @@ struct p2p_test_pin {
 /* The file p2p_test_extents, which knows P2P_TEST_PUT, too. */
 #define P2P_TEST_EXTENTS _IOWR('P', 0x05, struct p2p_test_pin)
 
+/* A PCI function. */
+struct p2p_test_function {
+	__u32 domain;
+	__u32 bus;
+	__u32 devfn;
+};
+
+/**
+ * struct p2p_test_segment - a page, or what a range of pages was mapped to
+ * @phys: physical address of the page
+ * @page_addr: what dma_map_page() returned for the page, ~0 for an error
+ * @sg_addr: DMA address of the segment of this index, if there is one
+ * @sg_len: its length in bytes, 0 if there is none
+ * @is_bus_addr: whether the segment is marked as a bus address
+ */
+struct p2p_test_segment {
+	__u64 phys;
+	__u64 page_addr;
+	__u64 sg_addr;
+	__u32 sg_len;
+	__u32 is_bus_addr;
+};
+
+/**
+ * struct p2p_test_dma - maps user memory for DMA, and unmaps it
+ * @addr: (in) user address, page-aligned
+ * @segments: (in) array of @nr_pages struct p2p_test_segment to be filled
+ * @mask: (in) DMA mask of the client, which must have no driver; 0 leaves it
+ * @nr_pages: (in) how many pages; each is an entry of a scatterlist
+ * @client: (in) the device
+ * @result: (out) how many segments dma_map_sgtable() made, or -errno
+ */
+struct p2p_test_dma {
+	__u64 addr;
+	__u64 segments;
+	__u64 mask;
+	__u32 nr_pages;
+	struct p2p_test_function client;
+	__s32 result;
+	__u32 reserved;
+};
+
+/**
+ * struct p2p_test_pool - does what a driver does that uses peer-to-peer memory
+ * @client: (in) the device that memory is wanted for
+ * @len: (in) how much of it, in bytes
+ * @provider: (out) what pci_p2pmem_find_many() found
+ * @distance: (out) what pci_p2pdma_distance_many() says of both
+ * @nr_entries: (out) entries of the scatterlist that pci_p2pmem_alloc_sgl() made
+ * @bus_addr: (out) pci_p2pmem_virt_to_bus() of other memory of the provider
+ * @single_addr: (out) what dma_map_single() returned for that, ~0 for an error
+ * @sg_addr: (out) DMA address of the scatterlist's first entry
+ * @sg_bytes: (out) how much the scatterlist has, as mapped
+ * @result: (out) how many segments dma_map_sgtable() made, or -errno
+ */
+struct p2p_test_pool {
+	struct p2p_test_function client;
+	__u32 len;
+	struct p2p_test_function provider;
+	__s32 distance;
+	__u32 nr_entries;
+	__s32 result;
+	__u64 bus_addr;
+	__u64 single_addr;
+	__u64 sg_addr;
+	__u64 sg_bytes;
+};
+
+/* The file p2p_test_dma. */
+#define P2P_TEST_DMA	_IOWR('P', 0x06, struct p2p_test_dma)
+/* Fails with ENODEV if no provider can be used by the client. */
+#define P2P_TEST_POOL	_IOWR('P', 0x07, struct p2p_test_pool)
+
 #endif /* _LIB_TEST_P2P_UAPI_H */

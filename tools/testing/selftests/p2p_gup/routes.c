@@ -258,7 +258,8 @@ static bool find_unused(char *client)
 		p2p_path(path, entry->d_name, "driver");
 		found = readlink(path, link, sizeof(link)) < 0;
 		if (found)
-			snprintf(client, P2P_ADDR_LEN, "%s", entry->d_name);
+			snprintf(client, P2P_ADDR_LEN, "%.*s", P2P_ADDR_LEN - 1,
+				 entry->d_name);
 	}
 	closedir(dir);
 	return found;
