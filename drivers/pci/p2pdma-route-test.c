@@ -163,6 +163,8 @@ static void acs_redirect(struct kunit *test)
 
 static void acs_redirect_on_both(struct kunit *test)
 {
+	static const char expected[] =
+		" acs-redirect=0000:02:01.0;0000:02:00.0";
 	struct tree *tree = test->priv;
 	char why[128];
 	int dist;
@@ -170,8 +172,7 @@ static void acs_redirect_on_both(struct kunit *test)
 	tree->down[0].acs_ctrl = PCI_ACS_RR;
 	tree->down[1].acs_ctrl = PCI_ACS_RR;
 	path(tree, &tree->client[0], &dist, why, sizeof(why));
-	KUNIT_EXPECT_TRUE_MSG(test, strstarts(why,
-		" acs-redirect=0000:02:01.0;0000:02:00.0"), "%s", why);
+	KUNIT_EXPECT_TRUE_MSG(test, strstarts(why, expected), "%s", why);
 }
 
 /* The common bridge matters, those above it do not. */
@@ -244,4 +245,5 @@ static struct kunit_suite route_suite = {
 	.init = tree_init,
 	.test_cases = route_cases,
 };
+
 kunit_test_suites(&route_suite);

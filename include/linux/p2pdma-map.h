@@ -13,7 +13,6 @@
 #include <linux/scatterlist.h>
 #include <linux/tracepoint-defs.h>
 
-#ifdef CONFIG_PCI_P2PDMA
 struct pci_dev;
 
 /* What became of a provider's memory in DMA mappings. */
@@ -50,6 +49,20 @@ to_p2p_pgmap(struct dev_pagemap *pgmap)
 	return container_of(pgmap, struct pci_p2pdma_pagemap, pgmap);
 }
 
+/* The highest bus address that a device reaches. */
+static inline u64 pci_p2pdma_limit(struct device *dev)
+{
+	return min_not_zero(*dev->dma_mask, dev->bus_dma_limit);
+}
+
+/* The same as a question, which is faster for one address. */
+static __always_inline bool pci_p2pdma_fits(struct device *dev, u64 last)
+{
+	return likely(last <= *dev->dma_mask) &&
+		likely(!dev->bus_dma_limit || last <= dev->bus_dma_limit);
+}
+
+#ifdef CONFIG_PCI_P2PDMA
 extern atomic_t pci_p2pdma_generation;
 enum pci_p2pdma_map_type
 pci_p2pdma_find_route(struct pci_p2pdma_pagemap *p2p, struct device *dev);
@@ -65,19 +78,6 @@ pci_p2pdma_slot(struct pci_p2pdma_pagemap *p2p, struct device *dev)
 	/* Device structures are some KiB apart. */
 	return (void *)p2p->routes +
 		(((unsigned long)dev >> 8) & (P2PDMA_ROUTE_SLOTS - 1) * 16);
-}
-
-/* The highest bus address that a device reaches. */
-static inline u64 pci_p2pdma_limit(struct device *dev)
-{
-	return min_not_zero(*dev->dma_mask, dev->bus_dma_limit);
-}
-
-/* The same as a question, which is faster for one address. */
-static __always_inline bool pci_p2pdma_fits(struct device *dev, u64 last)
-{
-	return likely(last <= *dev->dma_mask) &&
-		likely(!dev->bus_dma_limit || last <= dev->bus_dma_limit);
 }
 
 /**
@@ -282,6 +282,17 @@ pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *dev,
 static inline struct dev_pagemap *pci_p2pdma_pgmap(const struct page *page)
 {
 	return NULL;
+}
+
+static inline bool pci_p2pdma_bus_route(struct device *dev,
+					struct dev_pagemap *pgmap)
+{
+	return false;
+}
+
+static inline void pci_p2pdma_count_bus(struct pci_p2pdma_pagemap *p2p,
+					u64 bytes)
+{
 }
 
 static inline enum pci_p2pdma_map_type

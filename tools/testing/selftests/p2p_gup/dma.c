@@ -113,7 +113,7 @@ static bool find_client(struct p2p_test_function *client, char *name)
 }
 
 /* Maps a part of the room, which the kinds 'r', 'a' and 'b' stand for. */
-static bool put(FIXTURE_DATA(dma) *self, int part, char kind)
+static bool put(struct _test_data_dma *self, int part, char kind)
 {
 	char *at = self->room + part * self->size;
 	void *mem;
@@ -134,7 +134,7 @@ static bool put(FIXTURE_DATA(dma) *self, int part, char kind)
 	return mem == at;
 }
 
-static int map_for_dma(FIXTURE_DATA(dma) *self, int parts, uint64_t mask)
+static int map_for_dma(struct _test_data_dma *self, int parts, uint64_t mask)
 {
 	struct p2p_test_dma arg = {
 		.addr = (uintptr_t)self->room,
@@ -186,7 +186,7 @@ FIXTURE_TEARDOWN(dma)
 }
 
 /* The first address of page i by the list, which may have merged others with it. */
-static uint64_t address_of(FIXTURE_DATA(dma) *self, int segments, int page)
+static uint64_t address_of(struct _test_data_dma *self, int segments, int page)
 {
 	uint64_t offset = (uint64_t)page * sysconf(_SC_PAGESIZE);
 	int i;
@@ -204,7 +204,7 @@ static uint64_t address_of(FIXTURE_DATA(dma) *self, int segments, int page)
  * between physical and bus addresses here.
  */
 static void expect_addresses(struct __test_metadata *_metadata,
-			     FIXTURE_DATA(dma) *self, const char *kinds)
+			     struct _test_data_dma *self, const char *kinds)
 {
 	int nr = strlen(kinds) * PAGES, segments, i;
 	bool none = false, translated;
