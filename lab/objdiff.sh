@@ -82,6 +82,8 @@ mapfile -t options < <(series_options)
 fragments "${common[@]}" lean
 {
 	unset_options "${options[@]}"
+	# The series corrects DMA mapping for those who have this anyway.
+	unset_options CONFIG_PCI_P2PDMA
 	# The configuration is in the object code of the one, line numbers are in that of the other.
 	unset_options CONFIG_IKCONFIG CONFIG_IKCONFIG_PROC CONFIG_DEBUG_BUGVERBOSE
 } >"$work/off.config"
@@ -101,7 +103,10 @@ mapfile -t differ < <(diff -rq "$work/base" "$work/series" |
 		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 (only with the series)|")
 # What the series changes for all device-mapped memory, whatever its options: it is taken folio by
 # folio, and PUD entries are split where they have to be.
-expected=(mm/gup.o "mm/gup_device.o (only with the series)" mm/huge_memory.o mm/mprotect.o mm/mremap.o)
+expected=(
+	kernel/dma/direct.o kernel/dma/mapping.o drivers/iommu/dma-iommu.o
+	mm/gup.o "mm/gup_device.o (only with the series)" mm/huge_memory.o mm/mprotect.o mm/mremap.o
+)
 mapfile -t differ < <(printf '%s\n' "${differ[@]}" | grep -vxFf <(printf '%s\n' "${expected[@]}") | sed '/^$/d')
 step "compared $count objects of ${places[*]}"
 step "their code, data and relocations, but for what GCC appends to local names"

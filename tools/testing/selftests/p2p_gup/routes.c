@@ -265,22 +265,81 @@ static bool find_unused(char *client)
 	return found;
 }
 
+static bool unplug(const char *client)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, client, "remove");
+	return !p2p_write_file(path, "1");
+}
+
+static bool plug(void)
+{
+	return !p2p_write_file("/sys/bus/pci/rescan", "1");
+}
+
 /* A device that goes and comes back. */
 TEST_F(routes, hotplug)
 {
-	char client[P2P_ADDR_LEN], path[P2P_PATH_LEN];
+	char client[P2P_ADDR_LEN];
 	struct route before, after;
 
 	ASSERT_TRUE(find_unused(client));
 	ASSERT_EQ(1, find(self->path, client, &before));
-	p2p_path(path, client, "remove");
-	ASSERT_EQ(0, p2p_write_file(path, "1"));
+	ASSERT_TRUE(unplug(client));
 	EXPECT_EQ(0, find(self->path, client, &after));
-	EXPECT_EQ(0, p2p_write_file("/sys/bus/pci/rescan", "1"));
+	EXPECT_TRUE(plug());
 	ASSERT_EQ(1, find(self->path, client, &after));
 	EXPECT_STREQ(before.way, after.way);
 	EXPECT_EQ(before.distance, after.distance);
 	EXPECT_STREQ(before.why, after.why);
+}
+
+/* How many lines the kernel log has had since it was opened with both words. */
+static int logged(int log, const char *a, const char *b)
+{
+	char line[1024];
+	int found = 0;
+	ssize_t len;
+
+	while ((len = read(log, line, sizeof(line) - 1)) > 0) {
+		line[len] = 0;
+		found += strstr(line, a) && strstr(line, b);
+	}
+	return found;
+}
+
+/* The log tells why, once, also if somebody has read the file before. */
+TEST_F(routes, refusal_is_logged)
+{
+	char client[P2P_ADDR_LEN];
+	struct route route;
+	char *mem;
+	int log;
+
+	ASSERT_EQ(1, find(self->path, self->client, &route));
+	mem = p2p_map(self->provider, SIZE);
+	ASSERT_NE(MAP_FAILED, mem);
+	log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	ASSERT_LE(0, log);
+	lseek(log, 0, SEEK_END);
+
+	/* All is forgotten. */
+	ASSERT_TRUE(find_unused(client));
+	ASSERT_TRUE(unplug(client));
+	ASSERT_TRUE(plug());
+	ASSERT_EQ(1, find(self->path, self->client, &route));
+
+	if (strstr(route.why, "host-bridge=")) {
+		EXPECT_EQ(-1, pread(self->disk, mem, SIZE, 0));
+		EXPECT_EQ(-1, pread(self->disk, mem, SIZE, 0));
+		EXPECT_EQ(1, logged(log, self->client, "cannot be used for peer-to-peer DMA"));
+	} else {
+		p2p_result(pread(self->disk, mem, SIZE, 0));
+		EXPECT_EQ(0, logged(log, self->client, "cannot be used"));
+	}
+	close(log);
+	munmap(mem, SIZE);
 }
 
 TEST_HARNESS_MAIN
