@@ -191,6 +191,10 @@ bool pci_p2pdma_reaches(struct device *client, const struct page *page)
 	if (!dev)
 		return false;
 
+	if (likely(pci_p2pdma_bus_route(dev, pgmap) &&
+		   pci_p2pdma_fits(dev, last + to_p2p_pgmap(pgmap)->bus_offset)))
+		return true;
+
 	pci_p2pdma_route(&state, dev, pgmap);
 	switch (state.map) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
