@@ -154,6 +154,7 @@ struct p2p_test_segment {
  * @nr_pages: (in) how many pages; each is an entry of a scatterlist
  * @client: (in) the device
  * @result: (out) how many segments dma_map_sgtable() made, or -errno
+ * @reserved: 0
  */
 struct p2p_test_dma {
 	__u64 addr;
