@@ -45,9 +45,7 @@ static DEFINE_SPINLOCK(p2pdma_route_lock);	/* who fills slots */
 /**
  * pci_p2pdma_routes_changed() - forget all routes
  *
- * Memory that is mapped stays mapped as it is.
- *
- * Context: Any.
+ * Context: Any. Memory that is mapped stays mapped as it is.
  */
 void pci_p2pdma_routes_changed(void)
 {
@@ -145,6 +143,7 @@ pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
  * change while there are devices under a host bridge.
  *
  * Context: Any.
+ * Return: true if it is.
  */
 bool pci_p2pdma_is_bus_addr(struct device *dev, dma_addr_t addr)
 {
