@@ -6,6 +6,7 @@
 #if !defined(_TRACE_P2PMEM_H) || defined(TRACE_HEADER_MULTI_READ)
 #define _TRACE_P2PMEM_H
 
+#include <linux/mm_types.h>
 #include <linux/pci.h>
 #include <linux/tracepoint.h>
 
@@ -63,7 +64,7 @@ TRACE_EVENT(p2pmem_release,
 TRACE_EVENT(p2pmem_fault,
 
 	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned int order,
-		 bool write, unsigned int result),
+		 bool write, vm_fault_t result),
 
 	TP_ARGS(addr, pfn, order, write, result),
 
@@ -80,7 +81,7 @@ TRACE_EVENT(p2pmem_fault,
 		__entry->pfn = pfn;
 		__entry->order = order;
 		__entry->write = write;
-		__entry->result = result;
+		__entry->result = (__force unsigned int)result;
 	),
 
 	TP_printk("addr=0x%lx pfn=0x%lx order=%u %s result=%s",

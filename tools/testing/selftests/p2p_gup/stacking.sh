@@ -10,7 +10,7 @@
 # shellcheck disable=SC2154,SC2317 # need_disks makes variables, plan calls functions
 set -uo pipefail
 
-# shellcheck source=stack.sh
+# shellcheck source=tools/testing/selftests/p2p_gup/stack.sh
 . ./stack.sh
 
 dm_linear() {
