@@ -9,6 +9,7 @@
 #include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/init.h>
+#include <linux/interrupt.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -27,6 +28,7 @@ struct p2p_test {
 	struct page **pages;
 	unsigned int nr_pages;
 	bool pinned;
+	struct tasklet_struct tasklet;	/* puts them */
 };
 
 struct p2p_test_form_ops {
@@ -236,7 +238,8 @@ static const struct p2p_test_form_ops p2p_test_forms[] = {
 	[P2P_TEST_ITER_ALLOC] = { call_iter_alloc, ITER_FLAGS },
 };
 
-static void p2p_test_put(struct p2p_test *test)
+/* Any context: the last reference to a page may be that of a bio. */
+static void p2p_test_put_pages(struct p2p_test *test)
 {
 	unsigned int i;
 
@@ -245,10 +248,25 @@ static void p2p_test_put(struct p2p_test *test)
 	else
 		for (i = 0; i < test->nr_pages; i++)
 			put_page(test->pages[i]);
+	test->nr_pages = 0;
+}
 
+static void p2p_test_put_tasklet(struct tasklet_struct *tasklet)
+{
+	p2p_test_put_pages(container_of(tasklet, struct p2p_test, tasklet));
+}
+
+static void p2p_test_put_softirq(struct p2p_test *test)
+{
+	tasklet_schedule(&test->tasklet);
+	tasklet_kill(&test->tasklet);
+}
+
+static void p2p_test_put(struct p2p_test *test)
+{
+	p2p_test_put_pages(test);
 	kvfree(test->pages);
 	test->pages = NULL;
-	test->nr_pages = 0;
 }
 
 static void p2p_test_look(struct page *page, struct p2p_test_page *look)
@@ -421,6 +439,11 @@ static long p2p_test_ioctl(struct file *file, unsigned int cmd,
 		p2p_test_put(test);
 		error = 0;
 		break;
+	case P2P_TEST_PUT_SOFTIRQ:
+		p2p_test_put_softirq(test);
+		p2p_test_put(test);
+		error = 0;
+		break;
 	case P2P_TEST_SG:
 		error = p2p_test_sg(test, &u.sg);
 		break;
@@ -444,6 +467,7 @@ static int p2p_test_open(struct inode *inode, struct file *file)
 	if (!test)
 		return -ENOMEM;
 	mutex_init(&test->lock);
+	tasklet_setup(&test->tasklet, p2p_test_put_tasklet);
 	file->private_data = test;
 	return nonseekable_open(inode, file);
 }

@@ -117,6 +117,8 @@ struct p2p_test_pin {
 #define P2P_TEST_GUP	_IOWR('P', 0x01, struct p2p_test_gup)
 #define P2P_TEST_PUT	_IO('P', 0x02)
 #define P2P_TEST_SG	_IOWR('P', 0x03, struct p2p_test_sg)
+/* The same, in softirq context. */
+#define P2P_TEST_PUT_SOFTIRQ	_IO('P', 0x09)
 /* in: a pfn of struct p2p_test_page; out: the rest */
 #define P2P_TEST_LOOK	_IOWR('P', 0x04, struct p2p_test_page)
 
@@ -196,5 +198,43 @@ struct p2p_test_pool {
 #define P2P_TEST_DMA	_IOWR('P', 0x06, struct p2p_test_dma)
 /* Fails with ENODEV if no provider can be used by the client. */
 #define P2P_TEST_POOL	_IOWR('P', 0x07, struct p2p_test_pool)
+
+/* What becomes of a mapping of a range. */
+enum p2p_test_keep {
+	P2P_TEST_KEEP_NOT,		/* it is unmapped at once */
+	P2P_TEST_KEEP,			/* kept until P2P_TEST_PUT or close() */
+	P2P_TEST_KEEP_REVOCABLE,	/* or until the provider wants it back */
+};
+
+/**
+ * struct p2p_test_range - maps memory without struct pages for DMA
+ * @addr: (in) user address
+ * @len: (in) length, in bytes
+ * @skip: (in) how far behind @addr to begin, in bytes, whatever is mapped there
+ * @client: (in) the device
+ * @write: (in) whether the device will write to the memory
+ * @keep: (in) enum p2p_test_keep
+ * @result: (out) 0; -ENOTTY if @addr is memory of another kind; -ENXIO if there is
+ *	    no such device; or what pci_p2p_range_of_user() or pci_p2p_range_map()
+ *	    returned
+ * @offset: (out) at which offset of the range the memory is
+ * @dma_addr: (out) the address that @client would use
+ */
+struct p2p_test_range {
+	__u64 addr;
+	__u64 len;
+	__u64 skip;
+	struct p2p_test_function client;
+	__u32 write;
+	__u32 keep;
+	__s32 result;
+	__u64 offset;
+	__u64 dma_addr;
+};
+
+/* The file p2p_test_range, which knows P2P_TEST_PUT, too. */
+#define P2P_TEST_RANGE	_IOWR('P', 0x08, struct p2p_test_range)
+/* How many mappings of this file had to go because the provider wanted it. */
+#define P2P_TEST_REVOKED _IO('P', 0x0a)
 
 #endif /* _LIB_TEST_P2P_UAPI_H */

@@ -36,10 +36,10 @@ static bool gup_device_pte_ok(pte_t pte, unsigned int flags, bool locked)
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 static bool gup_device_pmd_ok(pmd_t pmd, unsigned int flags, bool locked)
 {
-	if (!locked)
-		return pmd_access_permitted(pmd, flags & FOLL_WRITE);
 	if (pmd_protnone(pmd) && !gup_can_follow_protnone(flags))
 		return false;
+	if (!locked)
+		return pmd_access_permitted(pmd, flags & FOLL_WRITE);
 	return !(flags & FOLL_WRITE) || pmd_write(pmd);
 }
 

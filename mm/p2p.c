@@ -14,9 +14,13 @@
  * to say with FOLL_PCI_P2PDMA that it can handle memory which the CPU must not
  * touch and which only some devices reach.
  *
+ * With VM_IO, p2p_vma_init_io(), there is no struct page either: then nobody gets
+ * anything from get_user_pages(), and drivers go by the mapped file.
+ *
  * Since no page is referenced, the owner of the file revokes access by
  * unmap_mapping_range(); tlb_end_vma() flushes a VM_P2P mapping before its VMA
- * goes out of sight of that function, as it does for VM_PFNMAP.
+ * goes out of sight of that function, as it does for VM_PFNMAP. See
+ * Documentation/mm/p2p_lifetime.rst.
  */
 
 #include <linux/compat.h>
@@ -25,6 +29,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/sched.h>
 #include <linux/sched/coredump.h>
@@ -63,6 +68,26 @@ int p2p_vma_init(struct vm_area_struct *vma)
 EXPORT_SYMBOL_GPL(p2p_vma_init);
 
 /**
+ * p2p_vma_init_io() - make a VMA a mapping of device memory without struct pages
+ * @vma: the VMA that is being set up by an mmap() method
+ *
+ * As p2p_vma_init(). get_user_pages() never returns anything of it; a driver that
+ * knows the mapped file takes the memory as a range, see linux/pci-p2p-range.h.
+ *
+ * Context: as p2p_vma_init().
+ * Return: as p2p_vma_init().
+ */
+int p2p_vma_init_io(struct vm_area_struct *vma)
+{
+	int error = p2p_vma_init(vma);
+
+	if (!error)
+		vma->vm_flags |= VM_IO;
+	return error;
+}
+EXPORT_SYMBOL_GPL(p2p_vma_init_io);
+
+/**
  * p2p_vma_open() - note that an address space has a VM_P2P mapping
  * @vma: the mapping
  *
@@ -76,6 +101,14 @@ void p2p_vma_open(struct vm_area_struct *vma)
 	set_bit(MMF_HAS_P2P, &vma->vm_mm->flags);
 }
 EXPORT_SYMBOL_GPL(p2p_vma_open);
+
+/* So much is mapped at once. */
+#define P2P_SMALL	max(SZ_64K, PAGE_SIZE)
+
+static bool p2p_vma_is_small(const struct vm_area_struct *vma)
+{
+	return vma->vm_end - vma->vm_start <= P2P_SMALL;
+}
 
 /* Can the page tables map 1 GiB, or whatever a PUD covers, by one entry? */
 static bool p2p_has_huge_pud(void)
@@ -111,6 +144,69 @@ int p2p_fault_order(enum page_entry_size pe_size)
 }
 EXPORT_SYMBOL_GPL(p2p_fault_order);
 
+static bool p2p_may_map(const struct vm_area_struct *vma, unsigned long pfn)
+{
+	return vma_is_p2p(vma) && pfn_valid(pfn) &&
+	       is_pci_p2pdma_page(pfn_to_page(pfn));
+}
+
+/**
+ * vmf_insert_p2p_pages() - map pages at a faulting address and around it
+ * @vmf: the fault, in a VM_P2P mapping
+ * @addr: the user address of the first page, see p2p_fault_around()
+ * @pfn: page frame number of the first page
+ * @nr_pages: how many pages, all of one page map and in one page table
+ *
+ * Pages that are mapped already stay as they are. No reference is taken: the
+ * caller makes sure that the memory belongs to the mapped file, and that it is
+ * unmapped before it ceases to.
+ *
+ * Context: Process context, from a fault() method. May allocate a page table.
+ * Return: VM_FAULT_NOPAGE when the memory is mapped, by this fault or by one that
+ *	   raced with it; VM_FAULT_OOM without memory for a page table;
+ *	   VM_FAULT_SIGBUS if the mapping or the memory is of the wrong type.
+ */
+vm_fault_t vmf_insert_p2p_pages(struct vm_fault *vmf, unsigned long addr,
+				unsigned long pfn, unsigned long nr_pages)
+{
+	unsigned long fault_addr = vmf->address & PAGE_MASK;
+	struct vm_area_struct *vma = vmf->vma;
+	pgprot_t prot = vma->vm_page_prot;
+	pte_t *pte, *first;
+	spinlock_t *ptl;
+	pte_t entry;
+
+	if (WARN_ON_ONCE(!p2p_may_map(vma, pfn)))
+		return VM_FAULT_SIGBUS;
+
+	/* One page map is one memory type. */
+	track_pfn_insert(vma, &prot, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
+
+	/* Shared write faults come with a page table. Use that one. */
+	if (vmf->prealloc_pte && pmd_none(*vmf->pmd))
+		pmd_install(vma->vm_mm, vmf->pmd, &vmf->prealloc_pte);
+	if (pte_alloc(vma->vm_mm, vmf->pmd))
+		return VM_FAULT_OOM;
+	/* Another thread was allowed a huge entry. */
+	if (pmd_devmap_trans_unstable(vmf->pmd))
+		return VM_FAULT_NOPAGE;
+
+	first = pte_offset_map_lock(vma->vm_mm, vmf->pmd, addr, &ptl);
+	for (pte = first; nr_pages; nr_pages--, pte++, pfn++, addr += PAGE_SIZE) {
+		if (!pte_none(*pte))
+			continue;
+		entry = pte_mkdevmap(pfn_pte(pfn, prot));
+		if (addr == fault_addr && vmf->flags & FAULT_FLAG_WRITE)
+			entry = maybe_mkwrite(pte_mkdirty(pte_mkyoung(entry)),
+					      vma);
+		set_pte_at(vma->vm_mm, addr, pte, entry);
+		update_mmu_cache(vma, addr, pte);
+	}
+	pte_unmap_unlock(first, ptl);
+	return VM_FAULT_NOPAGE;
+}
+EXPORT_SYMBOL_GPL(vmf_insert_p2p_pages);
+
 /**
  * vmf_insert_p2p() - map peer-to-peer memory at a faulting address
  * @vmf: the fault, in a VM_P2P mapping
@@ -133,22 +229,14 @@ vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 			  unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	unsigned long addr = vmf->address & PAGE_MASK;
 	pfn_t p2p_pfn = __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP);
 	bool write = vmf->flags & FAULT_FLAG_WRITE;
 
-	if (WARN_ON_ONCE(!vma_is_p2p(vma) || !pfn_valid(pfn) ||
-			 !is_pci_p2pdma_page(pfn_to_page(pfn))))
+	if (!order)
+		return vmf_insert_p2p_pages(vmf, vmf->address & PAGE_MASK, pfn,
+					    1);
+	if (WARN_ON_ONCE(!p2p_may_map(vma, pfn)))
 		return VM_FAULT_SIGBUS;
-
-	if (!order) {
-		/* Shared write faults come with a page table. Use that one. */
-		if (vmf->prealloc_pte && pmd_none(*vmf->pmd))
-			pmd_install(vma->vm_mm, vmf->pmd, &vmf->prealloc_pte);
-		if (write)
-			return vmf_insert_mixed_mkwrite(vma, addr, p2p_pfn);
-		return vmf_insert_mixed(vma, addr, p2p_pfn);
-	}
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 	if (order == PMD_SHIFT - PAGE_SHIFT)
 		return vmf_insert_pfn_pmd(vmf, p2p_pfn, write);
@@ -167,8 +255,9 @@ EXPORT_SYMBOL_GPL(vmf_insert_p2p);
  * @nr_pages: where to store how many pages there are
  *
  * A fault costs many times what it takes to map one more page, and who uses one
- * page of a buffer uses the next. As for files, but not adjustable: 64 KiB, aligned
- * to that, as far as they lie in the mapping and in one page table.
+ * page of a buffer uses the next. As for files, but not adjustable: all of a
+ * mapping of up to 64 KiB, of a larger one 64 KiB, aligned to that; as far as they
+ * lie in one page table.
  *
  * Context: Process context, from a fault() method.
  * Return: the user address of the first page.
@@ -176,52 +265,59 @@ EXPORT_SYMBOL_GPL(vmf_insert_p2p);
 unsigned long p2p_fault_around(const struct vm_fault *vmf,
 			       unsigned long *nr_pages)
 {
-	unsigned long size = max(SZ_64K, PAGE_SIZE);
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long size = p2p_vma_is_small(vma) ? PMD_SIZE : P2P_SMALL;
 	unsigned long start = ALIGN_DOWN(vmf->address, size);
-	unsigned long end = min(start + size, vmf->vma->vm_end);
+	unsigned long end = min(start + size, vma->vm_end);
 
-	start = max(start, vmf->vma->vm_start);
+	start = max(start, vma->vm_start);
 	*nr_pages = (end - start) >> PAGE_SHIFT;
 	return start;
 }
 EXPORT_SYMBOL_GPL(p2p_fault_around);
 
+/* A special entry: one without a struct page. */
+static pfn_t p2p_io_pfn(struct vm_area_struct *vma, unsigned long addr)
+{
+	return __pfn_to_pfn_t(linear_page_index(vma, addr),
+			      PFN_DEV | PFN_SPECIAL);
+}
+
 /**
- * vmf_insert_p2p_more() - map pages that nobody has asked for yet
- * @vmf: the fault that is being served; vmf_insert_p2p() has mapped its page
- * @addr: the user address of the first page, from p2p_fault_around()
- * @pfn: page frame number of the first page
- * @nr_pages: how many pages, all of one page map
+ * vmf_insert_p2p_io() - map device memory without struct pages
+ * @vmf: the fault, in a mapping that p2p_vma_init_io() has set up, and whose
+ *	 vm_pgoff is the page frame number
  *
- * Pages that are mapped already stay as they are. The others are mapped as
- * vmf_insert_p2p() would by a read fault, at a small part of its cost.
+ * Maps the page at the faulting address and those around it. There are no huge
+ * entries for such memory: get_user_pages() would take them for RAM.
  *
- * Context: Process context, from a fault() method.
+ * Context: as vmf_insert_p2p().
+ * Return: VM_FAULT_NOPAGE when the memory is mapped; VM_FAULT_OOM without memory for
+ *	   a page table; VM_FAULT_SIGBUS if the mapping is of the wrong type.
  */
-void vmf_insert_p2p_more(struct vm_fault *vmf, unsigned long addr,
-			 unsigned long pfn, unsigned long nr_pages)
+vm_fault_t vmf_insert_p2p_io(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	pgprot_t prot = vma->vm_page_prot;
-	pte_t *pte, *first;
-	spinlock_t *ptl;
-	pte_t entry;
+	unsigned long addr = vmf->address & PAGE_MASK;
+	unsigned long nr_pages;
+	vm_fault_t ret;
 
-	/* One page map is one memory type. */
-	track_pfn_insert(vma, &prot, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
+	if (WARN_ON_ONCE(!vma_is_p2p(vma) || p2p_vma_has_pages(vma)))
+		return VM_FAULT_SIGBUS;
 
-	/* The page table is there, and stays: a page in it was mapped. */
-	first = pte_offset_map_lock(vma->vm_mm, vmf->pmd, addr, &ptl);
-	for (pte = first; nr_pages; nr_pages--, pte++, pfn++, addr += PAGE_SIZE) {
-		if (!pte_none(*pte))
-			continue;
-		entry = pte_mkdevmap(pfn_pte(pfn, prot));
-		set_pte_at(vma->vm_mm, addr, pte, entry);
-		update_mmu_cache(vma, addr, pte);
-	}
-	pte_unmap_unlock(first, ptl);
+	ret = vmf_insert_mixed(vma, addr, p2p_io_pfn(vma, addr));
+	if (ret != VM_FAULT_NOPAGE)
+		return ret;
+
+	/* Nobody has asked for these. Where it fails somebody will, in time. */
+	addr = p2p_fault_around(vmf, &nr_pages);
+	for (; nr_pages; nr_pages--, addr += PAGE_SIZE)
+		if (vmf_insert_mixed(vma, addr, p2p_io_pfn(vma, addr)) !=
+		    VM_FAULT_NOPAGE)
+			break;
+	return ret;
 }
-EXPORT_SYMBOL_GPL(vmf_insert_p2p_more);
+EXPORT_SYMBOL_GPL(vmf_insert_p2p_io);
 
 static unsigned long p2p_aligned_area(struct file *file, unsigned long len,
 				      unsigned long flags, unsigned long size)

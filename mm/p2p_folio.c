@@ -8,6 +8,8 @@
  * again before the memory goes back to its pool. A small allocation keeps base
  * pages, and another device's memory, or another allocation's, is not affected.
  *
+ * What keeps others from a folio meanwhile is in Documentation/mm/p2p_lifetime.rst.
+ *
  * The word of a tail page that points to its head is page->pgmap in the head and
  * in a base page: it is lost in between, and page_pgmap() is how to ask.
  */

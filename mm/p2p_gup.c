@@ -47,13 +47,23 @@ static bool p2p_gup_is_inspection(const struct vm_area_struct *vma,
  *
  * Context: Any. The caller holds the mmap_lock.
  * Return: 0 when the walk may go on; -EREMOTEIO if the caller did not pass
- *	   FOLL_PCI_P2PDMA; -EOPNOTSUPP for FOLL_LONGTERM, because nothing could
- *	   take the page back when its device goes away.
+ *	   FOLL_PCI_P2PDMA, or if there are no struct pages; -EOPNOTSUPP for
+ *	   FOLL_LONGTERM, because nothing could take the page back when its
+ *	   device goes away.
  */
 int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags)
 {
 	if (!(gup_flags & (FOLL_GET | FOLL_PIN)))
 		return 0;
+
+	if (!p2p_vma_has_pages(vma)) {
+		if (!p2p_gup_is_inspection(vma, gup_flags))
+			pr_notice_ratelimited("%s[%d]: peer-to-peer memory of %pD can't be used here: it has no struct pages, and is for drivers that know it as a range\n",
+					      current->comm,
+					      task_pid_nr(current),
+					      vma->vm_file);
+		return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
+	}
 
 	if (!(gup_flags & FOLL_PCI_P2PDMA)) {
 		if (!p2p_gup_is_inspection(vma, gup_flags))
@@ -90,6 +100,9 @@ int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 	if (error)
 		return error;
 
+	/* Its entries are filled by faults only. */
+	if (!p2p_vma_has_pages(vma))
+		return -EFAULT;
 	if (gup_flags & FOLL_ANON)
 		return -EFAULT;
 	if (write && !(vma->vm_flags & VM_WRITE))

@@ -15,20 +15,22 @@
 
 #include "p2pdma.h"
 
-static struct {
+struct p2pdma_bridge {
 	u16 vendor;
 	u16 device;
-} allowed[16];
+};
 
+static struct p2pdma_bridge allowed[16];
 static int nr_allowed;
 
 static int host_bridges_set(const char *val, const struct kernel_param *kp)
 {
+	struct p2pdma_bridge list[ARRAY_SIZE(allowed)];
 	unsigned int vendor, device;
 	int len, nr = 0;
 
 	for (; *val && *val != '\n'; val += len) {
-		if (nr == ARRAY_SIZE(allowed))
+		if (nr == ARRAY_SIZE(list))
 			return -ENOSPC;
 		if (sscanf(val, "%4x:%4x%n", &vendor, &device, &len) != 2)
 			return -EINVAL;
@@ -36,9 +38,11 @@ static int host_bridges_set(const char *val, const struct kernel_param *kp)
 			len++;
 		else if (val[len] && val[len] != '\n')
 			return -EINVAL;
-		allowed[nr].vendor = vendor;
-		allowed[nr++].device = device;
+		list[nr].vendor = vendor;
+		list[nr++].device = device;
 	}
+	/* All of it, or nothing: a list with an error leaves the last one. */
+	memcpy(allowed, list, nr * sizeof(*list));
 	nr_allowed = nr;
 	return 0;
 }

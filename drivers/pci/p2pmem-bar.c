@@ -194,11 +194,18 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	return 0;
 }
 
+/* Mappings survive a reset, and so does what they are for; the data may not. */
+static const struct pci_error_handlers p2pmem_bar_err_handler = {
+	.reset_prepare	= pci_p2pmem_pause,
+	.reset_done	= pci_p2pmem_resume,
+};
+
 /* All is managed: unbinding revokes the memory and releases the BAR. */
 static struct pci_driver p2pmem_bar_driver = {
 	.name		= "p2pmem-bar",
 	.id_table	= NULL,		/* only on request */
 	.probe		= p2pmem_bar_probe,
+	.err_handler	= &p2pmem_bar_err_handler,
 };
 module_pci_driver(p2pmem_bar_driver);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The life of a page of PCI peer-to-peer memory.
+ * The life of a page of PCI peer-to-peer memory, see
+ * Documentation/mm/p2p_lifetime.rst.
  *
  * The reference count alone tells the state of a page:
  *
@@ -21,6 +22,9 @@
  * An allocation holds one reference to the page map for each of its pages, from
  * the pool's handing it out until the page is back. So the struct pages outlive
  * every reference to one of them: memunmap_pages() waits.
+ *
+ * A page that returns on its own, after its buffer is gone, has page->private to
+ * tell whom it no longer counts for, see p2pmem-holders.c. Else that is 0.
  */
 
 #include <linux/align.h>
@@ -29,21 +33,27 @@
 #include <linux/llist.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/page_ref.h>
 #include <linux/percpu-refcount.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
+#include <linux/uidgid.h>
 #include <linux/vm_p2p.h>
 #include <linux/workqueue.h>
 
 #include "p2pmem.h"
+#include "p2pmem-history.h"
+#include "p2pmem-limit.h"
 
 #define P2PMEM_PMD_ORDER	(PMD_SHIFT - PAGE_SHIFT)
 #define P2PMEM_PUD_ORDER	(PUD_SHIFT - PAGE_SHIFT)
 
-/* The page map may be gone as soon as this returns. */
-static void p2pmem_return_pages(struct page *first, unsigned long nr_pages)
+/*
+ * To the pool, from a user or, if @uid is not valid, from a driver. The page map
+ * may be gone as soon as this returns.
+ */
+static void p2pmem_return_pages(struct page *first, unsigned long nr_pages,
+				kuid_t uid)
 {
 	struct dev_pagemap *pgmap;
 
@@ -51,6 +61,9 @@ static void p2pmem_return_pages(struct page *first, unsigned long nr_pages)
 		return;
 
 	pgmap = page_pgmap(first);
+	if (uid_valid(uid))
+		p2pmem_limit_uncharge(p2pmem_pool_limit(pgmap->owner), uid,
+				      nr_pages);
 	if (p2pmem_pool_free(pgmap->owner, page_to_pfn(first), nr_pages))
 		percpu_ref_put_many(&pgmap->ref, nr_pages);
 }
@@ -65,10 +78,11 @@ static unsigned int p2pmem_fixed_order(const struct page *page)
 static void p2pmem_return_folio(struct folio *folio)
 {
 	unsigned long nr_pages = folio_nr_pages(folio);
+	kuid_t uid = p2pmem_holder_return(&folio->page, nr_pages);
 
 	if (folio_test_large(folio) && !p2pmem_fixed_order(&folio->page))
 		p2p_folio_take_apart(folio);
-	p2pmem_return_pages(&folio->page, nr_pages);
+	p2pmem_return_pages(&folio->page, nr_pages, uid);
 }
 
 static LLIST_HEAD(p2pmem_freed_folios);
@@ -139,14 +153,38 @@ void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_pool *pool)
  * @first: the first page of memory that the pool just handed out
  * @nr_pages: how many pages it has
  *
+ * For a driver. What it leaves in the memory is not for users to see.
+ *
  * Context: Any but NMI. The caller holds @nr_pages references to the page map.
  */
 void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
 {
+	unsigned long pfn = page_to_pfn(first);
 	unsigned long i;
 
+	p2pmem_history_forget(p2pmem_pool_history(page_pgmap(first)->owner, pfn),
+			      pfn, nr_pages);
 	for (i = 0; i < nr_pages; i += 1UL << p2pmem_fixed_order(first))
 		init_page_count(first + i);
+}
+
+static unsigned int p2pmem_order_in(unsigned long pfn, unsigned long first,
+				    unsigned long nr_pages, unsigned int fixed)
+{
+	static const unsigned int orders[] = { P2PMEM_PUD_ORDER, P2PMEM_PMD_ORDER };
+	unsigned long start, size;
+	unsigned int i;
+
+	if (fixed)
+		return fixed;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		size = 1UL << orders[i];
+		start = ALIGN_DOWN(pfn, size);
+		if (start >= first && start + size <= first + nr_pages)
+			return orders[i];
+	}
+	return 0;
 }
 
 /**
@@ -159,55 +197,38 @@ void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
  * the page that one page table entry can map. It depends on nothing but its
  * arguments, so that it need not be kept anywhere.
  *
- * Context: Any.
+ * Context: Any. The buffer owns its pages.
  * Return: the order of that folio; its first page is @pfn rounded down to it.
  */
 unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
 			  unsigned long nr_pages)
 {
-	static const unsigned int orders[] = { P2PMEM_PUD_ORDER, P2PMEM_PMD_ORDER };
-	unsigned long start, size;
-	unsigned int i = p2pmem_fixed_order(pfn_to_page(first));
-
-	if (i)
-		return i;
-
-	for (i = 0; i < ARRAY_SIZE(orders); i++) {
-		size = 1UL << orders[i];
-		start = ALIGN_DOWN(pfn, size);
-		if (start >= first && start + size <= first + nr_pages)
-			return orders[i];
-	}
-	return 0;
+	return p2pmem_order_in(pfn, first, nr_pages,
+			       p2pmem_fixed_order(pfn_to_page(first)));
 }
 
 /**
- * p2pmem_use() - take the base reference of a folio at its first use
- * @page: the first page of a folio in a buffer
- * @order: its order, from p2pmem_order()
- * @lock: excludes those who use the same buffer for the first time, too
+ * p2pmem_use() - take base references at the first use
+ * @page: the first page of a folio in a buffer, or of several base pages
+ * @nr_pages: how many pages; none of them is in use
+ * @order: the order of the folio, from p2pmem_order()
  *
  * For an owner that can't afford p2pmem_get_pages() because it touches every
- * struct page.
+ * struct page. Whoever finds by p2pmem_is_used() that this was called can rely on
+ * what the caller did before.
  *
- * Context: Process context. The caller makes sure that p2pmem_put_buffer() is not
+ * Context: Process context. The caller excludes others who use the same buffer for
+ *	    the first time, too, and makes sure that p2pmem_put_buffer() is not
  *	    called meanwhile.
  */
-void p2pmem_use(struct page *page, unsigned int order, struct mutex *lock)
+void p2pmem_use(struct page *page, unsigned long nr_pages, unsigned int order)
 {
-	/* Pairs with the release in page_ref_unfreeze(): the folio is complete. */
-	if (atomic_read_acquire(&page->_refcount))
-		return;
-
-	if (!order || p2pmem_fixed_order(page)) {
-		/* Only one can move the count away from 0. */
-		atomic_cmpxchg(&page->_refcount, 0, 1);
+	if (order && !p2pmem_fixed_order(page)) {
+		p2p_folio_form(page, order);
 		return;
 	}
-	mutex_lock(lock);
-	if (!page_ref_count(page))
-		p2p_folio_form(page, order);
-	mutex_unlock(lock);
+	for (; nr_pages; nr_pages -= 1UL << order, page += 1UL << order)
+		page_ref_unfreeze(page, 1);
 }
 
 /*
@@ -216,15 +237,18 @@ void p2pmem_use(struct page *page, unsigned int order, struct mutex *lock)
  * allocation held for them. So do those whose base reference was never taken,
  * because they were never used. The rest follows when its holders let go.
  */
-static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios)
+static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios,
+		       struct p2pmem_holder *holder)
 {
+	/* Once they are back, the first pages may be part of something else. */
 	unsigned int fixed = p2pmem_fixed_order(pfn_to_page(first));
 	unsigned long end = first + nr_pages, from = first, pfn, size;
+	kuid_t uid = p2pmem_holder_uid(holder);
 	struct page *page;
 
 	for (pfn = first; pfn < end; pfn += size) {
 		unsigned int order = folios ?
-			p2pmem_order(pfn, first, nr_pages) : fixed;
+			p2pmem_order_in(pfn, first, nr_pages, fixed) : fixed;
 
 		size = 1UL << order;
 		page = pfn_to_page(pfn);
@@ -243,12 +267,13 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios)
 			continue;
 		}
 
-		p2pmem_return_pages(pfn_to_page(from), pfn - from);
+		p2pmem_return_pages(pfn_to_page(from), pfn - from, uid);
 		from = pfn + size;
+		p2pmem_holder_leave(holder, page, size);
 		put_page(page);
 	}
 
-	p2pmem_return_pages(pfn_to_page(from), end - from);
+	p2pmem_return_pages(pfn_to_page(from), end - from, uid);
 }
 
 /**
@@ -263,19 +288,44 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios)
  */
 void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
 {
-	p2pmem_put(page_to_pfn(first), nr_pages, false);
+	p2pmem_put(page_to_pfn(first), nr_pages, false, NULL);
 }
 
 /**
  * p2pmem_put_buffer() - drop the base references of a buffer
  * @first: page frame number of its first page
  * @nr_pages: how many pages it has
+ * @holder: who mapped it; to be used no more
  *
  * As p2pmem_put_pages(), for what p2pmem_use() was called.
  *
  * Context: Process context: taking large folios apart takes its time.
  */
-void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages)
+void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages,
+		       struct p2pmem_holder *holder)
 {
-	p2pmem_put(first, nr_pages, true);
+	p2pmem_put(first, nr_pages, true, holder);
+	p2pmem_holder_done(holder);
+}
+
+/**
+ * p2pmem_is_held() - does anybody but the owner hold pages of a buffer?
+ * @first: page frame number of its first page
+ * @nr_pages: how many pages it has
+ *
+ * Context: Process context. The caller keeps the buffer from being put. Where
+ *	    the answer must not become wrong, nobody can find the pages any more.
+ * Return: whether somebody does.
+ */
+bool p2pmem_is_held(unsigned long first, unsigned long nr_pages)
+{
+	unsigned long pfn, end = first + nr_pages;
+
+	for (pfn = first; pfn < end;
+	     pfn += 1UL << p2pmem_order(pfn, first, nr_pages)) {
+		if (page_ref_count(pfn_to_page(pfn)) > 1)
+			return true;
+		cond_resched();
+	}
+	return false;
 }

@@ -29,6 +29,8 @@
 #include <linux/spinlock.h>
 
 #include "p2pmem.h"
+#include "p2pmem-history.h"
+#include "p2pmem-limit.h"
 #include "p2pmem-region.h"
 
 #define PUD_PAGES	(PUD_SIZE >> PAGE_SHIFT)
@@ -39,6 +41,7 @@ struct p2pmem_pool {
 	unsigned long size;	/* in pages */
 	unsigned long avail;
 	unsigned int order;	/* of what can be allocated at least */
+	struct p2pmem_limit limit;	/* not by the lock */
 	int nid;
 };
 
@@ -73,6 +76,7 @@ struct p2pmem_pool *p2pmem_pool_create(int nid)
 		return NULL;
 
 	spin_lock_init(&pool->lock);
+	p2pmem_limit_init(&pool->limit);
 	INIT_LIST_HEAD(&pool->regions);
 	pool->nid = nid;
 	return pool;
@@ -85,6 +89,7 @@ void __p2pmem_pool_destroy(struct p2pmem_pool *pool)
 
 	list_for_each_entry_safe(region, next, &pool->regions, node)
 		p2pmem_region_destroy(region);
+	p2pmem_limit_destroy(&pool->limit);
 	kfree(pool);
 }
 
@@ -239,6 +244,57 @@ bool p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
 	WARN_ONCE(!done, "p2pmem: %lu pages from pfn %#lx are not allocated, or not of this pool\n",
 		  nr_pages, pfn);
 	return done;
+}
+
+/**
+ * p2pmem_pool_history() - whose data do pages of a pool hold?
+ * @pool: the pool
+ * @pfn: the first page frame of an allocation
+ *
+ * Context: Any but NMI.
+ * Return: the history of the region that the allocation is from. It is there until
+ *	   the pool is destroyed.
+ */
+struct p2pmem_history *p2pmem_pool_history(struct p2pmem_pool *pool,
+					   unsigned long pfn)
+{
+	struct p2pmem_region *region;
+	unsigned long flags;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	region = p2pmem_region_of(pool, pfn, 1);
+	spin_unlock_irqrestore(&pool->lock, flags);
+	return region->history;
+}
+
+/**
+ * p2pmem_pool_forget() - the memory of a pool holds nobody knows whose data
+ * @pool: the pool
+ *
+ * Context: Any but NMI. It is not destroyed meanwhile.
+ */
+void p2pmem_pool_forget(struct p2pmem_pool *pool)
+{
+	struct p2pmem_region *region;
+	unsigned long flags;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	list_for_each_entry(region, &pool->regions, node)
+		p2pmem_history_forget(region->history, region->pfn,
+				      region->nr_pages);
+	spin_unlock_irqrestore(&pool->lock, flags);
+}
+
+/**
+ * p2pmem_pool_limit() - how much of a pool does each user have?
+ * @pool: the pool
+ *
+ * Context: Any.
+ * Return: that, and the limit; there until the pool is destroyed.
+ */
+struct p2pmem_limit *p2pmem_pool_limit(struct p2pmem_pool *pool)
+{
+	return &pool->limit;
 }
 
 /**

@@ -40,6 +40,7 @@
 #include <linux/pgtable.h>
 #include <linux/slab.h>
 
+#include "p2pmem-history.h"
 #include "p2pmem-region.h"
 
 #define BLOCK_ORDER	(PMD_SHIFT - PAGE_SHIFT)
@@ -384,10 +385,11 @@ struct p2pmem_region *p2pmem_region_create(unsigned long pfn,
 		return ERR_PTR(-ENOMEM);
 	region->bitmap = kvmalloc_node(nr_blocks * BLOCK_PAGES / BITS_PER_BYTE,
 				       GFP_KERNEL, nid);
-	if (!region->bitmap) {
-		kvfree(region);
-		return ERR_PTR(-ENOMEM);
-	}
+	if (!region->bitmap)
+		goto err_free_region;
+	region->history = p2pmem_history_create(pfn, nr_pages, nid);
+	if (!region->history)
+		goto err_free_bitmap;
 
 	region->pfn = pfn;
 	region->nr_pages = nr_pages;
@@ -398,6 +400,12 @@ struct p2pmem_region *p2pmem_region_create(unsigned long pfn,
 	region->tree[1] = p2pmem_whole(region->order, false);
 	p2pmem_region_mark(region, pfn, nr_pages, true);
 	return region;
+
+err_free_bitmap:
+	kvfree(region->bitmap);
+err_free_region:
+	kvfree(region);
+	return ERR_PTR(-ENOMEM);
 }
 
 /**
@@ -406,6 +414,7 @@ struct p2pmem_region *p2pmem_region_create(unsigned long pfn,
  */
 void p2pmem_region_destroy(struct p2pmem_region *region)
 {
+	p2pmem_history_destroy(region->history);
 	kvfree(region->bitmap);
 	kvfree(region);
 }

@@ -9,6 +9,8 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+struct p2pmem_history;
+
 /* Where a run of free pages may begin. In the order in which to try them. */
 enum p2pmem_fit {
 	FIT_PUD,		/* aligned to what a PUD maps */
@@ -30,6 +32,7 @@ struct p2pmem_region {
 	unsigned long pfn;
 	unsigned long nr_pages;
 	void *owner;
+	struct p2pmem_history *history;
 
 	unsigned long base;	/* where a node 0 would begin */
 	unsigned int order;	/* of the root */

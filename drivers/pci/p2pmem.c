@@ -15,79 +15,38 @@
  * All buffers of a provider share one dentry, and vm_pgoff is the page frame
  * number. So one unmap_mapping_range() revokes the whole device.
  *
- * Locks, outermost first:
- *
- *	mmap_lock
- *	  provider->lock		which buffers there are, and whether
- *					there may be more
- *	  file->f_mapping->invalidate_lock
- *					faults and a debugger's accesses
- *					(shared) against revocation
+ * The states of all of these, and what orders their changes, are in
+ * Documentation/mm/p2p_lifetime.rst. Locks are in p2pmem-provider.h.
  */
 
-#include <linux/dcache.h>
-#include <linux/delay.h>
+#include <linux/align.h>
+#include <linux/capability.h>
 #include <linux/device.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/init.h>
-#include <linux/jiffies.h>
-#include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/memremap.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/mount.h>
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/percpu-refcount.h>
-#include <linux/pseudo_fs.h>
+#include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/sysfs.h>
+#include <linux/uidgid.h>
 #include <linux/vm_p2p.h>
+#include <linux/wait.h>
 
 #include "p2pmem.h"
+#include "p2pmem-limit.h"
+#include "p2pmem-provider.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/p2pmem.h>
-
-#define P2PMEM_FS_MAGIC		0x50325044	/* "P2PD" */
-
-static struct vfsmount *p2pmem_mnt;
-
-struct p2pmem_provider {
-	struct kref ref;		/* the device's and one per buffer */
-	struct pci_dev *pdev;		/* valid while live */
-	struct file *file;		/* what the buffers are copies of */
-	struct mutex lock;		/* protects buffers, live and pool */
-	struct list_head buffers;
-	struct p2pmem_pool *pool;		/* to be used only while live */
-	bool live;			/* written under invalidate_lock, too */
-};
-
-struct p2pmem_buffer {
-	struct p2pmem_provider *provider;
-	struct list_head node;		/* empty once the pages were put */
-	unsigned long pfn;
-	unsigned long nr_pages;
-	struct mutex first_use;		/* who forms a folio */
-};
-
-static void p2pmem_provider_free(struct kref *ref)
-{
-	struct p2pmem_provider *provider =
-		container_of(ref, struct p2pmem_provider, ref);
-
-	fput(provider->file);
-	mutex_destroy(&provider->lock);
-	kfree(provider);
-}
-
-static void p2pmem_provider_put(struct p2pmem_provider *provider)
-{
-	kref_put(&provider->ref, p2pmem_provider_free);
-}
 
 static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 {
@@ -102,15 +61,37 @@ static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 	trace_p2pmem_release(buffer->pfn, buffer->nr_pages);
 	/* Else p2pmem_revoke() was faster. */
 	if (owns_pages)
-		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages);
+		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages,
+				  buffer->holder);
 
 	mutex_destroy(&buffer->first_use);
 	kfree(buffer);
 	p2pmem_provider_put(provider);
 }
 
+/* Counts what the current process is about to get; with the provider's lock held. */
+static int p2pmem_buffer_charge(struct p2pmem_buffer *buffer,
+				struct p2pmem_provider *provider,
+				unsigned long nr_pages)
+{
+	struct p2pmem_limit *limit = p2pmem_pool_limit(provider->pool);
+	int error = p2pmem_limit_charge(limit, buffer->user.uid, nr_pages,
+					ns_capable_noaudit(&init_user_ns,
+							   CAP_SYS_RESOURCE));
+
+	if (error == -EDQUOT)
+		dev_notice_ratelimited(&provider->pdev->dev,
+				       "%s[%d] of user %u asked for %lu KiB of peer-to-peer memory: with what the user has, more than the %lu KiB of p2pmem/user_limit\n",
+				       current->comm, task_pid_nr(current),
+				       from_kuid(&init_user_ns, buffer->user.uid),
+				       nr_pages << (PAGE_SHIFT - 10),
+				       limit->max << (PAGE_SHIFT - 10));
+	return error;
+}
+
 static struct p2pmem_buffer *
-p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size)
+p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size,
+		    const struct file *sysfs_file)
 {
 	struct p2pmem_buffer *buffer;
 	struct percpu_ref *pgmap_ref;
@@ -126,11 +107,22 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size)
 	if (!provider->live)
 		goto err_unlock;
 
+	p2pmem_user_init(&buffer->user, sysfs_file);
 	error = -ENOMEM;
+	buffer->holder = p2pmem_holder_create(provider->pool,
+					      buffer->user.uid);
+	if (!buffer->holder)
+		goto err_unlock;
+
 	nr_pages = p2pmem_pool_pages(provider->pool, size);
+	error = p2pmem_buffer_charge(buffer, provider, nr_pages);
+	if (error)
+		goto err_holder_done;
+
+	error = -ENOMEM;
 	pfn = p2pmem_pool_alloc(provider->pool, nr_pages, (void **)&pgmap_ref);
 	if (!pfn)
-		goto err_unlock;
+		goto err_uncharge;
 
 	error = -ENODEV;
 	if (!percpu_ref_tryget_live(pgmap_ref))
@@ -140,6 +132,10 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size)
 	buffer->provider = provider;
 	buffer->pfn = pfn;
 	buffer->nr_pages = nr_pages;
+	/* Here it can't be revoked, and its struct pages are there. */
+	buffer->write_combine = page_pgmap(pfn_to_page(pfn))->flags &
+				PGMAP_WRITE_COMBINE;
+	buffer->history = p2pmem_pool_history(provider->pool, pfn);
 	mutex_init(&buffer->first_use);
 	list_add(&buffer->node, &provider->buffers);
 	kref_get(&provider->ref);
@@ -148,6 +144,11 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size)
 
 err_pool_free:
 	p2pmem_pool_free(provider->pool, pfn, nr_pages);
+err_uncharge:
+	p2pmem_limit_uncharge(p2pmem_pool_limit(provider->pool),
+			      buffer->user.uid, nr_pages);
+err_holder_done:
+	p2pmem_holder_done(buffer->holder);
 err_unlock:
 	mutex_unlock(&provider->lock);
 	kfree(buffer);
@@ -164,9 +165,6 @@ static const struct file_operations p2pmem_buffer_fops = {
 	.release	= p2pmem_buffer_release,
 };
 
-static const struct file_operations p2pmem_provider_fops = {
-};
-
 static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer)
 {
 	struct file *file = alloc_file_clone(buffer->provider->file, O_RDWR,
@@ -177,29 +175,82 @@ static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer)
 	return file;
 }
 
-/* The order of the folio that a page of the buffer is in, which is in use then. */
-static unsigned int p2pmem_buffer_use(struct p2pmem_buffer *buffer,
-				      unsigned long pfn)
+/* The first page of the folio that a page of the buffer is in, or will be. */
+static unsigned long p2pmem_buffer_folio(const struct p2pmem_buffer *buffer,
+					 unsigned long pfn, unsigned int *order)
 {
-	unsigned int order = p2pmem_order(pfn, buffer->pfn, buffer->nr_pages);
-
-	p2pmem_use(pfn_to_page(ALIGN_DOWN(pfn, 1UL << order)), order,
-		   &buffer->first_use);
-	return order;
+	*order = p2pmem_order(pfn, buffer->pfn, buffer->nr_pages);
+	return ALIGN_DOWN(pfn, 1UL << *order);
 }
 
-static void p2pmem_map_around(struct vm_fault *vmf,
-			      struct p2pmem_buffer *buffer)
+/*
+ * Takes pages of the buffer into use, with all of the folios that they are in. There
+ * is nothing in them then that is not for its user to see. -EAGAIN: to be tried
+ * again.
+ */
+static int p2pmem_buffer_use(struct p2pmem_buffer *buffer, unsigned long pfn,
+			     unsigned long nr_pages)
+{
+	unsigned long first, last, end = pfn + nr_pages;
+	unsigned int order;
+	int error = 0;
+
+	mutex_lock(&buffer->first_use);
+	while (pfn < end && !error) {
+		first = p2pmem_buffer_folio(buffer, pfn, &order);
+		pfn = first + (1UL << order);
+		if (p2pmem_is_used(pfn_to_page(first)))
+			continue;
+
+		/* Base pages together: all pages around are, up to the next PMD. */
+		last = order ? pfn : min(end, ALIGN(pfn, PMD_SIZE >> PAGE_SHIFT));
+		while (pfn < last && !p2pmem_is_used(pfn_to_page(pfn)))
+			pfn++;
+
+		error = p2pmem_clear(buffer->history, &buffer->user, first,
+				     pfn - first);
+		if (!error)
+			p2pmem_use(pfn_to_page(first), pfn - first, order);
+	}
+	mutex_unlock(&buffer->first_use);
+	return error;
+}
+
+static vm_fault_t p2pmem_use_error(int error)
+{
+	/* Nothing is mapped yet, so the access faults again. */
+	return error == -EAGAIN ? VM_FAULT_NOPAGE : vmf_error(error);
+}
+
+static vm_fault_t p2pmem_map_huge(struct vm_fault *vmf,
+				  struct p2pmem_buffer *buffer,
+				  unsigned long pfn, unsigned int order)
+{
+	unsigned int folio_order;
+	unsigned long first = p2pmem_buffer_folio(buffer, pfn, &folio_order);
+	int error;
+
+	if (folio_order < order)
+		return VM_FAULT_FALLBACK;
+
+	if (!p2pmem_is_used(pfn_to_page(first))) {
+		error = p2pmem_buffer_use(buffer, pfn, 1);
+		if (error)
+			return p2pmem_use_error(error);
+	}
+	return vmf_insert_p2p(vmf, ALIGN_DOWN(pfn, 1UL << order), order);
+}
+
+static vm_fault_t p2pmem_map_pages(struct vm_fault *vmf,
+				   struct p2pmem_buffer *buffer)
 {
 	unsigned long nr_pages, addr = p2p_fault_around(vmf, &nr_pages);
 	unsigned long first = linear_page_index(vmf->vma, addr);
-	unsigned long pfn = first, size;
+	int error = p2pmem_buffer_use(buffer, first, nr_pages);
 
-	while (pfn < first + nr_pages) {
-		size = 1UL << p2pmem_buffer_use(buffer, pfn);
-		pfn = ALIGN_DOWN(pfn, size) + size;
-	}
-	vmf_insert_p2p_more(vmf, addr, first, nr_pages);
+	if (error)
+		return p2pmem_use_error(error);
+	return vmf_insert_p2p_pages(vmf, addr, first, nr_pages);
 }
 
 /* With the invalidate_lock held, so that the memory stays where it is. */
@@ -207,19 +258,39 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 {
 	struct p2pmem_buffer *buffer = vmf->vma->vm_file->private_data;
 	unsigned long pfn = linear_page_index(vmf->vma, vmf->address);
-	vm_fault_t ret;
 
 	if (!buffer->provider->live ||
 	    WARN_ON_ONCE(pfn - buffer->pfn >= buffer->nr_pages))
 		return VM_FAULT_SIGBUS;
 
-	if (p2pmem_buffer_use(buffer, pfn) < order)
-		return VM_FAULT_FALLBACK;
+	if (buffer->provider->paused)
+		return VM_FAULT_RETRY;
 
-	ret = vmf_insert_p2p(vmf, ALIGN_DOWN(pfn, 1UL << order), order);
-	if (!order && ret == VM_FAULT_NOPAGE)
-		p2pmem_map_around(vmf, buffer);
-	return ret;
+	return order ? p2pmem_map_huge(vmf, buffer, pfn, order) :
+		       p2pmem_map_pages(vmf, buffer);
+}
+
+/* The fault is to be tried again when the device can be reached. */
+static vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf)
+{
+	struct file *file = vmf->vma->vm_file;
+	struct p2pmem_buffer *buffer = file->private_data;
+	struct p2pmem_provider *provider = buffer->provider;
+
+	if (!fault_flag_allow_retry_first(vmf->flags)) {
+		wait_event_killable(provider->resumed,
+				    !READ_ONCE(provider->paused));
+		return VM_FAULT_NOPAGE;
+	}
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	/* Others may change the address space meanwhile. */
+	get_file(file);
+	mmap_read_unlock(vmf->vma->vm_mm);
+	wait_event_killable(provider->resumed, !READ_ONCE(provider->paused));
+	fput(file);
+	return VM_FAULT_RETRY;
 }
 
 /* Does an entry of that order lie in the mapping, at an aligned address? */
@@ -249,6 +320,8 @@ static vm_fault_t p2pmem_huge_fault(struct vm_fault *vmf,
 
 	trace_p2pmem_fault(vmf->address, vmf->pgoff, order,
 			   vmf->flags & FAULT_FLAG_WRITE, ret);
+	if (ret & VM_FAULT_RETRY)
+		ret = p2pmem_wait_resumed(vmf);
 	return ret;
 }
 
@@ -263,12 +336,18 @@ static int p2pmem_access(struct vm_area_struct *vma, unsigned long addr,
 {
 	struct file *file = vma->vm_file;
 	struct p2pmem_buffer *buffer = file->private_data;
-	int ret = -EFAULT;
+	int ret;
 
-	filemap_invalidate_lock_shared(file->f_mapping);
-	if (buffer->provider->live)
-		ret = p2pmem_copy(vma, addr, buf, len, write);
-	filemap_invalidate_unlock_shared(file->f_mapping);
+	do {
+		filemap_invalidate_lock_shared(file->f_mapping);
+		ret = -EFAULT;
+		if (buffer->provider->live && !buffer->provider->paused)
+			ret = p2pmem_buffer_use(buffer,
+						linear_page_index(vma, addr), 1);
+		if (!ret)
+			ret = p2pmem_copy(vma, addr, buf, len, write);
+		filemap_invalidate_unlock_shared(file->f_mapping);
+	} while (ret == -EAGAIN);
 	return ret;
 }
 
@@ -278,20 +357,6 @@ static const struct vm_operations_struct p2pmem_vm_ops = {
 	.huge_fault	= p2pmem_huge_fault,
 	.access		= p2pmem_access,
 };
-
-static void p2pmem_devres_release(struct device *dev, void *res)
-{
-	p2pmem_provider_put(*(struct p2pmem_provider **)res);
-}
-
-/* p2pmem_setup() makes it outlive the sysfs files. */
-static struct p2pmem_provider *p2pmem_provider(struct pci_dev *pdev)
-{
-	struct p2pmem_provider **res;
-
-	res = devres_find(&pdev->dev, p2pmem_devres_release, NULL, NULL);
-	return res ? *res : NULL;
-}
 
 static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 				struct bin_attribute *attr,
@@ -314,7 +379,8 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	if (error)
 		return error;
 
-	buffer = p2pmem_buffer_alloc(provider, vma->vm_end - vma->vm_start);
+	buffer = p2pmem_buffer_alloc(provider, vma->vm_end - vma->vm_start,
+				     sysfs_file);
 	trace_p2pmem_alloc(pdev, IS_ERR(buffer) ? 0 : buffer->pfn,
 			   vma_pages(vma), PTR_ERR_OR_ZERO(buffer));
 	if (IS_ERR(buffer)) {
@@ -324,6 +390,9 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 					       current->comm,
 					       task_pid_nr(current),
 					       vma_pages(vma) << (PAGE_SHIFT - 10));
+		/* For a program there is no difference. */
+		if (PTR_ERR(buffer) == -EDQUOT)
+			return -ENOMEM;
 		return PTR_ERR(buffer);
 	}
 
@@ -334,7 +403,7 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	}
 
 	/* As the kernel's own mapping: one memory, one type. */
-	if (page_pgmap(pfn_to_page(buffer->pfn))->flags & PGMAP_WRITE_COMBINE)
+	if (buffer->write_combine)
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
 	vma->vm_pgoff = buffer->pfn;
 	vma->vm_ops = &p2pmem_vm_ops;
@@ -350,177 +419,3 @@ struct bin_attribute p2pmem_allocate_attr = {
 	.mmap	= p2pmem_allocate_mmap,
 	.get_unmapped_area = p2p_get_unmapped_area,
 };
-
-/* All buffers of a provider have this inode, and a name in /proc/PID/maps. */
-static struct file *p2pmem_provider_file(struct pci_dev *pdev)
-{
-	struct inode *inode = alloc_anon_inode(p2pmem_mnt->mnt_sb);
-	struct file *file;
-
-	if (IS_ERR(inode))
-		return ERR_CAST(inode);
-
-	file = alloc_file_pseudo(inode, p2pmem_mnt, pci_name(pdev), O_RDWR,
-				 &p2pmem_provider_fops);
-	if (IS_ERR(file))
-		iput(inode);
-	return file;
-}
-
-/**
- * p2pmem_setup() - prepare a PCI device to be a provider
- * @pdev: the device
- * @pool: its pool of peer-to-peer memory
- *
- * Must be called before the file p2pmem/allocate is made, and
- * before the devres action that will remove them is registered, so that what
- * they use outlives them. Nothing can be allocated until p2pmem_add_region().
- *
- * Context: Process context, from the driver's probe().
- * Return: 0, or -ENOMEM.
- */
-int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
-{
-	struct p2pmem_provider *provider;
-	struct p2pmem_provider **res;
-	int error;
-
-	res = devres_alloc(p2pmem_devres_release, sizeof(*res), GFP_KERNEL);
-	if (!res)
-		return -ENOMEM;
-
-	provider = kzalloc(sizeof(*provider), GFP_KERNEL);
-	if (!provider) {
-		error = -ENOMEM;
-		goto err_free_res;
-	}
-
-	provider->file = p2pmem_provider_file(pdev);
-	if (IS_ERR(provider->file)) {
-		error = PTR_ERR(provider->file);
-		goto err_free_provider;
-	}
-
-	kref_init(&provider->ref);
-	mutex_init(&provider->lock);
-	INIT_LIST_HEAD(&provider->buffers);
-	provider->pdev = pdev;
-	provider->pool = pool;
-
-	*res = provider;
-	devres_add(&pdev->dev, res);
-	return 0;
-
-err_free_provider:
-	kfree(provider);
-err_free_res:
-	devres_free(res);
-	return error;
-}
-
-/* Wait for those who still hold pages, and say so if it takes long. */
-static void p2pmem_drain(struct pci_dev *pdev, struct p2pmem_pool *pool)
-{
-	unsigned long report = jiffies + HZ;
-	size_t busy;
-
-	while ((busy = p2pmem_pool_size(pool) - p2pmem_pool_avail(pool))) {
-		if (time_after(jiffies, report)) {
-			pci_warn(pdev, "waiting for %zu KiB of peer-to-peer memory that DMA or a driver still uses\n",
-				 busy >> 10);
-			report = jiffies + 10 * HZ;
-		}
-		msleep(20);
-	}
-}
-
-/*
- * The device is about to lose its memory. When this returns nobody reaches it
- * any more: a CPU access gets SIGBUS, a system call -EFAULT.
- */
-static void p2pmem_revoke(void *data)
-{
-	struct p2pmem_provider *provider = data;
-	struct address_space *mapping = provider->file->f_mapping;
-	struct p2pmem_buffer *buffer, *next;
-
-	mutex_lock(&provider->lock);
-
-	filemap_invalidate_lock(mapping);
-	provider->live = false;
-	unmap_mapping_range(mapping, 0, 0, true);
-	filemap_invalidate_unlock(mapping);
-
-	list_for_each_entry_safe(buffer, next, &provider->buffers, node) {
-		list_del_init(&buffer->node);
-		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages);
-	}
-	mutex_unlock(&provider->lock);
-
-	trace_p2pmem_revoke(provider->pdev, p2pmem_pool_size(provider->pool) -
-			    p2pmem_pool_avail(provider->pool));
-	p2pmem_drain(provider->pdev, provider->pool);
-}
-
-/**
- * p2pmem_add_region() - let userspace allocate from memory that is being added
- * @pdev: a device that p2pmem_setup() has prepared
- *
- * Must be called after the page map of the memory was created with
- * devm_memremap_pages(), so that userspace loses the memory before that page map
- * is removed.
- *
- * Context: Process context, from the driver's probe().
- * Return: 0, or -ENOMEM.
- */
-int p2pmem_add_region(struct pci_dev *pdev)
-{
-	struct p2pmem_provider *provider = p2pmem_provider(pdev);
-	int error;
-
-	error = devm_add_action(&pdev->dev, p2pmem_revoke, provider);
-	if (error)
-		return error;
-
-	mutex_lock(&provider->lock);
-	filemap_invalidate_lock(provider->file->f_mapping);
-	provider->live = true;
-	filemap_invalidate_unlock(provider->file->f_mapping);
-	mutex_unlock(&provider->lock);
-	return 0;
-}
-
-/* Shows the provider in /proc/PID/maps. */
-static char *p2pmem_dname(struct dentry *dentry, char *buffer, int buflen)
-{
-	return dynamic_dname(buffer, buflen, "p2pmem:%s", dentry->d_name.name);
-}
-
-static const struct dentry_operations p2pmem_dops = {
-	.d_dname	= p2pmem_dname,
-};
-
-static int p2pmem_init_fs_context(struct fs_context *fc)
-{
-	struct pseudo_fs_context *ctx = init_pseudo(fc, P2PMEM_FS_MAGIC);
-
-	if (!ctx)
-		return -ENOMEM;
-	ctx->dops = &p2pmem_dops;
-	return 0;
-}
-
-static struct file_system_type p2pmem_fs_type = {
-	.name			= "p2pmem",
-	.init_fs_context	= p2pmem_init_fs_context,
-	.kill_sb		= kill_anon_super,
-};
-
-static int __init p2pmem_init(void)
-{
-	p2pmem_mnt = kern_mount(&p2pmem_fs_type);
-	if (IS_ERR(p2pmem_mnt))
-		panic("p2pmem: kern_mount() failed: %ld\n", PTR_ERR(p2pmem_mnt));
-	return 0;
-}
-subsys_initcall(p2pmem_init);	/* before any driver can add memory */

@@ -6,15 +6,18 @@
 #ifndef _PCI_P2PMEM_H
 #define _PCI_P2PMEM_H
 
+#include <linux/fs.h>
 #include <linux/genalloc.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 
 struct bin_attribute;
 struct device;
 struct device_attribute;
-struct mutex;
+struct p2pmem_history;
+struct p2pmem_limit;
 struct p2pmem_stats;
 struct pci_dev;
 struct pci_p2pdma_pagemap;
@@ -35,6 +38,10 @@ bool p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
 		      unsigned long nr_pages);
 bool __p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
 			unsigned long nr_pages);
+struct p2pmem_history *p2pmem_pool_history(struct p2pmem_pool *pool,
+					   unsigned long pfn);
+void p2pmem_pool_forget(struct p2pmem_pool *pool);
+struct p2pmem_limit *p2pmem_pool_limit(struct p2pmem_pool *pool);
 size_t p2pmem_pool_size(struct p2pmem_pool *pool);
 size_t p2pmem_pool_avail(struct p2pmem_pool *pool);
 unsigned long p2pmem_pool_visits(struct p2pmem_pool *pool);
@@ -68,20 +75,61 @@ static inline void p2pmem_pool_free_virt(struct p2pmem_pool *pool, void *addr,
 			 p2pmem_pool_pages(pool, size));
 }
 
+struct p2pmem_holder;
+
+struct p2pmem_holder *p2pmem_holder_create(const struct p2pmem_pool *pool,
+					   kuid_t uid);
+kuid_t p2pmem_holder_uid(const struct p2pmem_holder *holder);
+void p2pmem_holder_leave(struct p2pmem_holder *holder, struct page *page,
+			 unsigned long nr_pages);
+kuid_t p2pmem_holder_return(struct page *page, unsigned long nr_pages);
+void p2pmem_holder_done(struct p2pmem_holder *holder);
+bool p2pmem_has_holders(const struct p2pmem_pool *pool);
+void p2pmem_holders_report(struct pci_dev *pdev, struct p2pmem_pool *pool);
+
+/* Was p2pmem_use() called for the folio that begins with this page of a buffer? */
+static inline bool p2pmem_is_used(const struct page *page)
+{
+	/* Pairs with the release in page_ref_unfreeze(). */
+	return atomic_read_acquire(&page->_refcount);
+}
+
 void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_pool *pool);
 void p2pmem_get_pages(struct page *first, unsigned long nr_pages);
 unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
 			  unsigned long nr_pages);
-void p2pmem_use(struct page *page, unsigned int order, struct mutex *lock);
+void p2pmem_use(struct page *page, unsigned long nr_pages, unsigned int order);
 void p2pmem_put_pages(struct page *first, unsigned long nr_pages);
-void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages);
+void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages,
+		       struct p2pmem_holder *holder);
+bool p2pmem_is_held(unsigned long first, unsigned long nr_pages);
+
+/**
+ * struct p2pmem_user - for whom memory is cleared
+ * @uid: the user whose memory it is
+ * @sees_all: who allocated it may see anybody's data
+ */
+struct p2pmem_user {
+	kuid_t uid;
+	bool sees_all;
+};
+
+void p2pmem_user_init(struct p2pmem_user *user, const struct file *file);
+int p2pmem_clear(struct p2pmem_history *history,
+		 const struct p2pmem_user *user, unsigned long pfn,
+		 unsigned long nr_pages);
+
 int p2pmem_copy(const struct vm_area_struct *vma, unsigned long addr, void *buf,
 		int len, bool write);
 
 extern struct bin_attribute p2pmem_allocate_attr;
 extern struct bin_attribute p2pmem_routes_attr;
+extern struct device_attribute dev_attr_user_limit;
 int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool);
 int p2pmem_add_region(struct pci_dev *pdev);
+bool p2pmem_has_region(struct pci_dev *pdev);
+struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
+				const struct file_operations *fops, void *priv);
 
 extern struct device_attribute dev_attr_dma_bus_bytes;
 extern struct device_attribute dev_attr_dma_host_bridge_bytes;
@@ -167,6 +215,11 @@ static inline int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
 static inline int p2pmem_add_region(struct pci_dev *pdev)
 {
 	return 0;
+}
+
+static inline bool p2pmem_has_region(struct pci_dev *pdev)
+{
+	return true;
 }
 
 static inline int p2pmem_stats_setup(struct pci_dev *pdev)

@@ -37,15 +37,23 @@ static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 	return vma->vm_flags & VM_P2P;
 }
 
+/* Does a VM_P2P mapping have struct pages? */
+static inline bool p2p_vma_has_pages(const struct vm_area_struct *vma)
+{
+	return !(vma->vm_flags & VM_IO);
+}
+
 int p2p_vma_init(struct vm_area_struct *vma);
+int p2p_vma_init_io(struct vm_area_struct *vma);
 void p2p_vma_open(struct vm_area_struct *vma);
 int p2p_fault_order(enum page_entry_size pe_size);
 vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 			  unsigned int order);
+vm_fault_t vmf_insert_p2p_pages(struct vm_fault *vmf, unsigned long addr,
+				unsigned long pfn, unsigned long nr_pages);
 unsigned long p2p_fault_around(const struct vm_fault *vmf,
 			       unsigned long *nr_pages);
-void vmf_insert_p2p_more(struct vm_fault *vmf, unsigned long addr,
-			 unsigned long pfn, unsigned long nr_pages);
+vm_fault_t vmf_insert_p2p_io(struct vm_fault *vmf);
 unsigned long p2p_get_unmapped_area(struct file *file, unsigned long addr,
 				    unsigned long len, unsigned long pgoff,
 				    unsigned long flags);
@@ -87,6 +95,16 @@ static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 static inline int p2p_vma_init(struct vm_area_struct *vma)
 {
 	return -EOPNOTSUPP;
+}
+
+static inline int p2p_vma_init_io(struct vm_area_struct *vma)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline vm_fault_t vmf_insert_p2p_io(struct vm_fault *vmf)
+{
+	return VM_FAULT_SIGBUS;
 }
 
 static inline vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,

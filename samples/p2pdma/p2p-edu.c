@@ -9,9 +9,11 @@
  * which. What it does for peer-to-peer memory is, in this order:
  *
  *	probe	set the DMA mask: the addresses that the device can reach
+ *	range	pci_p2p_range_of_user(), in case that the memory has no pages
  *	pin	pin_user_pages_fast() with FOLL_PCI_P2PDMA
  *	list	sg_alloc_table_from_pages(), which keeps providers and RAM apart
- *	map	dma_map_sgtable(), which finds the way, or says -EREMOTEIO
+ *	map	dma_map_sgtable() or pci_p2p_range_map(), which find the way, or say
+ *		-EREMOTEIO
  *	run	give the device the DMA addresses; never touch the data
  *	unmap	when the device is done, or was stopped
  *	unpin	last: from then on the memory may belong to somebody else
@@ -36,6 +38,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/pci-p2p-range.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -110,6 +113,12 @@ struct p2p_edu_range {
 	unsigned int nr_pages;
 	enum dma_data_direction dir;
 	struct sg_table sgt;
+
+	/* If it is peer-to-peer memory without struct pages, else NULL. */
+	struct pci_p2p_range *pageless;
+	u64 offset;
+	u32 len;
+	struct pci_p2p_mapping mapping;
 };
 
 static void p2p_edu_free(struct kref *ref)
@@ -144,7 +153,21 @@ static int p2p_edu_pin(struct p2p_edu_range *range, u64 addr, u32 len,
 	if (dir == DMA_FROM_DEVICE)
 		flags |= FOLL_WRITE;
 
+	/*
+	 * Memory of a provider that has no struct pages: there is nothing to pin.
+	 * It is not asked about, but found out, as everything else about the
+	 * program's memory, and it may be unmapped from then on.
+	 */
 	range->dir = dir;
+	range->len = len;
+	range->pageless = pci_p2p_range_of_user(addr, len,
+						dir == DMA_FROM_DEVICE,
+						&range->offset);
+	if (IS_ERR(range->pageless))
+		return PTR_ERR(range->pageless);
+	if (range->pageless)
+		return 0;
+
 	range->nr_pages = DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
 	pinned = pin_user_pages_fast(addr, range->nr_pages, flags,
 				     range->pages);
@@ -174,6 +197,10 @@ err_unpin:
 
 static void p2p_edu_unpin(struct p2p_edu_range *range)
 {
+	if (range->pageless) {
+		pci_p2p_range_put(range->pageless);
+		return;
+	}
 	sg_free_table(&range->sgt);
 	/*
 	 * A page of a file has to be written back when the device has written to
@@ -300,31 +327,73 @@ static int p2p_edu_run(struct p2p_edu *edu, struct p2p_edu_range *src,
 	return done;
 }
 
+/*
+ * Memory without pages is one contiguous piece. It becomes a list with one entry,
+ * of which only the DMA address is there, so that what follows need not know.
+ *
+ * This mapping is as short as the transfer. One that is to stay has a revoke()
+ * function, which gets it unmapped when the provider wants the memory back.
+ */
+static int p2p_edu_map_pageless(struct device *dev, struct p2p_edu_range *range)
+{
+	int error = sg_alloc_table(&range->sgt, 1, GFP_KERNEL);
+
+	if (error)
+		return error;
+
+	range->mapping.revoke = NULL;
+	error = pci_p2p_range_map(range->pageless, dev, range->offset,
+				  range->len, range->dir, &range->mapping);
+	if (error) {
+		sg_free_table(&range->sgt);
+		return error;
+	}
+	sg_dma_address(range->sgt.sgl) = range->mapping.addr;
+	sg_dma_len(range->sgt.sgl) = range->len;
+	return 0;
+}
+
+/*
+ * Here it is decided which way the device reaches the memory: an address of the
+ * bus below a switch they share, one for the host bridge, or RAM's. If there is
+ * none, or none that fits the DMA mask, the error is -EREMOTEIO. It is for the
+ * program to see; copying with the CPU instead would be another promise broken.
+ */
+static int p2p_edu_map(struct device *dev, struct p2p_edu_range *range)
+{
+	if (range->pageless)
+		return p2p_edu_map_pageless(dev, range);
+	return dma_map_sgtable(dev, &range->sgt, range->dir, 0);
+}
+
+static void p2p_edu_unmap(struct device *dev, struct p2p_edu_range *range)
+{
+	if (!range->pageless) {
+		dma_unmap_sgtable(dev, &range->sgt, range->dir, 0);
+		return;
+	}
+	pci_p2p_range_unmap(&range->mapping);
+	sg_free_table(&range->sgt);
+}
+
 static int p2p_edu_transfer(struct p2p_edu *edu, struct p2p_edu_range *src,
 			    struct p2p_edu_range *dst, u32 len)
 {
 	struct device *dev = &edu->pdev->dev;
 	int ret;
 
-	/*
-	 * Here it is decided which way the device reaches the memory: an address
-	 * of the bus below a switch they share, one for the host bridge, or RAM's.
-	 * If there is none, or none that fits the DMA mask, the error is
-	 * -EREMOTEIO. It is for the program to see; copying with the CPU instead
-	 * would be another promise broken.
-	 */
-	ret = dma_map_sgtable(dev, &src->sgt, src->dir, 0);
+	ret = p2p_edu_map(dev, src);
 	if (ret)
 		return ret;
-	ret = dma_map_sgtable(dev, &dst->sgt, dst->dir, 0);
+	ret = p2p_edu_map(dev, dst);
 	if (ret)
 		goto unmap_src;
 
 	ret = p2p_edu_run(edu, src, dst, len);
 
-	dma_unmap_sgtable(dev, &dst->sgt, dst->dir, 0);
+	p2p_edu_unmap(dev, dst);
 unmap_src:
-	dma_unmap_sgtable(dev, &src->sgt, src->dir, 0);
+	p2p_edu_unmap(dev, src);
 	return ret;
 }
 

@@ -90,6 +90,29 @@ TRACE_EVENT(p2pmem_fault,
 		  __print_flags(__entry->result, "|", VM_FAULT_RESULT_TRACE))
 );
 
+/* Memory that held somebody else's data was cleared. */
+TRACE_EVENT(p2pmem_clear,
+
+	TP_PROTO(unsigned long pfn, unsigned long nr_pages, int error),
+
+	TP_ARGS(pfn, nr_pages, error),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, pfn)
+		__field(unsigned long, nr_pages)
+		__field(int, error)
+	),
+
+	TP_fast_assign(
+		__entry->pfn = pfn;
+		__entry->nr_pages = nr_pages;
+		__entry->error = error;
+	),
+
+	TP_printk("pfn=0x%lx nr_pages=%lu error=%d", __entry->pfn,
+		  __entry->nr_pages, __entry->error)
+);
+
 /* A provider loses its memory; bytes that are still in use delay it. */
 TRACE_EVENT(p2pmem_revoke,
 

@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
-#include <linux/io_uring.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -14,6 +13,7 @@
 
 #include "mapping.h"
 #include "loopback.h"
+#include "ring.h"
 
 TEST_F(mapping, file_write_and_read)
 {
@@ -196,86 +196,42 @@ TEST_F(mapping, userfaultfd_source)
 	close(fd);
 }
 
-/* A ring for one request at a time; maps nothing that is not needed. */
-struct ring {
-	struct io_uring_params params;
-	struct io_uring_sqe *sqe;
-	char *sq, *cq;
-	int fd;
-};
-
-static bool ring_init(struct ring *ring)
-{
-	struct io_uring_params *p = &ring->params;
-
-	memset(p, 0, sizeof(*p));
-	ring->fd = syscall(__NR_io_uring_setup, 1, p);
-	if (ring->fd < 0)
-		return false;
-	ring->sq = mmap(NULL, p->sq_off.array + sizeof(uint32_t),
-			PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd,
-			IORING_OFF_SQ_RING);
-	ring->cq = mmap(NULL, p->cq_off.cqes + p->cq_entries *
-			sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE,
-			MAP_SHARED, ring->fd, IORING_OFF_CQ_RING);
-	ring->sqe = mmap(NULL, sizeof(*ring->sqe), PROT_READ | PROT_WRITE,
-			 MAP_SHARED, ring->fd, IORING_OFF_SQES);
-	return ring->sq != MAP_FAILED && ring->cq != MAP_FAILED &&
-	       ring->sqe != MAP_FAILED;
-}
-
-/* Carries out ring->sqe; what it left is in *cqe. */
-static bool ring_do(struct ring *ring, struct io_uring_cqe *cqe)
-{
-	struct io_uring_params *p = &ring->params;
-	uint32_t *tail = (uint32_t *)(ring->sq + p->sq_off.tail);
-	uint32_t *head = (uint32_t *)(ring->cq + p->cq_off.head);
-	struct io_uring_cqe *cqes;
-
-	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	if (syscall(__NR_io_uring_enter, ring->fd, 1, 1,
-		    IORING_ENTER_GETEVENTS, NULL, 0) != 1)
-		return false;
-	cqes = (struct io_uring_cqe *)(ring->cq + p->cq_off.cqes);
-	*cqe = cqes[*head & (p->cq_entries - 1)];
-	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
-	return true;
-}
-
 /* io_uring picks the buffer, and copies as for any other read. */
 TEST_F(mapping, io_uring_provided_buffer)
 {
 	char *ram = p2p_ram(self->page);
 	int fd = memfd_create("p2p", 0);
+	struct io_uring_sqe provide = {
+		.opcode = IORING_OP_PROVIDE_BUFFERS,
+		.fd = 1,
+		.addr = (uintptr_t)self->mem,
+		.len = self->page,
+		.buf_group = 7,
+		.off = 3,
+	};
+	struct io_uring_sqe read = {
+		.opcode = IORING_OP_READ,
+		.flags = IOSQE_BUFFER_SELECT,
+		.fd = fd,
+		.len = self->page,
+		.buf_group = 7,
+	};
 	struct io_uring_cqe cqe;
 	struct ring ring;
 
-	if (!ring_init(&ring))
+	if (!ring_init(&ring, 1, 0))
 		SKIP(return, WITHOUT "IO_URING");
 	p2p_fill(ram, self->page, SEED + 1, 0);
 	ASSERT_EQ(self->page, write(fd, ram, self->page));
 
-	memset(ring.sqe, 0, sizeof(*ring.sqe));
-	ring.sqe->opcode = IORING_OP_PROVIDE_BUFFERS;
-	ring.sqe->fd = 1;
-	ring.sqe->addr = (uintptr_t)self->mem;
-	ring.sqe->len = self->page;
-	ring.sqe->buf_group = 7;
-	ring.sqe->off = 3;
-	ASSERT_TRUE(ring_do(&ring, &cqe));
+	ASSERT_EQ(0, ring_do(&ring, &provide, &cqe));
 	EXPECT_EQ(0, cqe.res);
 
-	memset(ring.sqe, 0, sizeof(*ring.sqe));
-	ring.sqe->opcode = IORING_OP_READ;
-	ring.sqe->flags = IOSQE_BUFFER_SELECT;
-	ring.sqe->fd = fd;
-	ring.sqe->len = self->page;
-	ring.sqe->buf_group = 7;
-	ASSERT_TRUE(ring_do(&ring, &cqe));
+	ASSERT_EQ(0, ring_do(&ring, &read, &cqe));
 	EXPECT_EQ(self->page, cqe.res);
 	EXPECT_EQ(3, cqe.flags >> IORING_CQE_BUFFER_SHIFT);
 	EXPECT_EQ(-1, p2p_differs(self->mem, self->page, SEED + 1, 0));
-	close(ring.fd);
+	ring_exit(&ring);
 	close(fd);
 }
 

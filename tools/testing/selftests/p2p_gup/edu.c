@@ -12,25 +12,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <samples/p2pdma/p2p-edu.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "edu.h"
 #include "variants.h"
 
-#define DRIVERS		"/sys/bus/pci/drivers/"
-#define PARAMETERS	"/sys/module/p2p_edu/parameters/"
-#define EDU		"p2p-edu"
-#define BAR		"p2pmem-bar"
-
-#define WIDE_BITS	"64"
-#define NARROW_BITS	"28"
 #define NARROW_MASK	((UINT64_C(1) << 28) - 1)
 
 #define LEN		P2P_EDU_MAX_LEN
@@ -55,57 +47,7 @@ FIXTURE(edu)
 	int fd;			/* of the wide device */
 };
 
-P2P_VARIANTS(edu, BAR, NULL);
-
-static int unbind_driver(const char *driver, const char *device)
-{
-	char path[P2P_PATH_LEN];
-
-	snprintf(path, sizeof(path), DRIVERS "%s/unbind", driver);
-	return p2p_write_file(path, device);
-}
-
-static int bind_driver(const char *driver, const char *device)
-{
-	char path[P2P_PATH_LEN];
-
-	snprintf(path, sizeof(path), DRIVERS "%s/bind", driver);
-	return p2p_write_file(path, device);
-}
-
-static int bind_edu(const char *device, const char *bits)
-{
-	if (p2p_has_driver(device, EDU))
-		unbind_driver(EDU, device);
-	return p2p_write_file(PARAMETERS "dma_bits", bits) ?:
-	       bind_driver(EDU, device);
-}
-
-static int open_edu(const char *device)
-{
-	char path[P2P_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/dev/" EDU "-%s", device);
-	return open(path, O_RDWR | O_CLOEXEC);
-}
-
-static ssize_t copy_flags(int fd, const void *src, void *dst, size_t len,
-			  unsigned int flags)
-{
-	struct p2p_edu_copy copy = {
-		.src = (uintptr_t)src,
-		.dst = (uintptr_t)dst,
-		.len = len,
-		.flags = flags,
-	};
-
-	return p2p_result(ioctl(fd, P2P_EDU_COPY, &copy));
-}
-
-static ssize_t copy(int fd, const void *src, void *dst, size_t len)
-{
-	return copy_flags(fd, src, dst, len, 0);
-}
+P2P_VARIANTS(edu, P2P_BAR_DRIVER, NULL);
 
 FIXTURE_SETUP(edu)
 {
@@ -115,7 +57,7 @@ FIXTURE_SETUP(edu)
 	self->wide = getenv("P2P_EDU_WIDE");
 	self->narrow = getenv("P2P_EDU_NARROW");
 	self->page = sysconf(_SC_PAGESIZE);
-	if (access(DRIVERS EDU, F_OK))
+	if (access(P2P_DRIVERS EDU, F_OK))
 		SKIP(p2p_skip_now(), "no driver " EDU ": CONFIG_SAMPLE_P2PDMA_EDU?");
 	if (!self->wide || !self->narrow)
 		SKIP(p2p_skip_now(), "P2P_EDU_WIDE and P2P_EDU_NARROW name no devices");
@@ -144,10 +86,10 @@ FIXTURE_TEARDOWN(edu)
 	}
 	EXPECT_EQ(0, p2p_write_file(PARAMETERS "timeout_ms", "2000"));
 	EXPECT_EQ(0, p2p_write_file(PARAMETERS "dma_bits", NARROW_BITS));
-	if (!p2p_has_driver(self->provider, BAR))
-		EXPECT_EQ(0, bind_driver(BAR, self->provider));
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		EXPECT_EQ(0, p2p_bind(self->provider));
 	if (!p2p_has_driver(self->wide, EDU))
-		EXPECT_EQ(0, bind_driver(EDU, self->wide));
+		EXPECT_EQ(0, p2p_driver_bind(EDU, self->wide));
 	/* At once: when a call is over, nothing is held any more. */
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
@@ -423,7 +365,7 @@ static void expect_gone(struct __test_metadata *_metadata,
 
 TEST_F(edu, driver_unbound)
 {
-	ASSERT_EQ(0, unbind_driver(EDU, self->wide));
+	ASSERT_EQ(0, p2p_driver_unbind(EDU, self->wide));
 	expect_gone(_metadata, self);
 }
 
@@ -434,7 +376,7 @@ TEST_F(edu, driver_unbound_in_flight)
 	fill(self->bar[SRC], self->bar[DST]);
 	ASSERT_TRUE(start_call(&call, self->fd, self->bar[SRC], self->bar[DST]));
 	EXPECT_TRUE(is_under_way(self, &call, 2 * LEN));
-	EXPECT_EQ(0, unbind_driver(EDU, self->wide));
+	EXPECT_EQ(0, p2p_driver_unbind(EDU, self->wide));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
 	EXPECT_EQ(LEN, call.ret);
 	EXPECT_TRUE(is_copied(self->bar[SRC], self->bar[DST], 0, 0, LEN));
@@ -451,7 +393,7 @@ TEST_F(edu, device_removed)
 	ASSERT_EQ(0, p2p_write_file("/sys/bus/pci/rescan", "1"));
 	/* It binds by its ID. */
 	EXPECT_TRUE(p2p_has_driver(self->wide, EDU));
-	unbind_driver(EDU, self->wide);
+	p2p_driver_unbind(EDU, self->wide);
 	expect_gone(_metadata, self);
 }
 
@@ -463,7 +405,7 @@ TEST_F(edu, provider_unbound_in_flight)
 	fill(self->bar[SRC], self->ram[DST]);
 	ASSERT_TRUE(start_call(&call, self->fd, self->bar[SRC], self->ram[DST]));
 	EXPECT_TRUE(is_under_way(self, &call, LEN));
-	EXPECT_EQ(0, unbind_driver(BAR, self->provider));
+	EXPECT_EQ(0, p2p_unbind(self->provider));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
 	EXPECT_EQ(LEN, call.ret);
 	EXPECT_EQ(-1, p2p_differs(self->ram[DST], LEN, SRC, 0));
@@ -597,7 +539,7 @@ TEST_F(edu, time_out_and_bind)
 	EXPECT_EQ(0, bind_edu(self->wide, WIDE_BITS));
 	usleep(LATE_US);
 	EXPECT_EQ(-1, p2p_unlike(then, self->bar[DST], SIZE));
-	ASSERT_EQ(0, unbind_driver(EDU, self->wide));
+	ASSERT_EQ(0, p2p_driver_unbind(EDU, self->wide));
 	expect_gone(_metadata, self);
 }
 

@@ -57,6 +57,22 @@ TEST_F(mapping, dontneed)
 }
 
 /* Would free a part of the buffer. */
+/* No effect means that a huge entry stays, too. */
+TEST_F(mapping, cold_and_pageout_huge)
+{
+	char *mem = p2p_map(self->provider, 2 * MIB);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_fill(mem, 2 * MIB, SEED, 0);
+	EXPECT_EQ(0, madvise(mem, 2 * MIB, MADV_COLD));
+	EXPECT_TRUE(p2p_present(mem));
+	EXPECT_EQ(0, p2p_fault_of(mem, false));
+	EXPECT_EQ(0, madvise(mem, 2 * MIB, MADV_PAGEOUT));
+	EXPECT_TRUE(p2p_present(mem));
+	EXPECT_EQ(-1, p2p_differs(mem, 2 * MIB, SEED, 0));
+	munmap(mem, 2 * MIB);
+}
+
 TEST_F(mapping, free_and_remove_refused)
 {
 	EXPECT_ERRNO(EINVAL, madvise(self->mem, self->size, MADV_FREE));

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/io_uring.h>
 #include <linux/nvme_ioctl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "ring.h"
 #include "variants.h"
 
 #define SIZE		(2 * MIB)
@@ -210,69 +210,25 @@ TEST_F(passthru, admin_command)
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 4 * KIB, POISON));
 }
 
-/* A ring of one entry, 128 bytes for the command and 32 for its result. */
-struct ring {
-	struct io_uring_params params;
-	char *rings;
-	struct io_uring_sqe *sqe;
-	int fd;
-};
-
-static bool ring_make(struct ring *ring)
-{
-	memset(ring, 0, sizeof(*ring));
-	ring->params.flags = IORING_SETUP_SQE128 | IORING_SETUP_CQE32;
-	ring->fd = syscall(__NR_io_uring_setup, 1, &ring->params);
-	if (ring->fd < 0)
-		return false;
-	ring->rings = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_POPULATE, ring->fd,
-			   IORING_OFF_SQ_RING);
-	ring->sqe = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_SQES);
-	return ring->rings != MAP_FAILED && (void *)ring->sqe != MAP_FAILED;
-}
-
-static unsigned int *ring_word(struct ring *ring, unsigned int offset)
-{
-	return (unsigned int *)(ring->rings + offset);
-}
-
-/* 0, an NVMe status, or a negative errno; the sqe has been filled in. */
-static int ring_run(struct ring *ring)
-{
-	struct io_uring_params *p = &ring->params;
-	unsigned int *tail = ring_word(ring, p->sq_off.tail);
-	unsigned int *head = ring_word(ring, p->cq_off.head);
-	struct io_uring_cqe *cqe = (void *)(ring->rings + p->cq_off.cqes);
-
-	ring_word(ring, p->sq_off.array)[0] = 0;
-	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	if (syscall(__NR_io_uring_enter, ring->fd, 1, 1,
-		    IORING_ENTER_GETEVENTS, NULL, 0) != 1)
-		return -ENOMSG;
-	/* Two words for each: the ring has two entries, each twice as large. */
-	cqe += (*head & *ring_word(ring, p->cq_off.ring_mask)) * 2;
-	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
-	return cqe->res;
-}
-
+/* 0, an NVMe status, or a negative errno */
 static int uring_cmd(struct _test_data_passthru *self, struct ring *ring,
 		     int chr, int opcode, void *buf, size_t len)
 {
-	struct nvme_uring_cmd *cmd = (void *)&ring->sqe->cmd;
+	struct io_uring_sqe sqe[2] = { {
+		.opcode = IORING_OP_URING_CMD,
+		.fd = chr,
+		.cmd_op = NVME_URING_CMD_IO,
+	} };
+	struct nvme_uring_cmd *cmd = (void *)&sqe->cmd;
+	struct io_uring_cqe cqe;
 
-	memset(ring->sqe, 0, 2 * sizeof(*ring->sqe));
-	ring->sqe->opcode = IORING_OP_URING_CMD;
-	ring->sqe->fd = chr;
-	ring->sqe->cmd_op = NVME_URING_CMD_IO;
 	cmd->opcode = opcode;
 	cmd->nsid = self->nsid;
 	cmd->addr = (uintptr_t)buf;
 	cmd->data_len = len;
 	cmd->cdw10 = self->where / SECTOR;
 	cmd->cdw12 = len / SECTOR - 1;
-	return ring_run(ring);
+	return ring_do(ring, sqe, &cqe) ?: cqe.res;
 }
 
 /* The character device beside /dev/nvmeXnY is /dev/ngXnY. */
@@ -292,7 +248,8 @@ TEST_F(passthru, io_uring)
 	struct ring ring;
 
 	ASSERT_LE(0, chr);
-	ASSERT_TRUE(ring_make(&ring));
+	ASSERT_TRUE(ring_init(&ring, 1, IORING_SETUP_SQE128 |
+				   IORING_SETUP_CQE32));
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		len = sizes[i];
 		p2p_fill(self->ram, len, 1, self->where);
@@ -310,7 +267,7 @@ TEST_F(passthru, io_uring)
 					       self->mem, len));
 		EXPECT_TRUE(drive_holds(self, len, 1 + self->works));
 	}
-	close(ring.fd);
+	ring_exit(&ring);
 	close(chr);
 }
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -348,6 +349,84 @@ TEST_F(race, allocate_against_free)
 		ASSERT_TRUE(start(&worker[i], self, i, allocate_and_free));
 	for (i = 0; i < NR_THREADS; i++)
 		pthread_join(worker[i].thread, NULL);
+}
+
+#define PMD_SIZE	(2 * MIB)
+#define PUD_SIZE	(1024 * MIB)
+#define ZAP_ROUNDS	10000
+
+static void *load_always(void *data)
+{
+	struct _test_data_race *race = ((struct worker *)data)->race;
+
+	while (!__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE)) {
+		p2p_load(race->mem);
+		count(&race->good);
+	}
+	return NULL;
+}
+
+/* Did the kernel find page tables that it takes for corrupt? */
+static bool found_bad_entry(int kmsg)
+{
+	char record[8192];
+	bool found = false;
+	ssize_t len;
+
+	while ((len = read(kmsg, record, sizeof(record) - 1)) > 0 ||
+	       (len < 0 && errno == EPIPE)) {
+		record[len > 0 ? len : 0] = '\0';
+		found |= !!strstr(record, ": bad p");
+	}
+	return found;
+}
+
+/*
+ * An entry of that size comes back while those who dropped it, or look at what is
+ * mapped, are on their way to the level below: there is none.
+ */
+static void zap_against_huge_fault(struct __test_metadata *_metadata,
+				   struct _test_data_race *self, size_t size)
+{
+	int i, kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	unsigned char present[PMD_SIZE / (4 * KIB)];
+	struct worker loader;
+
+	ASSERT_LE(0, kmsg);
+	lseek(kmsg, 0, SEEK_END);
+	ASSERT_TRUE(start(&loader, self, 0, load_always));
+	for (i = 0; i < ZAP_ROUNDS; i++) {
+		if (madvise(self->mem + i % 2 * (size / 2), size / 2,
+			    MADV_DONTNEED) ||
+		    mincore(self->mem, PMD_SIZE, present))
+			count(&self->bad);
+	}
+	stop_and_join(&loader);
+	EXPECT_LT(0, self->good);
+	EXPECT_FALSE(found_bad_entry(kmsg));
+	close(kmsg);
+}
+
+TEST_F(race, zap_against_pmd_fault)
+{
+	munmap(self->mem, SIZE);
+	self->mem = p2p_map(self->provider, PMD_SIZE);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	zap_against_huge_fault(_metadata, self, PMD_SIZE);
+	/* What is left goes with the fixture. */
+	EXPECT_EQ(0, munmap(self->mem + SIZE, PMD_SIZE - SIZE));
+}
+
+TEST_F(race, zap_against_pud_fault)
+{
+	/* Small memory has no such entries. */
+	if (p2p_number(self->provider, "p2pmem/size") < (long long)PUD_SIZE)
+		return;
+	munmap(self->mem, SIZE);
+	self->mem = p2p_map(self->provider, PUD_SIZE);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	zap_against_huge_fault(_metadata, self, PUD_SIZE);
+	EXPECT_EQ(0, munmap(self->mem + SIZE, PUD_SIZE - SIZE));
 }
 
 TEST_HARNESS_MAIN

@@ -6,6 +6,7 @@
  *	P2P_DISTANCE	and over how many links; not looked at if not set
  *	P2P_REASON	what the line of the drive must contain behind that; not
  *			looked at if not set
+ *	P2P_ALLOWED	the host bridges that the command line names, if any
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -26,6 +27,7 @@
 #define SIZE		(64 * KIB)
 #define NOBODY		65534
 #define PCI_HEADER_TYPE	0x0e
+#define HOST_BRIDGES	"/sys/module/pci_p2pdma/parameters/host_bridges"
 
 struct route {
 	char client[P2P_ADDR_LEN];
@@ -340,6 +342,16 @@ TEST_F(routes, refusal_is_logged)
 	}
 	close(log);
 	munmap(mem, SIZE);
+}
+
+/* Of several lists the last one without an error counts. */
+TEST_F(routes, allowed_bridges)
+{
+	char text[KIB], expected[KIB];
+
+	snprintf(expected, sizeof(expected), "%s\n", getenv("P2P_ALLOWED") ?: "");
+	ASSERT_LT(0, read_all(HOST_BRIDGES, text, sizeof(text), 64));
+	EXPECT_STREQ(expected, text);
 }
 
 TEST_HARNESS_MAIN

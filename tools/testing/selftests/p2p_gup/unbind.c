@@ -13,11 +13,9 @@
 #include <unistd.h>
 
 #include "variants.h"
+#include "removal.h"
 
-#define DRIVER		"p2pmem-bar"
-#define DRIVER_DIR	"/sys/bus/pci/drivers/" DRIVER
 #define SIZE		(256 * KIB)
-#define ROUNDS		3
 
 FIXTURE(unbind)
 {
@@ -32,17 +30,7 @@ FIXTURE(unbind)
 };
 
 /* Reads from the slow drive are still under way when the driver goes. */
-P2P_VARIANTS(unbind, DRIVER, "slow", NULL);
-
-static int unbind_driver(const char *provider)
-{
-	return p2p_write_file(DRIVER_DIR "/unbind", provider);
-}
-
-static int bind_driver(const char *provider)
-{
-	return p2p_write_file(DRIVER_DIR "/bind", provider);
-}
+P2P_VARIANTS(unbind, P2P_BAR_DRIVER, "slow", NULL);
 
 FIXTURE_SETUP(unbind)
 {
@@ -66,8 +54,8 @@ FIXTURE_TEARDOWN(unbind)
 	munmap(self->mem, SIZE);
 	close(self->fd);
 	close(self->disk);
-	if (!p2p_has_driver(self->provider, DRIVER))
-		EXPECT_EQ(0, bind_driver(self->provider));
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		EXPECT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
@@ -80,8 +68,8 @@ TEST_F(unbind, mapping_is_revoked)
 	int fds[2];
 
 	p2p_set(self->mem, SIZE / 2, 1);
-	ASSERT_EQ(0, unbind_driver(self->provider));
-	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_FALSE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
 
 	EXPECT_EQ(SIGBUS, p2p_fault_of(touched, false));
 	EXPECT_EQ(SIGBUS, p2p_fault_of(touched, true));
@@ -120,8 +108,8 @@ TEST_F(unbind, stays_revoked)
 	char *mem;
 
 	p2p_store(old, 1);
-	ASSERT_EQ(0, unbind_driver(self->provider));
-	ASSERT_EQ(0, bind_driver(self->provider));
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	ASSERT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 
@@ -137,118 +125,6 @@ TEST_F(unbind, stays_revoked)
 	EXPECT_EQ(0, munmap(self->mem, SIZE));
 	EXPECT_EQ(self->before - SIZE, p2p_available(self->provider));
 	EXPECT_EQ(0, munmap(mem, SIZE));
-}
-
-/* Starts a child that runs until it finds its memory gone, and then exits 0. */
-static pid_t start_child(struct _test_data_unbind *self,
-			 int (*step)(struct _test_data_unbind *))
-{
-	pid_t child;
-	int state;
-
-	*self->progress = 0;
-	child = fork();
-	if (child)
-		return child;
-	while (!(state = step(self)))
-		__atomic_add_fetch(self->progress, 1, __ATOMIC_RELEASE);
-	_exit(state == 1 ? 0 : state);
-}
-
-/* Returns whether the child got so far, and lives. */
-static bool wait_progress(struct _test_data_unbind *self, pid_t child, int steps)
-{
-	int status;
-
-	while (__atomic_load_n(self->progress, __ATOMIC_ACQUIRE) < steps) {
-		if (waitpid(child, &status, WNOHANG))
-			return false;
-		usleep(500);
-	}
-	return true;
-}
-
-/* Steps return 0 to go on, 1 if the memory is gone, more for an error. */
-static int read_step(struct _test_data_unbind *self)
-{
-	ssize_t ret = p2p_result(pread(self->disk, self->mem, SIZE, 0));
-
-	if (ret == -EFAULT)
-		return 1;
-	/* It may have been revoked while the pages were being collected. */
-	if (self->works)
-		return ret > 0 && ret <= SIZE && ret % SECTOR == 0 ? 0 : 2;
-	return ret == -EREMOTEIO ? 0 : 2;
-}
-
-static int touch_step(struct _test_data_unbind *self)
-{
-	size_t i;
-	int sig;
-
-	for (i = 0; i < SIZE; i += 4 * KIB) {
-		sig = p2p_fault_of(self->mem + i, i & 4 * KIB);
-		if (sig)
-			return sig == SIGBUS ? 1 : 2;
-	}
-	return madvise(self->mem, SIZE, MADV_DONTNEED) ? 3 : 0;
-}
-
-/* Allocates again and again; the file in sysfs is gone or says ENODEV. */
-static int map_step(struct _test_data_unbind *self)
-{
-	int sig;
-	char *mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-			 self->fd, 0);
-
-	if (mem == MAP_FAILED)
-		return errno == ENODEV ? 1 : 2;
-	sig = p2p_fault_of(mem, true);
-	if (munmap(mem, SIZE) || (sig && sig != SIGBUS))
-		return 3;
-	return 0;
-}
-
-static void unbind_against(struct __test_metadata *_metadata,
-			   struct _test_data_unbind *self,
-			   int (*step)(struct _test_data_unbind *))
-{
-	int round, status;
-	pid_t child;
-
-	for (round = 0; round < ROUNDS; round++) {
-		child = start_child(self, step);
-		ASSERT_LT(0, child);
-		ASSERT_TRUE(wait_progress(self, child, 3 + round));
-		EXPECT_EQ(0, unbind_driver(self->provider));
-		EXPECT_EQ(child, waitpid(child, &status, 0));
-		EXPECT_EQ(0, status);
-
-		EXPECT_EQ(0, bind_driver(self->provider));
-		EXPECT_EQ(self->before, p2p_available(self->provider));
-		/* The next round needs memory, and a file, of the new binding. */
-		close(self->fd);
-		self->fd = p2p_open(self->provider, O_RDWR);
-		ASSERT_LE(0, self->fd);
-		munmap(self->mem, SIZE);
-		self->mem = p2p_map(self->provider, SIZE);
-		ASSERT_NE(MAP_FAILED, self->mem);
-	}
-}
-
-TEST_F(unbind, against_io)
-{
-	unbind_against(_metadata, self, read_step);
-}
-
-TEST_F(unbind, against_faults)
-{
-	unbind_against(_metadata, self, touch_step);
-}
-
-TEST_F(unbind, against_mmap)
-{
-	unbind_against(_metadata, self, map_step);
 }
 
 /* A process that sleeps on a mapping doesn't keep the driver. */
@@ -267,9 +143,10 @@ TEST_F(unbind, sleeping_child)
 		pause();
 		_exit(sig);
 	}
-	EXPECT_TRUE(wait_progress(self, child, 1));
-	EXPECT_EQ(0, unbind_driver(self->provider));
-	EXPECT_EQ(0, bind_driver(self->provider));
+	while (!__atomic_load_n(self->progress, __ATOMIC_ACQUIRE))
+		usleep(500);
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 	kill(child, SIGKILL);
 	EXPECT_EQ(child, waitpid(child, &status, 0));

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Peer-to-peer memory without struct pages, for p2pdma-range.c, which makes it, and
+ * p2pmem-range.c, which lets processes map it.
+ */
+#ifndef _PCI_P2PDMA_RANGE_H
+#define _PCI_P2PDMA_RANGE_H
+
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+struct file;
+struct pci_dev;
+struct pci_p2pdma_pagemap;
+
+struct pci_p2p_range {
+	struct file *file;		/* whoever holds it holds the range */
+	struct pci_p2pdma_pagemap *p2p;	/* of no pages: for the routes */
+	phys_addr_t phys;
+	u64 len;			/* in bytes */
+	int bar;
+	bool write_combine;
+
+	spinlock_t lock;		/* see p2pdma-range.c */
+	bool live;			/* not revoked */
+	unsigned int nr_mappings;	/* for DMA, also those in the making */
+	struct list_head mappings;
+	wait_queue_head_t idle;		/* woken when there are no mappings */
+};
+
+int pci_p2pdma_add_pageless(struct pci_dev *pdev,
+			    struct pci_p2pdma_pagemap *p2p, int bar, u64 offset,
+			    u64 len);
+
+#endif /* _PCI_P2PDMA_RANGE_H */

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Peer-to-peer memory without struct pages: ranges of a PCI BAR.
+ *
+ * For memory that nobody needs pages of, because both sides are drivers that know
+ * ranges: the provider makes a range and lets programs map it, the client finds it
+ * behind a program's address and maps it for DMA. What struct pages would do,
+ * other than O_DIRECT and the like, is done here: to find the route, to refuse
+ * what can't be reached, and to take it all back when the provider goes.
+ *
+ * See Documentation/driver-api/pci/p2pmem-range.rst.
+ */
+#ifndef _LINUX_PCI_P2P_RANGE_H
+#define _LINUX_PCI_P2P_RANGE_H
+
+#include <linux/dma-direction.h>
+#include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct device;
+struct pci_dev;
+struct pci_p2p_range;
+struct vm_area_struct;
+
+/**
+ * struct pci_p2p_mapping - a part of a range, mapped for DMA by a client
+ * @addr: the address for the client's DMA
+ * @len: length, in bytes
+ * @revoke: set by the client before it maps, or NULL. Called, once, when the
+ *	    provider takes the range back, which waits until the client has
+ *	    unmapped. Called in atomic context; must not unmap by itself, but get
+ *	    the client to. May be called as soon as the mapping is being made, and
+ *	    not after pci_p2p_range_unmap() has returned. Without it a mapping must
+ *	    be as short as a transfer.
+ * @private: the client's
+ */
+struct pci_p2p_mapping {
+	dma_addr_t addr;
+	size_t len;
+	void (*revoke)(struct pci_p2p_mapping *mapping);
+	void *private;
+
+	/* private: of drivers/pci/p2pdma-range.c */
+	struct pci_p2p_range *range;
+	struct device *client;
+	struct list_head node;
+	enum dma_data_direction dir;
+	bool is_bus_addr;
+};
+
+#ifdef CONFIG_PCI_P2PMEM
+struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
+					   u64 offset, u64 len);
+void pci_p2p_range_revoke(struct pci_p2p_range *range);
+int pci_p2p_range_mmap(struct pci_p2p_range *range, struct vm_area_struct *vma);
+
+struct pci_p2p_range *pci_p2p_range_of_user(unsigned long addr, size_t len,
+					    bool write, u64 *offset);
+void pci_p2p_range_put(struct pci_p2p_range *range);
+int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
+		      u64 offset, size_t len, enum dma_data_direction dir,
+		      struct pci_p2p_mapping *mapping);
+void pci_p2p_range_unmap(struct pci_p2p_mapping *mapping);
+#else
+static inline struct pci_p2p_range *
+pci_p2p_range_create(struct pci_dev *pdev, int bar, u64 offset, u64 len)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline void pci_p2p_range_revoke(struct pci_p2p_range *range)
+{
+}
+
+static inline int pci_p2p_range_mmap(struct pci_p2p_range *range,
+				     struct vm_area_struct *vma)
+{
+	return -EOPNOTSUPP;
+}
+
+/* No address has a range behind it. */
+static inline struct pci_p2p_range *
+pci_p2p_range_of_user(unsigned long addr, size_t len, bool write, u64 *offset)
+{
+	return NULL;
+}
+
+static inline void pci_p2p_range_put(struct pci_p2p_range *range)
+{
+}
+
+static inline int
+pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
+		  u64 offset, size_t len, enum dma_data_direction dir,
+		  struct pci_p2p_mapping *mapping)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void pci_p2p_range_unmap(struct pci_p2p_mapping *mapping)
+{
+}
+#endif /* CONFIG_PCI_P2PMEM */
+
+#endif /* _LINUX_PCI_P2P_RANGE_H */

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A client of peer-to-peer memory without struct pages, that maps memory of the
+ * calling process for DMA by a device of its choice, tells the address, and may
+ * keep the mapping, with a revoke() function or without: the file p2p_test_range in
+ * debugfs. No DMA is done.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/dma-mapping.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/pci-p2p-range.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/workqueue.h>
+
+#include "test_p2p_uapi.h"
+
+struct p2p_range_file {
+	struct mutex lock;		/* protects all below */
+	struct list_head kept;
+	unsigned int nr_revoked;
+};
+
+/* A mapping that is kept. */
+struct p2p_range_kept {
+	struct pci_p2p_mapping mapping;
+	struct work_struct revoked;
+	struct p2p_range_file *owner;
+	struct list_head node;
+	struct pci_dev *client;
+	bool is_mapped;
+};
+
+static void p2p_range_unmap(struct p2p_range_kept *kept)
+{
+	lockdep_assert_held(&kept->owner->lock);
+	if (kept->is_mapped)
+		pci_p2p_range_unmap(&kept->mapping);
+	kept->is_mapped = false;
+}
+
+static void p2p_range_revoked(struct work_struct *work)
+{
+	struct p2p_range_kept *kept = container_of(work, struct p2p_range_kept,
+						   revoked);
+
+	mutex_lock(&kept->owner->lock);
+	if (kept->is_mapped)
+		kept->owner->nr_revoked++;
+	p2p_range_unmap(kept);
+	mutex_unlock(&kept->owner->lock);
+}
+
+static void p2p_range_revoke(struct pci_p2p_mapping *mapping)
+{
+	struct p2p_range_kept *kept = mapping->private;
+
+	schedule_work(&kept->revoked);
+}
+
+static void p2p_range_put(struct p2p_range_file *file)
+{
+	struct p2p_range_kept *kept, *next;
+	LIST_HEAD(kepts);
+
+	mutex_lock(&file->lock);
+	list_splice_init(&file->kept, &kepts);
+	list_for_each_entry(kept, &kepts, node)
+		p2p_range_unmap(kept);
+	mutex_unlock(&file->lock);
+
+	/* Nobody calls revoke() any more, but work may wait. */
+	list_for_each_entry_safe(kept, next, &kepts, node) {
+		cancel_work_sync(&kept->revoked);
+		pci_dev_put(kept->client);
+		kfree(kept);
+	}
+}
+
+static int p2p_range_map(struct p2p_range_file *file,
+			 struct p2p_test_range *arg)
+{
+	struct pci_p2p_range *range;
+	struct p2p_range_kept *kept;
+	u64 offset;
+
+	if (!arg->len || arg->keep > P2P_TEST_KEEP_REVOCABLE)
+		return -EINVAL;
+
+	kept = kzalloc(sizeof(*kept), GFP_KERNEL);
+	if (!kept)
+		return -ENOMEM;
+	kept->owner = file;
+	kept->mapping.private = kept;
+	if (arg->keep == P2P_TEST_KEEP_REVOCABLE)
+		kept->mapping.revoke = p2p_range_revoke;
+	INIT_WORK(&kept->revoked, p2p_range_revoked);
+	kept->client = pci_get_domain_bus_and_slot(arg->client.domain,
+						   arg->client.bus,
+						   arg->client.devfn);
+	arg->result = -ENXIO;
+	if (!kept->client)
+		goto free;
+
+	range = pci_p2p_range_of_user(arg->addr, arg->len, arg->write, &offset);
+	arg->result = range ? PTR_ERR_OR_ZERO(range) : -ENOTTY;
+	if (IS_ERR_OR_NULL(range))
+		goto free;
+
+	mutex_lock(&file->lock);
+	arg->offset = offset;
+	arg->result = pci_p2p_range_map(range, &kept->client->dev,
+					offset + arg->skip, arg->len,
+					arg->write ? DMA_FROM_DEVICE :
+						     DMA_TO_DEVICE,
+					&kept->mapping);
+	pci_p2p_range_put(range);
+	kept->is_mapped = !arg->result;
+	if (kept->is_mapped)
+		arg->dma_addr = kept->mapping.addr;
+	if (kept->is_mapped && arg->keep != P2P_TEST_KEEP_NOT) {
+		list_add(&kept->node, &file->kept);
+		kept = NULL;
+	} else {
+		p2p_range_unmap(kept);
+	}
+	mutex_unlock(&file->lock);
+free:
+	if (kept)
+		pci_dev_put(kept->client);
+	kfree(kept);
+	return 0;
+}
+
+static long p2p_range_ioctl(struct file *filp, unsigned int cmd,
+			    unsigned long user)
+{
+	struct p2p_range_file *file = filp->private_data;
+	struct p2p_test_range arg;
+	int ret;
+
+	switch (cmd) {
+	case P2P_TEST_RANGE:
+		if (copy_from_user(&arg, (void __user *)user, sizeof(arg)))
+			return -EFAULT;
+		ret = p2p_range_map(file, &arg);
+		if (!ret && copy_to_user((void __user *)user, &arg, sizeof(arg)))
+			return -EFAULT;
+		return ret;
+	case P2P_TEST_REVOKED:
+		mutex_lock(&file->lock);
+		ret = file->nr_revoked;
+		mutex_unlock(&file->lock);
+		return ret;
+	case P2P_TEST_PUT:
+		p2p_range_put(file);
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int p2p_range_open(struct inode *inode, struct file *filp)
+{
+	struct p2p_range_file *file = kzalloc(sizeof(*file), GFP_KERNEL);
+
+	if (!file)
+		return -ENOMEM;
+	mutex_init(&file->lock);
+	INIT_LIST_HEAD(&file->kept);
+	filp->private_data = file;
+	return nonseekable_open(inode, filp);
+}
+
+static int p2p_range_release(struct inode *inode, struct file *filp)
+{
+	struct p2p_range_file *file = filp->private_data;
+
+	p2p_range_put(file);
+	mutex_destroy(&file->lock);
+	kfree(file);
+	return 0;
+}
+
+static const struct file_operations p2p_range_fops = {
+	.owner		= THIS_MODULE,
+	.open		= p2p_range_open,
+	.release	= p2p_range_release,
+	.unlocked_ioctl	= p2p_range_ioctl,
+};
+
+static int __init p2p_range_init(void)
+{
+	debugfs_create_file_unsafe("p2p_test_range", 0600, NULL, NULL,
+				   &p2p_range_fops);
+	return 0;
+}
+late_initcall(p2p_range_init);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Binds drivers to devices, and unbinds them: p2pmem-bar, if not told. */
+#ifndef P2P_BIND_H
+#define P2P_BIND_H
+
+#include <stdio.h>
+
+#include "p2pmem.h"
+
+#define P2P_DRIVERS		"/sys/bus/pci/drivers/"
+#define P2P_BAR_DRIVER		"p2pmem-bar"
+#define P2P_BAR_PARAMETERS	"/sys/module/p2pmem_bar/parameters/"
+
+/* All return 0 or an errno. */
+static inline int p2p_driver_unbind(const char *driver, const char *device)
+{
+	char path[P2P_PATH_LEN];
+
+	snprintf(path, sizeof(path), P2P_DRIVERS "%s/unbind", driver);
+	return p2p_write_file(path, device);
+}
+
+static inline int p2p_driver_bind(const char *driver, const char *device)
+{
+	char path[P2P_PATH_LEN];
+
+	snprintf(path, sizeof(path), P2P_DRIVERS "%s/bind", driver);
+	return p2p_write_file(path, device);
+}
+
+static inline int p2p_unbind(const char *provider)
+{
+	return p2p_driver_unbind(P2P_BAR_DRIVER, provider);
+}
+
+static inline int p2p_bind(const char *provider)
+{
+	return p2p_driver_bind(P2P_BAR_DRIVER, provider);
+}
+
+#endif

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Allocations fail, one after the other, while a driver gives its device's memory
+ * away, and while it takes it back. Both happen in the context of the process
+ * that writes to sysfs.
+ */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+
+#include "bind.h"
+#include "variants.h"
+#include "fail_nth.h"
+
+/* Two blocks: all that is done for a larger BAR, in less time. */
+#define SIZE		(4 * MIB)
+#define BUFFER		(2 * MIB + 16 * KIB)
+
+FIXTURE(fail_bind)
+{
+	const char *provider;
+	long long before;
+	char *mem;
+};
+
+P2P_VARIANTS(fail_bind, P2P_BAR_DRIVER, NULL);
+
+/*
+ * Objects only. x86 makes the page tables of the kernel's own mapping, and the
+ * struct pages, of single and of huge pages, and does not expect to get none.
+ */
+#define MIN_ORDER	10
+
+FIXTURE_SETUP(fail_bind)
+{
+	if (!fail_setup(MIN_ORDER))
+		SKIP(p2p_skip_now(), "no " FAIL_NTH ": CONFIG_FAULT_INJECTION?");
+	self->provider = variant->p2p.provider;
+	self->before = p2p_available(self->provider);
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	ASSERT_EQ(0, p2p_write_file(P2P_BAR_PARAMETERS "size", "4194304"));
+}
+
+FIXTURE_TEARDOWN(fail_bind)
+{
+	EXPECT_EQ(0, p2p_write_file(P2P_BAR_PARAMETERS "size", "0"));
+	if (p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(0, p2p_bind(self->provider));
+	EXPECT_EQ(self->before, p2p_available(self->provider));
+}
+
+/* Is there nothing of a provider? */
+static bool is_gone(struct _test_data_fail_bind *self)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, self->provider, "p2pmem");
+	return !p2p_has_driver(self->provider, P2P_BAR_DRIVER) &&
+		access(path, F_OK);
+}
+
+/* All of its memory is there, and some of it in use. */
+static bool use_it(struct _test_data_fail_bind *self)
+{
+	if (p2p_available(self->provider) != SIZE)
+		return false;
+	self->mem = p2p_map(self->provider, BUFFER);
+	return self->mem != MAP_FAILED &&
+		!p2p_fault_of(self->mem, true) &&
+		!p2p_fault_of(self->mem + BUFFER - 4 * KIB, false);
+}
+
+static bool drop_it(struct _test_data_fail_bind *self)
+{
+	return !munmap(self->mem, BUFFER);
+}
+
+static long do_bind(void *data)
+{
+	return -p2p_bind(((struct _test_data_fail_bind *)data)->provider);
+}
+
+static bool after_bind(void *data, long result)
+{
+	struct _test_data_fail_bind *self = data;
+
+	if (result)
+		return is_gone(self);
+	return use_it(self) && drop_it(self) &&
+		p2p_settles(self->provider, SIZE) &&
+		!p2p_unbind(self->provider) && is_gone(self);
+}
+
+TEST_F(fail_bind, bind)
+{
+	/* EBUSY: pci_request_region() has no other word for it. */
+	static const struct fail_work work = {
+		"bind", NULL, do_bind, after_bind, { ENOMEM, EBUSY }
+	};
+
+	FAIL_EACH(&work, self);
+}
+
+static bool before_unbind(void *data)
+{
+	struct _test_data_fail_bind *self = data;
+
+	return !p2p_bind(self->provider) && use_it(self);
+}
+
+static long do_unbind(void *data)
+{
+	return -p2p_unbind(((struct _test_data_fail_bind *)data)->provider);
+}
+
+/* A write that could not begin has changed nothing. */
+static bool after_unbind(void *data, long result)
+{
+	struct _test_data_fail_bind *self = data;
+	int sig = p2p_fault_of(self->mem, true);
+
+	if (result)
+		return sig == 0 && !p2p_unbind(self->provider) &&
+			is_gone(self) && drop_it(self);
+	return sig == SIGBUS && is_gone(self) && drop_it(self);
+}
+
+TEST_F(fail_bind, unbind)
+{
+	static const struct fail_work work = {
+		"unbind", before_unbind, do_unbind, after_unbind, { ENOMEM }
+	};
+
+	FAIL_EACH(&work, self);
+}
+
+TEST_HARNESS_MAIN

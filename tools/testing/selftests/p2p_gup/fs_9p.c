@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A network file system, 9p, which gets the pages of large direct transfers by
+ * itself, for a server that is no PCI device: it must not get these, and what it
+ * transfers by the page cache is copied.
+ *
+ * Needs a mounted file system of type 9p that has /bin/bash.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "variants.h"
+
+#define SIZE	(64 * KIB)	/* by far enough for 9p not to copy */
+#define POISON	0xdeadbeefcafef00dULL
+
+FIXTURE(fs_9p)
+{
+	const char *provider;
+	long long before;
+	char *mem;
+	char *ram;
+	int direct;
+	int cached;
+};
+
+P2P_VARIANTS(fs_9p, NULL, NULL);
+
+/* The path of a file that is large enough, wherever this process has its root. */
+static bool find_file(char *path, size_t size)
+{
+	FILE *mounts = setmntent("/proc/1/mounts", "r");
+	struct mntent *entry;
+	bool found = false;
+
+	while (!found && mounts && (entry = getmntent(mounts))) {
+		if (strcmp(entry->mnt_type, "9p"))
+			continue;
+		snprintf(path, size, "/proc/1/root%s/bin/bash",
+			 entry->mnt_dir);
+		found = !access(path, R_OK);
+	}
+	if (mounts)
+		endmntent(mounts);
+	return found;
+}
+
+FIXTURE_SETUP(fs_9p)
+{
+	char path[P2P_PATH_LEN];
+
+	if (!find_file(path, sizeof(path)))
+		SKIP(p2p_skip_now(), "no 9p is mounted, or it has no bin/bash");
+	self->provider = variant->p2p.provider;
+	self->before = p2p_available(self->provider);
+	self->mem = p2p_map(self->provider, SIZE);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	self->ram = p2p_ram(SIZE);
+	ASSERT_NE(MAP_FAILED, self->ram);
+	self->direct = open(path, O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, self->direct);
+	self->cached = open(path, O_RDONLY);
+	ASSERT_LE(0, self->cached);
+	p2p_set(self->mem, SIZE, POISON);
+}
+
+FIXTURE_TEARDOWN(fs_9p)
+{
+	close(self->cached);
+	close(self->direct);
+	munmap(self->ram, SIZE);
+	munmap(self->mem, SIZE);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+TEST_F(fs_9p, direct)
+{
+	EXPECT_EQ(SIZE, pread(self->direct, self->ram, SIZE, 0));
+	EXPECT_EQ(-EREMOTEIO, p2p_result(pread(self->direct, self->mem, SIZE,
+					       0)));
+	EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
+	/* And goes on working. */
+	EXPECT_EQ(SIZE, pread(self->direct, self->ram, SIZE, SIZE));
+}
+
+TEST_F(fs_9p, cached)
+{
+	EXPECT_EQ(SIZE, pread(self->cached, self->mem, SIZE, 0));
+	EXPECT_EQ(SIZE, pread(self->direct, self->ram, SIZE, 0));
+	EXPECT_EQ(-1, p2p_unlike(self->mem, self->ram, SIZE));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device of a provider goes as a whole, and comes back: by the files "remove"
+ * and "rescan", by the power switch of its slot, and because the host pulls it
+ * out. Who has its memory finds what unbind.c shows.
+ *
+ * What has been pulled out only comes back if the host plugs it in again. P2P_PLUG
+ * is what the host calls the device.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "variants.h"
+#include "gup_call.h"
+#include "removal.h"
+
+#define SLOTS		"/sys/bus/pci/slots"
+#define NVME_DIR	"/sys/bus/pci/drivers/nvme"
+#define SMALL		(64 * KIB)
+#define LARGE		(4 * MIB)
+#define ROUNDS		2
+
+FIXTURE(hotplug)
+{
+	const char *provider;
+	const char *plug;
+	long long before;
+	long long size;
+	bool works;
+	int disk;
+	int test;
+	int klog;
+	int *transfers;		/* that a child has done */
+	char *small, *large;
+	char power[P2P_PATH_LEN];
+	char client[P2P_ADDR_LEN];
+};
+
+P2P_VARIANTS(hotplug, P2P_BAR_DRIVER, "slow", NULL);
+
+/* The file that switches the power of the provider's slot. */
+static bool find_power(struct _test_data_hotplug *self)
+{
+	char path[P2P_PATH_LEN], address[32];
+	DIR *dir = opendir(SLOTS);
+	struct dirent *entry;
+	bool found = false;
+	ssize_t len;
+	int fd;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), SLOTS "/%.200s/address", entry->d_name);
+		fd = open(path, O_RDONLY);
+		if (fd < 0)
+			continue;
+		len = read(fd, address, sizeof(address) - 1);
+		close(fd);
+		/* without the function, and with a newline */
+		found = len > 1 && !strncmp(address, self->provider, len - 1);
+		snprintf(self->power, sizeof(self->power), SLOTS "/%.200s/power",
+			 entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* The PCI function of the drive. */
+static bool find_client(struct _test_data_hotplug *self)
+{
+	char link[64], device[PATH_MAX];
+	struct stat st;
+	char *end;
+
+	if (fstat(self->disk, &st))
+		return false;
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(st.st_rdev),
+		 minor(st.st_rdev));
+	if (!realpath(link, device))
+		return false;
+	end = strstr(device, "/nvme/");
+	if (!end)
+		return false;
+	*end = '\0';
+	snprintf(self->client, sizeof(self->client), "%.23s",
+		 strrchr(device, '/') + 1);
+	return true;
+}
+
+FIXTURE_SETUP(hotplug)
+{
+	self->provider = variant->p2p.provider;
+	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	self->before = p2p_available(self->provider);
+	self->size = p2p_number(self->provider, "p2pmem/size");
+	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, self->disk);
+	self->klog = klog_open();
+	ASSERT_LE(0, self->klog);
+	self->transfers = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->transfers);
+	self->small = p2p_map(self->provider, SMALL);
+	ASSERT_NE(MAP_FAILED, self->small);
+	self->large = p2p_map(self->provider, LARGE);
+	ASSERT_NE(MAP_FAILED, self->large);
+	p2p_store(self->small, 1);
+	p2p_store(self->large, 1);
+	self->plug = getenv("P2P_PLUG");
+	if (!self->plug || !find_power(self))
+		SKIP(p2p_skip_now(), "P2P_PLUG is not set, or no slot has a power switch");
+	ASSERT_TRUE(find_client(self));
+	self->test = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);
+	if (self->test < 0)
+		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+}
+
+/* All tests end with the device back, and bound. */
+FIXTURE_TEARDOWN(hotplug)
+{
+	EXPECT_EQ(SIGBUS, p2p_fault_of(self->small, true));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(self->large, false));
+	EXPECT_EQ(0, munmap(self->small, SMALL));
+	EXPECT_EQ(0, munmap(self->large, LARGE));
+	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(self->before, p2p_available(self->provider));
+	close(self->test);
+	close(self->klog);
+	close(self->disk);
+}
+
+static bool is_there(const char *device)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, device, "driver_override");
+	return !access(path, F_OK);
+}
+
+static void wait_for(const char *device, bool there)
+{
+	while (is_there(device) != there)
+		usleep(1000);
+}
+
+static bool give_driver(const char *device)
+{
+	char path[P2P_PATH_LEN];
+
+	wait_for(device, true);
+	p2p_path(path, device, "driver_override");
+	if (p2p_write_file(path, P2P_BAR_DRIVER))
+		return false;
+	/* No driver matches a new device before it has its resources. */
+	while (p2p_number(device, "p2pmem/published") != 1) {
+		p2p_write_file("/sys/bus/pci/drivers_probe", device);
+		usleep(1000);
+	}
+	return true;
+}
+
+static void ask_host(struct _test_data_hotplug *self, const char *verb)
+{
+	printf("# host-%s %s\n", verb, self->plug);
+	fflush(stdout);
+}
+
+static bool plug_in(struct _test_data_hotplug *self)
+{
+	ask_host(self, "plug");
+	return give_driver(self->provider);
+}
+
+/* What comes back is the memory of a device like any other. */
+static bool all_works(struct _test_data_hotplug *self)
+{
+	char *mem = p2p_map(self->provider, LARGE);
+	ssize_t ret;
+	bool ok;
+
+	if (mem == MAP_FAILED)
+		return false;
+	p2p_fill(mem, LARGE, 1, 0);
+	ok = p2p_differs(mem, LARGE, 1, 0) == -1;
+	ret = p2p_result(pread(self->disk, mem, SMALL, 0));
+	ok &= ret == (self->works ? (ssize_t)SMALL : -EREMOTEIO);
+	return !munmap(mem, LARGE) && ok;
+}
+
+TEST_F(hotplug, remove_and_rescan)
+{
+	char path[P2P_PATH_LEN];
+	int i;
+
+	p2p_path(path, self->provider, "remove");
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, p2p_write_file(path, "1"));
+		EXPECT_FALSE(is_there(self->provider));
+		EXPECT_EQ(SIGBUS, p2p_fault_of(self->large, false));
+		EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, self->small,
+						    SMALL, 0)));
+		ASSERT_EQ(0, p2p_write_file("/sys/bus/pci/rescan", "1"));
+		ASSERT_TRUE(give_driver(self->provider));
+		EXPECT_TRUE(all_works(self));
+	}
+}
+
+/* Reads until the memory is gone. */
+static pid_t start_reader(struct _test_data_hotplug *self)
+{
+	pid_t child = fork();
+	ssize_t ret;
+
+	if (child)
+		return child;
+	do {
+		ret = p2p_result(pread(self->disk, self->large, SMALL, 0));
+		__atomic_add_fetch(self->transfers, 1, __ATOMIC_RELEASE);
+	} while (ret == (self->works ? (ssize_t)SMALL : -EREMOTEIO));
+	/* Part of it, if it was revoked while the pages were collected. */
+	if (ret > 0)
+		ret = p2p_result(pread(self->disk, self->large, SMALL, 0));
+	_exit(ret == -EFAULT ? 0 : 1);
+}
+
+TEST_F(hotplug, power_off)
+{
+	int i, status;
+	pid_t child;
+
+	for (i = 0; i < ROUNDS; i++) {
+		*self->transfers = 0;
+		child = start_reader(self);
+		ASSERT_LT(0, child);
+		while (!__atomic_load_n(self->transfers, __ATOMIC_ACQUIRE))
+			usleep(500);
+		ASSERT_EQ(0, p2p_write_file(self->power, "0"));
+		EXPECT_FALSE(is_there(self->provider));
+		EXPECT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_EQ(0, status);
+		ASSERT_TRUE(plug_in(self));
+		EXPECT_TRUE(all_works(self));
+		if (i < ROUNDS - 1) {
+			EXPECT_EQ(self->large, mmap(self->large, LARGE, PROT_NONE,
+						    MAP_PRIVATE | MAP_FIXED |
+						    MAP_ANONYMOUS, -1, 0));
+			self->large = p2p_map(self->provider, LARGE);
+			ASSERT_NE(MAP_FAILED, self->large);
+		}
+	}
+}
+
+/* The host asks for the device, which takes its time: somebody has a page. */
+TEST_F(hotplug, pulled_out_in_use)
+{
+	ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_PIN_FAST, self->small, 1,
+			      FOLL_PCI_P2PDMA, NULL));
+	ask_host(self, "unplug");
+	EXPECT_TRUE(klog_wait(self->klog, "%s: waiting for 1 pages", self->provider));
+	EXPECT_TRUE(klog_wait(self->klog, "1 of these pages were mapped by hotplug[%d]",
+			      getpid()));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(self->small, false));
+	EXPECT_TRUE(is_there(self->provider));
+	EXPECT_EQ(0, gup_put(self->test));
+	wait_for(self->provider, false);
+	ASSERT_TRUE(plug_in(self));
+	EXPECT_TRUE(all_works(self));
+}
+
+/*
+ * The drive goes at the same time, with a transfer under way. The last test: the
+ * drive may come back under another name.
+ */
+TEST_F(hotplug, with_its_client)
+{
+	pid_t reader, children[2];
+	int i, status;
+
+	reader = fork();
+	ASSERT_LE(0, reader);
+	if (!reader) {
+		for (;;) {
+			if (pread(self->disk, self->large, SMALL, 0) < 0 &&
+			    errno != EREMOTEIO)
+				_exit(errno);
+			__atomic_add_fetch(self->transfers, 1, __ATOMIC_RELEASE);
+		}
+	}
+	while (!__atomic_load_n(self->transfers, __ATOMIC_ACQUIRE))
+		usleep(500);
+	for (i = 0; i < 2; i++) {
+		children[i] = fork();
+		ASSERT_LE(0, children[i]);
+		if (!children[i])
+			_exit(i ? p2p_write_file(NVME_DIR "/unbind", self->client) :
+				  p2p_write_file(self->power, "0"));
+	}
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(children[i], waitpid(children[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	/* Whatever it lost first: the memory, or the drive. */
+	EXPECT_EQ(reader, waitpid(reader, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_TRUE(WEXITSTATUS(status) == EFAULT || WEXITSTATUS(status) == EIO ||
+		    WEXITSTATUS(status) == ENXIO || WEXITSTATUS(status) == ENODEV)
+		TH_LOG("errno %d", WEXITSTATUS(status));
+
+	EXPECT_EQ(0, p2p_write_file(NVME_DIR "/bind", self->client));
+	ASSERT_TRUE(plug_in(self));
+}
+
+TEST_HARNESS_MAIN

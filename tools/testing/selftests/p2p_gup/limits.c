@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How much of a provider's memory a user may have: p2pmem/user_limit.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gup_call.h"
+#include "users.h"
+#include "variants.h"
+
+#define PAGE		(4 * KIB)
+#define LIMIT		(64 * PAGE)
+#define PMD		(2 * MIB)
+
+FIXTURE(limits)
+{
+	const char *provider;
+	char path[P2P_PATH_LEN];
+	long long before;
+	int limit;		/* for children, who may not open it */
+	int gup;
+	int *steps;		/* shared with them */
+};
+
+P2P_VARIANTS(limits, NULL, NULL);
+
+FIXTURE_SETUP(limits)
+{
+	self->provider = variant->p2p.provider;
+	self->before = p2p_available(self->provider);
+	p2p_path(self->path, self->provider, "p2pmem/user_limit");
+	self->limit = open(self->path, O_WRONLY);
+	ASSERT_LE(0, self->limit);
+	self->gup = open(P2P_TEST_FILE, O_RDWR);
+	ASSERT_LE(0, self->gup);
+	self->steps = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->steps);
+	ASSERT_TRUE(users_admit(self->provider, USERS));
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	close(self->gup);
+	close(self->limit);
+	EXPECT_EQ(0, p2p_write_file(self->path, "max\n"));
+	EXPECT_TRUE(users_admit(self->provider, 0));
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* Returns 0 or an errno. */
+static int set_limit(struct _test_data_limits *self, size_t bytes)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%zu\n", bytes);
+
+	return pwrite(self->limit, text, len, 0) == len ? 0 : errno;
+}
+
+static bool shows(struct _test_data_limits *self, const char *want)
+{
+	char text[32] = "";
+	int fd = open(self->path, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return false;
+	close(fd);
+	return !strcmp(text, want);
+}
+
+/* A part that a child plays: returns where it failed, or 0. */
+static int as(uid_t uid, struct _test_data_limits *self,
+	      int (*part)(struct _test_data_limits *self))
+{
+	pid_t child = users_fork(uid);
+
+	if (!child)
+		_exit(part(self));
+	return child < 0 ? -1 : users_wait(child);
+}
+
+/* Says which one, since there are more than an exit status can tell. */
+static bool untrue(bool condition, int line, const char *text)
+{
+	if (!condition)
+		fprintf(stderr, "# limits.c:%d: %s\n", line, text);
+	return !condition;
+}
+
+#define UNTRUE(condition)	untrue(condition, __LINE__, #condition)
+
+static char *map(struct _test_data_limits *self, size_t size)
+{
+	char *mem = p2p_map(self->provider, size);
+
+	if (mem != MAP_FAILED)
+		p2p_store(mem, 1);
+	return mem;
+}
+
+/* Can so much be had, and not a page more? */
+static bool can_have(struct _test_data_limits *self, size_t size)
+{
+	char *mem = map(self, size + PAGE);
+
+	if (mem != MAP_FAILED || errno != ENOMEM)
+		return false;
+	if (!size)
+		return true;
+	mem = map(self, size);
+	return mem != MAP_FAILED && !munmap(mem, size);
+}
+
+TEST_F(limits, no_limit_by_default)
+{
+	struct stat st;
+
+	EXPECT_TRUE(shows(self, "max\n"));
+	ASSERT_EQ(0, stat(self->path, &st));
+	EXPECT_EQ(0644, st.st_mode & 07777);
+	EXPECT_EQ(0, st.st_uid);
+}
+
+TEST_F(limits, values)
+{
+	EXPECT_EQ(0, p2p_write_file(self->path, "1048576"));
+	EXPECT_TRUE(shows(self, "1048576\n"));
+	EXPECT_EQ(0, p2p_write_file(self->path, "0x2000\n"));
+	EXPECT_TRUE(shows(self, "8192\n"));
+	/* Memory comes by pages. */
+	EXPECT_EQ(0, p2p_write_file(self->path, "12287\n"));
+	EXPECT_TRUE(shows(self, "8192\n"));
+	EXPECT_EQ(0, p2p_write_file(self->path, "max"));
+	EXPECT_TRUE(shows(self, "max\n"));
+	EXPECT_EQ(0, p2p_write_file(self->path, "0\n"));
+	EXPECT_TRUE(shows(self, "0\n"));
+
+	EXPECT_EQ(0, p2p_write_file(self->path, "4096\n"));
+	EXPECT_EQ(EINVAL, p2p_write_file(self->path, "\n"));
+	EXPECT_EQ(EINVAL, p2p_write_file(self->path, "-1\n"));
+	EXPECT_EQ(EINVAL, p2p_write_file(self->path, "1M\n"));
+	EXPECT_EQ(EINVAL, p2p_write_file(self->path, "maximum\n"));
+	EXPECT_EQ(EINVAL, p2p_write_file(self->path, "1 2\n"));
+	EXPECT_EQ(ERANGE, p2p_write_file(self->path, "18446744073709551616\n"));
+	EXPECT_TRUE(shows(self, "4096\n"));
+}
+
+static int write_it(struct _test_data_limits *self)
+{
+	if (UNTRUE(p2p_write_file(self->path, "max\n") == EACCES))
+		return 1;
+	if (UNTRUE(shows(self, "8192\n")))
+		return 1;
+	return 0;
+}
+
+TEST_F(limits, for_root_to_set)
+{
+	ASSERT_EQ(0, set_limit(self, 2 * PAGE));
+	EXPECT_EQ(0, as(ALICE, self, write_it));
+}
+
+static int have_all(struct _test_data_limits *self)
+{
+	char *first, *second;
+
+	first = map(self, LIMIT / 4);
+	second = map(self, LIMIT / 2);
+	if (UNTRUE(first != MAP_FAILED && second != MAP_FAILED))
+		return 1;
+	if (UNTRUE(can_have(self, LIMIT / 4)))
+		return 1;
+	if (UNTRUE(!munmap(first, LIMIT / 4)))
+		return 1;
+	if (UNTRUE(can_have(self, LIMIT / 2)))
+		return 1;
+	/* What is mapped in part is there as a whole. */
+	if (UNTRUE(!munmap(second, LIMIT / 4)))
+		return 1;
+	if (UNTRUE(can_have(self, LIMIT / 2)))
+		return 1;
+	if (UNTRUE(!munmap(second + LIMIT / 4, LIMIT / 4)))
+		return 1;
+	if (UNTRUE(can_have(self, LIMIT)))
+		return 1;
+	return 0;
+}
+
+TEST_F(limits, sum_of_buffers)
+{
+	ASSERT_EQ(0, set_limit(self, LIMIT));
+	EXPECT_EQ(0, as(ALICE, self, have_all));
+	EXPECT_EQ(0, as(ALICE, self, have_all));
+}
+
+static int have_nothing(struct _test_data_limits *self)
+{
+	if (UNTRUE(can_have(self, 0)))
+		return 1;
+	return 0;
+}
+
+TEST_F(limits, zero)
+{
+	ASSERT_EQ(0, set_limit(self, 0));
+	EXPECT_EQ(0, as(ALICE, self, have_nothing));
+}
+
+/* Waits for a child to get there, or to end. */
+static bool reached(struct _test_data_limits *self, pid_t child)
+{
+	while (!__atomic_load_n(self->steps, __ATOMIC_ACQUIRE))
+		if (waitpid(child, NULL, WNOHANG))
+			return false;
+	return true;
+}
+
+/* One that has all it may have, and sleeps. */
+static pid_t sleeper(struct _test_data_limits *self, uid_t uid)
+{
+	pid_t child;
+
+	*self->steps = 0;
+	child = users_fork(uid);
+	if (!child) {
+		if (map(self, LIMIT) == MAP_FAILED)
+			_exit(1);
+		__atomic_store_n(self->steps, 1, __ATOMIC_RELEASE);
+		pause();
+	}
+	return child;
+}
+
+/* By user, not by process; and what was killed has nothing. */
+TEST_F(limits, two_users)
+{
+	pid_t alice, bob;
+
+	ASSERT_EQ(0, set_limit(self, LIMIT));
+	alice = sleeper(self, ALICE);
+	EXPECT_TRUE(reached(self, alice));
+	EXPECT_EQ(0, as(ALICE, self, have_nothing));
+	EXPECT_EQ(0, as(BOB, self, have_all));
+	bob = sleeper(self, BOB);
+	EXPECT_TRUE(reached(self, bob));
+	EXPECT_EQ(0, as(BOB, self, have_nothing));
+
+	kill(alice, SIGKILL);
+	users_wait(alice);
+	EXPECT_EQ(0, as(ALICE, self, have_all));
+	EXPECT_EQ(0, as(BOB, self, have_nothing));
+	kill(bob, SIGKILL);
+	users_wait(bob);
+	EXPECT_EQ(0, as(BOB, self, have_all));
+}
+
+/* A child has the same buffer, and it counts once, as long as one has it. */
+static int share(struct _test_data_limits *self)
+{
+	char *mem = map(self, LIMIT / 2);
+	pid_t child;
+
+	if (UNTRUE(mem != MAP_FAILED))
+		return 1;
+	child = fork();
+	if (!child) {
+		p2p_store(mem, 2);
+		_exit(!can_have(self, LIMIT / 2));
+	}
+	if (UNTRUE(!users_wait(child)))
+		return 1;
+	child = fork();
+	if (!child) {
+		pause();
+		_exit(1);
+	}
+	if (UNTRUE(!munmap(mem, LIMIT / 2)))
+		return 1;
+	if (UNTRUE(can_have(self, LIMIT / 2)))
+		return 1;
+	kill(child, SIGKILL);
+	users_wait(child);
+	if (UNTRUE(can_have(self, LIMIT)))
+		return 1;
+	return 0;
+}
+
+TEST_F(limits, fork)
+{
+	ASSERT_EQ(0, set_limit(self, LIMIT));
+	EXPECT_EQ(0, as(ALICE, self, share));
+}
+
+/* Nothing is taken away, but there is no more until enough was given back. */
+static int have_more_than_allowed(struct _test_data_limits *self)
+{
+	char *first = map(self, LIMIT / 2), *second = map(self, LIMIT / 2);
+
+	if (UNTRUE(first != MAP_FAILED && second != MAP_FAILED))
+		return 1;
+	if (UNTRUE(!set_limit(self, LIMIT / 2 + PAGE)))
+		return 1;
+	if (UNTRUE(can_have(self, 0)))
+		return 1;
+	if (UNTRUE(!p2p_fault_of(first + LIMIT / 2 - PAGE, true)))
+		return 1;
+	if (UNTRUE(p2p_load(second) == 1))
+		return 1;
+	if (UNTRUE(!munmap(first, LIMIT / 2)))
+		return 1;
+	if (UNTRUE(can_have(self, PAGE)))
+		return 1;
+	if (UNTRUE(!set_limit(self, LIMIT)))
+		return 1;
+	if (UNTRUE(can_have(self, LIMIT / 2)))
+		return 1;
+	return 0;
+}
+
+TEST_F(limits, lowered)
+{
+	ASSERT_EQ(0, set_limit(self, LIMIT));
+	EXPECT_EQ(0, as(ALICE, self, have_more_than_allowed));
+}
+
+/* Who holds a page has it, mapped or not; of a large folio, all of it. */
+static int hold_a_page(struct _test_data_limits *self, size_t size, size_t page)
+{
+	char *mem = map(self, size);
+
+	if (UNTRUE(mem != MAP_FAILED))
+		return 1;
+	if (UNTRUE(!set_limit(self, size)))
+		return 1;
+	if (UNTRUE(gup_hold(self->gup, P2P_TEST_PIN_FAST, mem, 1,
+			    FOLL_PCI_P2PDMA, NULL) == 1))
+		return 1;
+	if (UNTRUE(!munmap(mem, size)))
+		return 1;
+	if (UNTRUE(can_have(self, size - page)))
+		return 1;
+	if (UNTRUE(!gup_put(self->gup)))
+		return 1;
+	if (UNTRUE(can_have(self, size)))
+		return 1;
+	return 0;
+}
+
+static int hold_base_page(struct _test_data_limits *self)
+{
+	return hold_a_page(self, LIMIT, PAGE);
+}
+
+static int hold_folio(struct _test_data_limits *self)
+{
+	return hold_a_page(self, 2 * PMD, PMD);
+}
+
+TEST_F(limits, pinned)
+{
+	EXPECT_EQ(0, as(ALICE, self, hold_base_page));
+	ASSERT_EQ(0, p2p_write_file(self->path, "max\n"));
+	EXPECT_EQ(0, as(ALICE, self, hold_folio));
+}
+
+/* Root is counted, but may have more. */
+TEST_F(limits, root_is_exempt)
+{
+	char *mem;
+
+	ASSERT_EQ(0, set_limit(self, 0));
+	mem = map(self, LIMIT);
+	ASSERT_NE(MAP_FAILED, mem);
+	EXPECT_EQ(0, munmap(mem, LIMIT));
+}
+
+/* Does the log say so since the last call? */
+static bool said(int kmsg, const char *device, const char *what)
+{
+	char record[8192];
+	bool found = false;
+	ssize_t len;
+
+	while ((len = read(kmsg, record, sizeof(record) - 1)) > 0 ||
+	       (len < 0 && errno == EPIPE)) {
+		record[len > 0 ? len : 0] = '\0';
+		found |= strstr(record, device) && strstr(record, what);
+	}
+	return found;
+}
+
+/* It may have been said often enough lately. */
+TEST_F(limits, notice)
+{
+	int i, kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	bool found = false;
+
+	ASSERT_LE(0, kmsg);
+	lseek(kmsg, 0, SEEK_END);
+	ASSERT_EQ(0, set_limit(self, 0));
+	for (i = 0; i < 100 && !found; i++) {
+		EXPECT_EQ(0, as(ALICE, self, have_nothing));
+		found = said(kmsg, self->provider,
+			     "of user 1000 asked for 4 KiB of peer-to-peer memory: with what the user has, more than the 0 KiB of p2pmem/user_limit");
+		if (!found)
+			usleep(100000);
+	}
+	EXPECT_TRUE(found);
+	close(kmsg);
+}
+
+TEST_HARNESS_MAIN

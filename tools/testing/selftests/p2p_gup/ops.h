@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * All that a process can do with peer-to-peer memory, as calls that random numbers
+ * choose: what p2p_stress does in many threads, and p2p_fuzz in reproducible order.
+ *
+ *	room	a range of addresses where a process maps, unmaps and moves
+ *		memory of providers and RAM; its threads share it
+ *	worker	a thread, and the files that it works with
+ *	call	an operation and its numbers. What it does depends on nothing else,
+ *		so that the same numbers make the same program
+ *
+ * No call touches memory outside of the room but for its own buffers, and any may
+ * find that there is nothing at an address: that is an error like others.
+ */
+#ifndef P2P_OPS_H
+#define P2P_OPS_H
+
+#include <lib/test_p2p_uapi.h>
+#include <linux/aio_abi.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "p2pmem.h"
+#include "ring.h"
+
+#define OPS_ROOM	((char *)(1UL << 45))
+#define OPS_ROOM_SIZE	(16 * MIB)
+#define OPS_PAGE	(4 * KIB)
+#define OPS_NUMBERS	6
+#define OPS_MAX		64
+#define OPS_DEPTH	8		/* requests of a worker under way */
+#define OPS_EXEC	"p2p-exec"	/* argv[0] of a child that only ends */
+#define OPS_DISK_SIZE	(8 * MIB)	/* of the drive, for the calls */
+
+/* Results that are counted: 0, errno, and signals after them. */
+#define OPS_ERRNOS	134
+#define OPS_RESULTS	(OPS_ERRNOS + 32)
+#define OPS_SIGNAL(sig)	(-(OPS_ERRNOS + (sig)))
+
+struct ops_worker;
+
+/* A call and the numbers that choose its arguments. */
+struct ops_call {
+	unsigned int op;
+	uint32_t r[OPS_NUMBERS];
+};
+
+/* Where and how many bytes, of the first two numbers; within the room. */
+char *ops_addr(const struct ops_call *call);
+size_t ops_len(const struct ops_call *call);
+
+enum ops_kind {
+	OPS_MEM,		/* mappings and accesses */
+	OPS_GUP,		/* get_user_pages() and DMA mappings */
+	OPS_IO,			/* system calls with a buffer */
+	OPS_TASK,		/* processes */
+	OPS_LIFE,		/* takes a provider away and brings it back */
+	OPS_NR_KINDS
+};
+
+#define OPS_ALL		((1U << OPS_NR_KINDS) - 1)
+
+struct ops_op {
+	const char *name;
+	/* Returns 0 or more, a negative errno, or OPS_SIGNAL(). */
+	long (*run)(struct ops_worker *w, const struct ops_call *call);
+	enum ops_kind kind;
+	unsigned int weight;
+};
+
+/* Shared by all processes. */
+struct ops_stats {
+	int nr_providers;
+	char providers[P2P_MAX][P2P_ADDR_LEN];
+	long long size[P2P_MAX];
+	unsigned long calls[OPS_MAX][OPS_RESULTS];
+	unsigned long wrong;
+	unsigned long verified;		/* bytes */
+	unsigned long unbound;
+	unsigned long removed;
+	unsigned long unplugged;
+	int stop;
+};
+
+struct ops_worker {
+	struct ops_stats *stats;
+	int sysfs[P2P_MAX];		/* p2pmem/allocate of each provider */
+	struct p2p_test_function client;
+	int disk;
+	int slow;
+	int memfd;
+	int rom;			/* the same to read */
+	int pipe[2];
+	int gup;
+	int extents;
+	int dma;
+	aio_context_t aio;
+	unsigned int aio_busy;
+	struct ring ring;
+	unsigned int ring_busy;
+	char *ram;			/* OPS_ROOM_SIZE */
+	void *scratch;			/* P2P_TEST_MAX_PAGES results */
+};
+
+/* ops.c */
+uint64_t ops_random(uint64_t *state);
+void ops_choose(uint64_t *state, unsigned int kinds, struct ops_call *call);
+long ops_run(struct ops_worker *w, const struct ops_call *call);
+struct ops_stats *ops_stats(void);
+bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats);
+void ops_worker_exit(struct ops_worker *w);
+void ops_wrong(struct ops_worker *w, const char *what, long value);
+void ops_print(const struct ops_stats *stats);
+unsigned long ops_calls(const struct ops_stats *stats);
+unsigned long ops_buffers(const struct ops_stats *stats);
+const char *ops_name(unsigned int op);
+const char *ops_result(long result, char *text, size_t size);
+
+/*
+ * Calls what may raise SIGBUS or SIGSEGV; returns the signal that it did, or 0. A
+ * thread may be in one of these at a time.
+ */
+int ops_guard(void (*work)(void *arg), void *arg);
+
+/* The tables, which a member without a name ends. */
+extern const struct ops_op ops_mem[];		/* ops_mem.c */
+extern const struct ops_op ops_gup[];		/* ops_gup.c */
+extern const struct ops_op ops_io[];		/* ops_io.c */
+extern const struct ops_op ops_task[];		/* ops_task.c */
+
+/* ops_gup.c: a removal would wait for what its own caller holds */
+void ops_let_go(struct ops_worker *w);
+/* ops_io.c */
+void ops_reap_all(struct ops_worker *w);
+/* ops_task.c: 0 or an errno */
+int ops_rebind(struct ops_worker *w, const char *provider);
+int ops_remove_and_scan(struct ops_worker *w, const char *provider);
+int ops_unplug(struct ops_worker *w, const char *provider);
+bool ops_bring_back(const char *provider);
+bool ops_all_back(struct ops_stats *stats);
+
+#endif

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Calls of get_user_pages() and mappings for DMA, through the test modules. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include "../kselftest.h"
+#include "gup_call.h"
+#include "ops.h"
+
+/* Whoever did not ask for them must not get them, nor anybody for long. */
+static void check_pages(struct ops_worker *w, const struct p2p_test_gup *gup)
+{
+	const struct p2p_test_page *pages = w->scratch;
+	bool may = gup->gup_flags & FOLL_PCI_P2PDMA &&
+		   !(gup->gup_flags & FOLL_LONGTERM);
+	int i;
+
+	for (i = 0; i < gup->result; i++) {
+		if (pages[i].is_p2p && !may)
+			ops_wrong(w, "pages handed out, with the flags",
+				  gup->gup_flags);
+		if (pages[i].is_p2p && pages[i].count < 1)
+			ops_wrong(w, "reference count of a page that is held",
+				  pages[i].count);
+	}
+}
+
+static long run_gup(struct ops_worker *w, const struct ops_call *call)
+{
+	static const unsigned int flags[] = {
+		FOLL_PCI_P2PDMA, FOLL_PCI_P2PDMA, FOLL_PCI_P2PDMA | FOLL_WRITE,
+		FOLL_PCI_P2PDMA | FOLL_WRITE, FOLL_PCI_P2PDMA | FOLL_NOFAULT,
+		FOLL_WRITE, FOLL_PCI_P2PDMA | FOLL_LONGTERM,
+		FOLL_PCI_P2PDMA | FOLL_WRITE | FOLL_FORCE,
+	};
+	struct p2p_test_gup gup = {
+		.addr = (uintptr_t)ops_addr(call),
+		.pages = (uintptr_t)w->scratch,
+		.nr_pages = (ops_len(call) + OPS_PAGE - 1) / OPS_PAGE,
+		.form = call->r[2] % P2P_TEST_NR_FORMS,
+		.gup_flags = flags[call->r[3] % ARRAY_SIZE(flags)],
+		.hold = call->r[4] % 4 == 0,
+	};
+
+	/* These get one page, and know few flags. */
+	if (gup.form == P2P_TEST_FOLLOW) {
+		gup.gup_flags &= FOLL_PCI_P2PDMA | FOLL_WRITE;
+		gup.gup_flags |= FOLL_GET;
+		gup.nr_pages = 1;
+	} else if (gup.form == P2P_TEST_DUMP) {
+		gup.gup_flags = 0;
+		gup.nr_pages = 1;
+	}
+	if (ioctl(w->gup, P2P_TEST_GUP, &gup))
+		return -errno;
+	check_pages(w, &gup);
+	return gup.result;
+}
+
+static long run_gup_put(struct ops_worker *w, const struct ops_call *call)
+{
+	return p2p_result(ioctl(w->gup, P2P_TEST_PUT, 0));
+}
+
+/* What is held as a scatterlist, which a driver would make. */
+static long run_gup_sg(struct ops_worker *w, const struct ops_call *call)
+{
+	struct p2p_test_sg sg = {
+		.lengths = (uintptr_t)w->scratch,
+		.nr_entries = P2P_TEST_MAX_PAGES,
+		.first = call->r[2] % 8,
+	};
+
+	return p2p_result(ioctl(w->gup, P2P_TEST_SG, &sg));
+}
+
+static long run_extents(struct ops_worker *w, const struct ops_call *call)
+{
+	struct p2p_test_pin pin = {
+		.addr = (uintptr_t)ops_addr(call) + call->r[4] % 2 * SECTOR,
+		.len = ops_len(call),
+		.extents = (uintptr_t)w->scratch,
+		.nr_extents = 1 + call->r[2] % 16,
+		.gup_flags = call->r[3] % 4 ? FOLL_WRITE : FOLL_NOFAULT,
+		.hold = call->r[3] / 4 % 4 == 0,
+	};
+	const struct p2p_test_extent *extents = w->scratch;
+	int i;
+
+	if (ioctl(w->extents, P2P_TEST_EXTENTS, &pin))
+		return -errno;
+	for (i = 0; i < pin.result; i++)
+		if (extents[i].offset + extents[i].len > OPS_PAGE << extents[i].order)
+			ops_wrong(w, "an extent beyond its folio", i);
+	return pin.result;
+}
+
+static long run_extents_put(struct ops_worker *w, const struct ops_call *call)
+{
+	return p2p_result(ioctl(w->extents, P2P_TEST_PUT, 0));
+}
+
+static long run_dma(struct ops_worker *w, const struct ops_call *call)
+{
+	struct p2p_test_dma dma = {
+		.addr = (uintptr_t)ops_addr(call),
+		.segments = (uintptr_t)w->scratch,
+		.nr_pages = 1 + call->r[2] % 64,
+		.client = w->client,
+	};
+
+	if (!ioctl(w->dma, P2P_TEST_DMA, &dma))
+		return dma.result;
+	/* The list was not as it had been before it was mapped. */
+	if (errno == EUCLEAN)
+		ops_wrong(w, "a scatterlist after unmapping", -errno);
+	return -errno;
+}
+
+static long run_pool(struct ops_worker *w, const struct ops_call *call)
+{
+	struct p2p_test_pool pool = {
+		.client = w->client,
+		.len = ops_len(call),
+	};
+
+	return ioctl(w->dma, P2P_TEST_POOL, &pool) ? -errno : pool.result;
+}
+
+/* Numbers that are none of ours, on files that are. */
+static long run_ioctl(struct ops_worker *w, const struct ops_call *call)
+{
+	int fds[] = {
+		w->gup, w->extents, w->dma,
+		w->sysfs[call->r[5] % w->stats->nr_providers],
+	};
+	unsigned int cmd = call->r[3] % 2 ? call->r[4] :
+			   _IOC(_IOC_READ | _IOC_WRITE, 'P',
+				8 + call->r[4] % 8, call->r[4] / 8 % 128);
+
+	return p2p_result(ioctl(fds[call->r[2] % 4], cmd, ops_addr(call)));
+}
+
+void ops_let_go(struct ops_worker *w)
+{
+	ioctl(w->gup, P2P_TEST_PUT, 0);
+	ioctl(w->extents, P2P_TEST_PUT, 0);
+}
+
+const struct ops_op ops_gup[] = {
+	{ "gup", run_gup, OPS_GUP, 16 },
+	{ "gup_put", run_gup_put, OPS_GUP, 8 },
+	{ "gup_sg", run_gup_sg, OPS_GUP, 2 },
+	{ "extents", run_extents, OPS_GUP, 6 },
+	{ "extents_put", run_extents_put, OPS_GUP, 3 },
+	{ "dma_map", run_dma, OPS_GUP, 4 },
+	{ "driver_memory", run_pool, OPS_GUP, 2 },
+	{ "ioctl", run_ioctl, OPS_GUP, 2 },
+	{ }
+};

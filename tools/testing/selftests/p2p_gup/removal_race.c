@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The driver of a provider is unbound while processes use its memory in one way
+ * each, or in all ways at once. A process goes on until it finds that its memory
+ * is gone. It must find that by the time unbinding is done.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "variants.h"
+#include "gup_call.h"
+#include "removal.h"
+
+#define SIZE		(256 * KIB)
+#define HUGE		(2 * MIB)
+#define WHERE		(4 * MIB)
+#define PAGES		16
+#define ROUNDS		3
+
+FIXTURE(removal_race)
+{
+	const char *provider;
+	long long before;
+	long long size;
+	bool works;
+	int disk;
+	int fd;
+	int test;
+	char *mem;
+	char *data;		/* what the drive has at WHERE */
+	char *huge;		/* HUGE, or NULL where none was asked for */
+	char *room;		/* where it can be moved to */
+	struct shared {
+		int unbound;
+		int steps[];	/* of each child */
+	} *shared;
+};
+
+/* Transfers of the slow drive are still under way when the driver goes. */
+P2P_VARIANTS(removal_race, P2P_BAR_DRIVER, "slow", NULL);
+
+/* What a step found; every other value is an error. */
+enum { GO_ON, GONE };
+
+typedef int step(struct _test_data_removal_race *self);
+
+static char *aligned_room(size_t size)
+{
+	char *room = mmap(NULL, 2 * size, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room == MAP_FAILED)
+		return NULL;
+	return (char *)(((uintptr_t)room + size - 1) & ~(size - 1));
+}
+
+FIXTURE_SETUP(removal_race)
+{
+	self->provider = variant->p2p.provider;
+	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	self->before = p2p_available(self->provider);
+	self->size = p2p_number(self->provider, "p2pmem/size");
+	self->disk = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
+	ASSERT_LE(0, self->disk);
+	self->data = p2p_ram(SIZE);
+	ASSERT_NE(MAP_FAILED, self->data);
+	ASSERT_EQ(SIZE, pread(self->disk, self->data, SIZE, WHERE));
+	self->shared = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->shared);
+	self->room = aligned_room(HUGE);
+	ASSERT_NE(NULL, self->room);
+	self->test = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);
+	if (self->test < 0)
+		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+}
+
+FIXTURE_TEARDOWN(removal_race)
+{
+	close(self->test);
+	close(self->disk);
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		EXPECT_EQ(0, p2p_bind(self->provider));
+	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+static int transfer_result(struct _test_data_removal_race *self, ssize_t ret)
+{
+	if (ret == -EFAULT)
+		return GONE;
+	/* It may have been revoked while the pages were being collected. */
+	if (self->works)
+		return ret > 0 && ret <= SIZE && ret % SECTOR == 0 ? GO_ON : 10;
+	return ret == -EREMOTEIO ? GO_ON : 11;
+}
+
+static int read_step(struct _test_data_removal_race *self)
+{
+	return transfer_result(self, p2p_result(pread(self->disk, self->mem,
+						      SIZE, WHERE)));
+}
+
+/* The memory holds what the drive has, so the drive keeps that. */
+static int write_step(struct _test_data_removal_race *self)
+{
+	return transfer_result(self, p2p_result(pwrite(self->disk, self->mem,
+						       SIZE, WHERE)));
+}
+
+static int touch_step(struct _test_data_removal_race *self)
+{
+	size_t i;
+	int sig;
+
+	for (i = 0; i < SIZE; i += 4 * KIB) {
+		sig = p2p_fault_of(self->mem + i, false);
+		if (sig)
+			return sig == SIGBUS ? GONE : 20;
+	}
+	return madvise(self->mem, SIZE, MADV_DONTNEED) ? 21 : GO_ON;
+}
+
+/* Allocates again and again; the file in sysfs is gone or says ENODEV. */
+static int map_step(struct _test_data_removal_race *self)
+{
+	int sig;
+	char *mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 self->fd, 0);
+
+	if (mem == MAP_FAILED)
+		return errno == ENODEV ? GONE : 30;
+	sig = p2p_fault_of(mem, true);
+	if (munmap(mem, SIZE) || (sig && sig != SIGBUS))
+		return 31;
+	return GO_ON;
+}
+
+/* All forms of get_user_pages(). */
+static int gup_step(struct _test_data_removal_race *self)
+{
+	const struct form *form;
+	bool gone = false;
+	long ret;
+	int fd;
+
+	/* The file serves one at a time, and others may be at it. */
+	fd = open(P2P_TEST_FILE, O_RDWR);
+	if (fd < 0)
+		return 40;
+	for_each_form(form) {
+		ret = gup(fd, form->nr, self->mem, PAGES, FOLL_PCI_P2PDMA);
+		if (ret > PAGES || (ret < 0 && ret != -EFAULT))
+			return 41;
+		gone |= ret == -EFAULT;
+	}
+	close(fd);
+	return gone ? GONE : GO_ON;
+}
+
+/* Moves a huge page back and forth. */
+static int move_step(struct _test_data_removal_race *self)
+{
+	char *to = self->room;
+	int sig = p2p_fault_of(self->huge, false);
+
+	if (sig)
+		return sig == SIGBUS ? GONE : 50;
+	if (mremap(self->huge, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
+	    to)
+		return 51;
+	self->room = self->huge;
+	self->huge = to;
+	return GO_ON;
+}
+
+/* The child of a child finds what its parent would. */
+static int fork_step(struct _test_data_removal_race *self)
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child)
+		_exit(p2p_fault_of(self->mem, false));
+	if (child < 0 || waitpid(child, &status, 0) != child ||
+	    !WIFEXITED(status))
+		return 60;
+	if (WEXITSTATUS(status))
+		return WEXITSTATUS(status) == SIGBUS ? GONE : 61;
+	return GO_ON;
+}
+
+/* Runs until it finds its memory gone, and then returns 0. */
+static int run_child(struct _test_data_removal_race *self, step *step, int *steps)
+{
+	bool unbound;
+	int state;
+
+	do {
+		unbound = __atomic_load_n(&self->shared->unbound,
+					  __ATOMIC_ACQUIRE);
+		state = step(self);
+		if (state == GO_ON && unbound)
+			return 2;
+		__atomic_add_fetch(steps, 1, __ATOMIC_RELEASE);
+	} while (state == GO_ON);
+	return state == GONE ? 0 : state;
+}
+
+/* Waits until the child got so far. Returns whether it lives. */
+static bool wait_steps(const int *steps, pid_t child, int nr)
+{
+	while (__atomic_load_n(steps, __ATOMIC_ACQUIRE) < nr) {
+		if (!still_runs(child))
+			return false;
+		usleep(500);
+	}
+	return true;
+}
+
+static bool prepare(struct _test_data_removal_race *self, bool huge)
+{
+	size_t i;
+
+	self->shared->unbound = 0;
+	self->fd = p2p_open(self->provider, O_RDWR);
+	self->mem = p2p_map(self->provider, SIZE);
+	if (self->fd < 0 || self->mem == MAP_FAILED)
+		return false;
+	for (i = 0; i < SIZE; i += 8)
+		p2p_store(self->mem + i, *(uint64_t *)(self->data + i));
+	if (!huge)
+		return true;
+	self->huge = p2p_map(self->provider, HUGE);
+	return self->huge != MAP_FAILED;
+}
+
+static void unbind_against(struct __test_metadata *_metadata,
+			   struct _test_data_removal_race *self,
+			   step *const *steps, int nr, bool huge)
+{
+	int round, i, status;
+	pid_t child[8];
+
+	for (round = 0; round < ROUNDS; round++) {
+		ASSERT_TRUE(prepare(self, huge));
+		for (i = 0; i < nr; i++) {
+			self->shared->steps[i] = 0;
+			child[i] = fork();
+			ASSERT_LE(0, child[i]);
+			if (!child[i])
+				_exit(run_child(self, steps[i],
+						&self->shared->steps[i]));
+		}
+		for (i = 0; i < nr; i++)
+			ASSERT_TRUE(wait_steps(&self->shared->steps[i],
+					       child[i], 1 + round));
+		EXPECT_EQ(0, p2p_unbind(self->provider));
+		__atomic_store_n(&self->shared->unbound, 1, __ATOMIC_RELEASE);
+		for (i = 0; i < nr; i++) {
+			EXPECT_EQ(child[i], waitpid(child[i], &status, 0));
+			EXPECT_EQ(0, status) TH_LOG("child %d of round %d", i, round);
+		}
+
+		EXPECT_EQ(0, p2p_bind(self->provider));
+		EXPECT_EQ(self->before, p2p_available(self->provider));
+		/* The next round needs memory, and a file, of the new binding. */
+		close(self->fd);
+		EXPECT_EQ(0, munmap(self->mem, SIZE));
+		if (huge)
+			EXPECT_EQ(0, munmap(self->huge, HUGE));
+	}
+}
+
+#define against(huge, ...)						\
+	unbind_against(_metadata, self, (step *const[]){ __VA_ARGS__ },	\
+		       ARRAY_SIZE(((step *const[]){ __VA_ARGS__ })), huge)
+
+TEST_F(removal_race, reads)
+{
+	against(false, read_step);
+}
+
+TEST_F(removal_race, writes)
+{
+	against(false, write_step);
+}
+
+TEST_F(removal_race, faults)
+{
+	against(false, touch_step);
+}
+
+TEST_F(removal_race, mmap)
+{
+	against(false, map_step);
+}
+
+TEST_F(removal_race, gup)
+{
+	against(false, gup_step);
+}
+
+TEST_F(removal_race, mremap)
+{
+	against(true, move_step);
+}
+
+TEST_F(removal_race, fork)
+{
+	against(false, fork_step);
+}
+
+TEST_F(removal_race, all_at_once)
+{
+	against(true, read_step, write_step, touch_step, map_step, gup_step,
+		move_step, fork_step);
+}
+
+TEST_HARNESS_MAIN
