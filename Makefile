@@ -6,8 +6,8 @@ topo  := $(or $(TOPO),switch)
 image := build/bzImage$(if $(filter debug,$(KERNEL)),-debug)
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
-.PHONY: help deps tree refresh series kernel demo check shell run bisect unchanged bench bench-gup
-.PHONY: regress lint clean
+.PHONY: help deps tree refresh series kernel demo check coverage soak fuzz shell run bisect unchanged
+.PHONY: bench bench-gup regress lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -36,6 +36,9 @@ demo: kernel ## ; a drive writes a picture straight into a graphics card
 check: deps ## [TOPO=] [TEST=] ; every test, on both kernels and all topologies
 	@lab/check.py
 
+coverage: deps ## [TOPO=] [TEST=] ; which lines of the series the tests run, and why not the others
+	@lab/coverage.py
+
 shell: kernel ## [TOPO=] [KERNEL=] ; a shell under the patched kernel, with this machine's programs
 	@$(boot) --shell
 
@@ -59,6 +62,12 @@ bench-gup: tree ## ; what the series costs ordinary memory, in instructions
 regress: tree ## [TEST=] ; the kernel's own tests, without the series and with it (half an hour)
 	@lab/pair.sh selftests
 	@lab/regress.py
+
+soak: kernel ## [MINUTES=] [UNPLUG=1] ; all at once, while providers come and go
+	@lab/soak.py soak
+
+fuzz: kernel ## [MINUTES=] [SEED=] ; random system calls around peer-to-peer memory
+	@lab/soak.py fuzz
 
 lint: series kernel ## ; checkpatch, sparse, W=1, kernel-doc, shellcheck
 	@lab/lint.sh

@@ -21,7 +21,7 @@ import sys
 import time
 
 from runner import session, tests, topo
-from runner.paths import KERNELS, ROOT, LabError, build_guest
+from runner.paths import CHECKED, KERNELS, ROOT, LabError, build_guest
 from runner.tap import FAIL, PASS, SKIP, Point, Report
 from runner.verdict import Result
 
@@ -166,7 +166,8 @@ def run_guest(check, name, kernel_name, selected):
 def run_all(check):
     """The parts in the order in which a failure is cheapest to see."""
     wanted = [name for name in HOST_TESTS if check.wants(HOST, name)]
-    kernels = [name for name in KERNELS if fnmatch.fnmatchcase(name, check.args.kernel)]
+    kernels = [name for name in (CHECKED if check.args.kernel == "*" else KERNELS)
+               if fnmatch.fnmatchcase(name, check.args.kernel)]
     guests = {name: guests_of(check, name) for name in kernels}
     if not wanted and not any(guests.values()):
         raise LabError(f"nothing is called TOPO={check.args.topo} TEST={check.args.test} "

@@ -42,6 +42,14 @@ series_options() {
 	} | sort -u
 }
 
+# series_objects: the objects of the files in $src that the series, or who edits it, adds or changes.
+series_objects() {
+	{
+		git -C "$src" diff --name-only --diff-filter=d base -- '*.c'
+		git -C "$src" ls-files -o --exclude-standard -- '*.c'
+	} | sed -n '/^tools\//d; s/\.c$/.o/p' | sort -u | tr '\n' ' '
+}
+
 if command -v ccache >/dev/null; then ccache=ccache; else ccache=; fi
 # Objects do not depend on where the repository is.
 export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1
@@ -161,13 +169,17 @@ is_built() {
 	[ "$2" ] && [ -f "$1" ] && [ "$(cat "$out/.p2p-built" 2>/dev/null)" = "$2" ]
 }
 
-# build_image IMAGE KEY: the kernel in $src, configured by $fragments.
+# build_image IMAGE KEY [GOAL...]: the kernel in $src, configured by $fragments. The goals are those of
+# make, bzImage if there are none.
 build_image() {
+	local image=$1 key=$2
+
+	shift 2
 	rm -f "$out/.p2p-built"
 	configure "${fragments[@]}"
-	compile bzImage
+	compile "${@:-bzImage}"
 	# Whoever boots the old image meanwhile keeps it.
-	cp "$out/arch/x86/boot/bzImage" "$1.new"
-	mv "$1.new" "$1"
-	echo "$2" >"$out/.p2p-built"
+	cp "$out/arch/x86/boot/bzImage" "$image.new"
+	mv "$image.new" "$image"
+	echo "$key" >"$out/.p2p-built"
 }

@@ -160,6 +160,97 @@ static int p2p_bench_dma(struct p2p_bench_dma __user *to)
 	return error;
 }
 
+/* One mapping; nothing else may happen meanwhile, for each counts. */
+static int time_client(struct device *client, struct sg_table *sgt, u64 *most)
+{
+	unsigned long irq;
+	u64 start, cycles;
+	int error;
+
+	local_irq_save(irq);
+	start = get_cycles();
+	error = dma_map_sgtable(client, sgt, DMA_BIDIRECTIONAL, 0);
+	cycles = get_cycles() - start;
+	local_irq_restore(irq);
+	if (error)
+		return error;
+	dma_unmap_sgtable(client, sgt, DMA_BIDIRECTIONAL, 0);
+	*most = max(*most, cycles);
+	return 0;
+}
+
+static int time_clients(struct sg_table *sgt, unsigned int clients, u64 *first,
+			u64 *second)
+{
+	struct pci_dev *client = NULL;
+	unsigned int i;
+	int error = 0;
+
+	for (i = 0; i < clients && !error; i++) {
+		client = pci_get_device(P2P_BENCH_CLIENT, client);
+		if (!client)
+			return -ENODEV;
+		/* There is no driver that would say how far it reaches. */
+		error = dma_set_mask(&client->dev, DMA_BIT_MASK(64));
+		if (!error)
+			error = time_client(&client->dev, sgt, first);
+		if (!error && second)
+			error = time_client(&client->dev, sgt, second);
+	}
+	pci_dev_put(client);
+	return error;
+}
+
+static int time_routes(struct page *page, struct p2p_bench_routes *arg)
+{
+	struct sg_table sgt;
+	u64 again, warm;
+	unsigned int i;
+	int error;
+
+	error = sg_alloc_table(&sgt, 1, GFP_KERNEL);
+	if (error)
+		return error;
+	sg_set_page(sgt.sgl, page, PAGE_SIZE, 0);
+
+	arg->cold = 0;
+	arg->again = U64_MAX;
+	arg->warm = U64_MAX;
+	error = time_clients(&sgt, arg->clients, &arg->cold, NULL);
+	for (i = 0; i < arg->rounds && !error; i++) {
+		again = 0;
+		warm = 0;
+		error = time_clients(&sgt, arg->clients, &again, &warm);
+		arg->again = min(arg->again, again);
+		arg->warm = min(arg->warm, warm);
+	}
+	sg_free_table(&sgt);
+	return error;
+}
+
+static int p2p_bench_routes(struct p2p_bench_routes __user *to)
+{
+	struct p2p_bench_routes arg;
+	struct page *page;
+	int pinned, error;
+
+	if (copy_from_user(&arg, to, sizeof(arg)))
+		return -EFAULT;
+	if (!arg.clients || !arg.rounds || arg.rounds > MAX_ROUNDS)
+		return -EINVAL;
+
+	pinned = pin_user_pages_fast(arg.addr, 1, arg.gup_flags | FOLL_WRITE,
+				     &page);
+	if (pinned != 1)
+		return pinned < 0 ? pinned : -EFAULT;
+	error = time_routes(page, &arg);
+	unpin_user_page(page);
+
+	if (!error && copy_to_user(to, &arg, sizeof(arg)))
+		error = -EFAULT;
+	return error;
+}
+
 #ifdef CONFIG_VM_P2P
 #include <linux/vm_p2p.h>
 
@@ -219,6 +310,8 @@ static long p2p_bench_ioctl(struct file *file, unsigned int cmd,
 		return p2p_bench_dma(user);
 	case P2P_BENCH_EXTENTS:
 		return p2p_bench_extents(user);
+	case P2P_BENCH_ROUTES:
+		return p2p_bench_routes(user);
 	default:
 		return -ENOTTY;
 	}

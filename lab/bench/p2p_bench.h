@@ -47,9 +47,35 @@ struct p2p_bench_extents {
 	__u64 unpin;		/* out */
 };
 
+/*
+ * Maps a page of the device's memory for DMA by one client after the other, first
+ * the whole row once, then rounds times, each client twice. All of these are out,
+ * in cycles of the time-stamp counter: what the slowest client took that
+ *
+ * cold		had never asked for the way to this memory
+ * again	had, but so had all others since
+ * warm		was the last to ask
+ *
+ * A round counts as its slowest client, the rounds as the fastest of them.
+ */
+struct p2p_bench_routes {
+	__u64 addr;
+	__u32 gup_flags;
+	__u32 clients;		/* the first so many of P2P_BENCH_CLIENT */
+	__u32 rounds;
+	__u32 reserved;
+	__u64 cold;		/* out */
+	__u64 again;		/* out */
+	__u64 warm;		/* out */
+};
+
+/* QEMU's pci-testdev: nothing drives it. */
+#define P2P_BENCH_CLIENT	0x1b36, 0x0005
+
 #define P2P_BENCH_INFO	_IOR('b', 1, struct p2p_bench_info)
 #define P2P_BENCH_DMA	_IOWR('b', 2, struct p2p_bench_dma)
 /* ENOTTY where there are no extents. */
 #define P2P_BENCH_EXTENTS _IOWR('b', 3, struct p2p_bench_extents)
+#define P2P_BENCH_ROUTES _IOWR('b', 4, struct p2p_bench_routes)
 
 #endif

@@ -7,7 +7,8 @@
  * resource	giving the device's memory struct pages
  * mmap		a mapping, from mmap() to munmap()
  * pin		pin_user_pages_fast() and unpinning
- * dma		dma_map_sgtable() and dma_unmap_sgtable()
+ * dma		dma_map_sgtable() and dma_unmap_sgtable(), dma_map_page(), and how long
+ *		finding the way takes when many clients do so
  * direct	O_DIRECT
  *
  * It runs on kernels with the series, without it, and on those with another
@@ -337,6 +338,29 @@ static void measure_mapping(struct p2p_bench_dma *dma, const char *kind, char *a
 	measure_segments(dma, "dma_map_page", kind, 256);
 }
 
+/* How long finding the way to the memory takes, by how many want to know it. */
+static void measure_routes(void)
+{
+	static const unsigned int clients[] = { 1, 16, 64 };
+	char name[80];
+
+	for (size_t i = 0; have_p2p() && i < ARRAY_SIZE(clients); i++) {
+		struct p2p_bench_routes arg = {
+			.addr = (uintptr_t)p2p_memory(P2P, HUGE_PAGE), .gup_flags = foll_p2p,
+			.clients = clients[i], .rounds = 20,
+		};
+		bool good = !ioctl(bench, P2P_BENCH_ROUTES, &arg);
+
+		snprintf(name, sizeof(name), "route-p2p-%u", clients[i]);
+		point(good, name);
+		if (!good)
+			continue;
+		printf("# figure route_cold-p2p-%u call %lu\n", clients[i], (unsigned long)arg.cold);
+		printf("# figure route_again-p2p-%u call %lu\n", clients[i], (unsigned long)arg.again);
+		printf("# figure route_warm-p2p-%u call %lu\n", clients[i], (unsigned long)arg.warm);
+	}
+}
+
 static void measure_dma(const char *drive)
 {
 	struct p2p_bench_dma dma = { 0 };
@@ -346,6 +370,7 @@ static void measure_dma(const char *drive)
 	measure_mapping(&dma, "thp", memory(THP, HUGE_PAGE), 0);
 	for (enum p2p_kind kind = 0; have_p2p() && kind < P2P_KINDS; kind++)
 		measure_mapping(&dma, p2p_name[kind], p2p_memory(kind, HUGE_PAGE), foll_p2p);
+	measure_routes();
 }
 
 /* --- O_DIRECT ---------------------------------------------------------- */

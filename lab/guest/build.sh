@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Builds what a guest boots with: PID 1 and the kernel's own selftests, static,
-# packed as build/initrd.cpio.gz. Does only what changed.
+# Builds what a guest boots with: PID 1, packed as build/guest/init.cpio.gz, and the
+# kernel's own selftests, static, in build/guest/tests. Does only what changed.
 #
 #   lab/guest/build.sh          PID 1 and the selftests
 #   lab/guest/build.sh init     PID 1 only (a shell or a command needs no tests)
@@ -37,7 +37,7 @@ pack() {
 }
 
 build_init() {
-	local sources=("$src"/{init,file,mounts,devices,leak}.c)
+	local sources=("$src"/{init,file,mounts,devices,leak,gcov}.c)
 	if stale "$out/init" "${sources[@]}" "$src/init.h"; then
 		step "PID 1"
 		"$cc" -O2 -Wall -Wextra -static -o "$out/init" "${sources[@]}" ||
@@ -106,14 +106,12 @@ build_headers() {
 }
 
 build_selftests() {
-	local file files=()
+	local file
 	[ -d "$linux" ] || die "build/linux is missing" "make tree unpacks it"
 	[ -d "$linux/$suite" ] || die "build/linux has no $suite" "make tree lays the series on it"
 	build_headers
 	# A program that the suite no longer has must not be there to run.
-	if stale "$out/tests.cpio.gz" "$linux/$suite/Makefile"; then
-		rm -rf "$out/tests" "$out/tests.cpio.gz"
-	fi
+	! stale "$out/tests.stamp" "$linux/$suite/Makefile" || rm -rf "$out/tests"
 	mkdir -p "$out/tests"
 	make -s -C "$linux/$suite" OUTPUT="$out/tests" CC="$cc" LDFLAGS=-static \
 		KHDR_INCLUDES="-isystem $out/headers/usr/include" \
@@ -121,16 +119,11 @@ build_selftests() {
 		cat "$out/tests.log" >&2
 		die "$suite does not build, see above"
 	}
+	touch "$out/tests.stamp"
 	# Scripts run in the machine's own root, from the same directory.
 	for file in "$linux/$suite"/*.sh; do
 		[ -e "$file" ] && cp -pu "$file" "$out/tests/"
 	done
-	for file in "$out/tests"/*; do
-		[ -f "$file" ] && [ -x "$file" ] && files+=("$file")
-	done
-	stale "$out/tests.cpio.gz" "${files[@]}" "$top/lab/runner/cpio.py" || return 0
-	step "${#files[@]} selftest files"
-	pack "$out/tests.cpio.gz" "${files[@]/#/tests=}"
 }
 
 lock guest
@@ -158,10 +151,6 @@ regress)
 all)
 	build_init
 	build_selftests
-	if stale "$build/initrd.cpio.gz" "$out/init.cpio.gz" "$out/tests.cpio.gz"; then
-		cat "$out/init.cpio.gz" "$out/tests.cpio.gz" >"$build/initrd.cpio.gz.new"
-		mv "$build/initrd.cpio.gz.new" "$build/initrd.cpio.gz"
-	fi
 	;;
 *)
 	die "$1: expected init, proof, bench, bench-gup, regress or nothing"

@@ -90,6 +90,17 @@ void fault(const char *fmt, ...)
 	frame("fault %s", text);
 }
 
+void output(const char *data, size_t len)
+{
+	ssize_t n;
+
+	for (; len; data += n, len -= n) {
+		n = write(out_fd, data, len);
+		if (n <= 0)
+			return;
+	}
+}
+
 static void open_output(void)
 {
 	struct termios t;
@@ -338,6 +349,8 @@ static void follow(char *line)
 		b = word(&line);
 		if (line)
 			run_test(a, atof(b), line, verb[0] == 'h');
+	} else if (!strcmp(verb, "gcov")) {
+		send_gcov();
 	} else if (!strcmp(verb, "end")) {
 		leak_scan_end();
 		unmount_all();

@@ -13,6 +13,9 @@ void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* init.c: something that makes the verdict FAIL */
 void fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* init.c: bytes on the program output, between two frames */
+void output(const char *data, size_t len);
+
 /* file.c: small files in /proc and /sys */
 bool read_file(const char *path, char *buf, size_t size);
 bool write_file(const char *path, const char *text);
@@ -27,6 +30,9 @@ void wait_for_providers(int expected);
 /* leak.c */
 void leak_scan_begin(void);
 void leak_scan_end(void);
+
+/* gcov.c */
+void send_gcov(void);
 
 /* mounts.c */
 void mount_basics(void);

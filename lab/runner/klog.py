@@ -16,8 +16,8 @@ SPLATS = re.compile("|".join((
     r"\bKASAN: ", r"\bUBSAN: ", r"\bKFENCE: ", r"\bkmemleak: \d+ new suspected",
     r"\bODEBUG: ", r"\brefcount_t: ", r"\blist_(add|del) corruption",
     # memory management
-    r"\bBad page (state|map|cache)", r"\bpage dumped because", r"\bBad rss-counter",
-    r"\bnon-zero pgtables_bytes",
+    r"\bBad page (state|map|cache)", r"\bbad p(gd|4d|ud|md) ", r"\bpage dumped because",
+    r"\bBad rss-counter", r"\bnon-zero pgtables_bytes",
     # DMA: all that the DMA debugging says apart from its greeting; IOMMU faults
     r"\bDMA-API: (?!preallocated|debugging (enabled|disabled))",
     r"\bDMAR: .*\bfault\b", r"\bDMAR: \[DMA (Read|Write)",

@@ -12,7 +12,10 @@ GUEST = os.path.join(BUILD, "guest")
 KERNELS = {
     "lean": os.path.join(BUILD, "bzImage"),
     "debug": os.path.join(BUILD, "bzImage-debug"),
+    "coverage": os.path.join(BUILD, "bzImage-coverage"),
 }
+# Those of make check. The third one is that of make coverage.
+CHECKED = ("lean", "debug")
 # KASAN and lockdep under TCG: how much longer a debug guest may take.
 DEBUG_FACTOR = 5
 

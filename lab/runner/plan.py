@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The plan that a guest's PID 1 follows: /etc/plan in a small initrd of its own."""
+import os
 import secrets
 
 from . import cpio
@@ -14,6 +15,7 @@ class Plan:
         self.command = None
         self.host_root = False
         self.verdict = False
+        self._programs = {}             # in the initrd: name, path
         self._lines = [f"token {self.token}",
                        f"env P2P_TOPO={topology.name}",
                        f"env P2P_KERNEL={kernel_name}"]
@@ -30,8 +32,13 @@ class Plan:
         self.host_root = True
         self._lines.append("hostroot")
 
-    def add_tests(self, tests, factor):
-        """Runs tests (see tests.py), scans for leaks, gives a verdict."""
+    def add_tests(self, tests, factor, programs=None, gcov=False):
+        """Runs tests (see tests.py), hands out what gcov counted if asked to, scans for leaks,
+        gives a verdict.
+
+        programs: the directory with those of tests that don't run in the host's root. The
+        initrd gets no others: a guest may have little memory.
+        """
         self.verdict = True
         if any(test.in_host for test in tests):
             self._need_host_root()
@@ -40,7 +47,12 @@ class Plan:
             limit = test.limit * factor
             self.limits[test.name] = limit
             verb = "hosttest" if test.in_host else "test"
+            if programs and not test.in_host:
+                name = test.command.split()[0]
+                self._programs[f"tests/{name}"] = os.path.join(programs, name)
             self._lines.append(f"{verb} {test.name} {limit} {test.command}")
+        if gcov:
+            self._lines.append("gcov")
         self._lines.append("end")
 
     def add_command(self, command):
@@ -61,4 +73,7 @@ class Plan:
         files = [("etc/plan", cpio.PLAIN, text.encode())]
         if self.command is not None:
             files.append(("etc/cmd", cpio.PLAIN, self.command.encode()))
+        for name, path in self._programs.items():
+            with open(path, "rb") as program:
+                files.append((name, cpio.PROGRAM, program.read()))
         return cpio.archive(files)

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 
-from . import drives, tap
+from . import drives, plug, tap
 from .paths import BUILD, DEBUG_FACTOR, LabError
 from .qmp import Monitor
 from .watchdog import GRACE, POWER_OFF, Watchdog
@@ -148,8 +148,12 @@ class Guest:
                 "-chardev", "stdio,id=out,signal=off" + (",mux=on" if interactive else ""),
                 "-serial", "chardev:out",
                 "-qmp", "unix:qmp.sock,server=on,wait=off"]
+        if topology.replug:
+            args += ["-qmp", f"unix:{plug.SOCKET},server=on,wait=off"]
         if interactive:
             args += ["-mon", "chardev=out,mode=readline"]
+        for default in topology.globals:
+            args += ["-global", default]
         for bar, size in topology.bars.items():
             args += ["-object", f"memory-backend-file,id={bar},mem-path={bar}.mem,"
                                 f"size={size},share=on,discard-data=on"]
@@ -178,6 +182,18 @@ class Guest:
                     preexec_fn=_die_with_parent)
             except FileNotFoundError as error:
                 raise LabError(f"{error.filename} is not installed: run make deps") from error
+
+        if self.topology.replug:
+            self._start_hand()
+
+    def _start_hand(self):
+        """QEMU makes its sockets before the machine runs, or ends at once."""
+        end = time.monotonic() + GRACE
+        while time.monotonic() < end and self._process.poll() is None:
+            if os.path.exists(self._file(plug.SOCKET)):
+                plug.Hand(self.topology, self.run_dir).start()
+                return
+            time.sleep(0.05)
 
     def monitor(self):
         """A QMP session with the running guest."""
@@ -246,6 +262,7 @@ class Guest:
         started = time.monotonic()
         output = bytearray()
         looked_at = 0
+        requests = plug.Requests(self)
 
         def follow(frame):
             nonlocal looked_at
@@ -263,6 +280,7 @@ class Guest:
 
         with open(self.log("output"), "wb", buffering=0) as log:
             while self._read_output(output, log, on_output, 0.1) is not None:
+                requests.serve(output)
                 self._read_console(follow)
                 self._dump_screen()
                 outcome.timed_out = self.watchdog.expired()

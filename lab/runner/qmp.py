@@ -20,6 +20,7 @@ class Monitor:
         finally:
             os.close(descriptor)
         self._file = self._socket.makefile("rw")
+        self._events = []
         self._file.readline()
         self.execute("qmp_capabilities")
 
@@ -34,7 +35,18 @@ class Monitor:
                 raise LabError(f"QMP {command}: {reply['error'].get('desc')}")
             if "return" in reply:
                 return reply["return"]
+            self._events.append(reply)
         raise LabError(f"QMP {command}: QEMU closed the connection")
+
+    def events(self):
+        """Each event as it comes, until QEMU ends."""
+        while True:
+            while self._events:
+                yield self._events.pop(0)
+            line = self._file.readline()
+            if not line:
+                return
+            self._events.append(json.loads(line))
 
     def screendump(self, path):
         """Writes what the emulated screen shows as a PPM file."""

@@ -2,8 +2,8 @@
 """Boots a guest for a test run and judges it: what run.py and check.py share."""
 import os
 
-from . import accel, tests, verdict
-from .paths import BUILD, DEBUG_FACTOR, KERNELS, LabError
+from . import accel, gcov, tests, verdict
+from .paths import DEBUG_FACTOR, GUEST, KERNELS, LabError
 from .plan import Plan
 from .qemu import Guest
 
@@ -20,8 +20,10 @@ def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_acc
               append="", timeout=None, on_output=lambda data: None, on_test=lambda text: None):
     """One guest, all the selected tests, one Result."""
     plan = Plan(topology, kernel_name)
-    plan.add_tests(selected, DEBUG_FACTOR if kernel_name == "debug" else 1)
-    initrd = os.path.join(BUILD, "initrd.cpio.gz")
+    counts = kernel_name == "coverage"
+    plan.add_tests(selected, DEBUG_FACTOR if kernel_name == "debug" else 1,
+                   os.path.join(GUEST, "tests"), gcov=counts)
+    initrd = os.path.join(GUEST, "init.cpio.gz")
 
     def on_frame(frame):
         words = frame.split()
@@ -31,6 +33,8 @@ def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_acc
     with Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
                accel=accel.choose(wanted_accel, kernel), append=append) as guest:
         outcome = guest.run(on_output, on_frame, timeout)
+        if counts:
+            gcov.save(outcome.output, plan.token, guest.log_dir)
         return verdict.judge(outcome, guest, selected)
 
 

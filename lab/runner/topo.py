@@ -7,7 +7,7 @@ import re
 from .paths import LAB, LabError
 
 KEYS = {
-    "qemu": {"machine", "cpu", "memory", "smp", "append", "devices"},
+    "qemu": {"machine", "cpu", "memory", "smp", "append", "devices", "globals", "replug"},
     "guest": {"bind", "providers", "env", "taint"},
 }
 SECTIONS = set(KEYS) | {"bars", "drives", "skips"}
@@ -56,6 +56,8 @@ class Topology:
         self.smp = qemu.getint("smp", 2)
         self.append = qemu.get("append", "")
         self.devices = lines(qemu.get("devices", ""))
+        self.globals = lines(qemu.get("globals", ""))
+        self.replug = qemu.get("replug", "").split()
         self.bars = {k: parse_size(v) for k, v in self._section(config, "bars")}
         self.drives = {}
         self.drive_options = {}

@@ -13,11 +13,12 @@ import io
 import os
 import re
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import check  # noqa: E402
-from runner import accel, klog, session, tap, topo, verdict  # noqa: E402
+from runner import accel, gcov, klog, reasons, session, tap, topo, verdict  # noqa: E402
 from runner.paths import BUILD, GUEST, LAB, LabError, build_guest  # noqa: E402
 from runner.plan import Plan  # noqa: E402
 from runner.qemu import Guest  # noqa: E402
@@ -196,6 +197,70 @@ def check_conclusions(report):
                      printed.getvalue())
 
 
+def check_counters(report):
+    """What gcov counted comes out of a guest as it was, or not at all."""
+    for name, text, good in (("whole", "67636461 0 ff\n1\n", True), ("cut off", "67636461 0\n", False)):
+        with tempfile.TemporaryDirectory() as directory:
+            error = None
+            try:
+                gcov.save(f"### t test a end\n### t gcov /b/mm/p2p.gcda 16\n{text}\n### t gcov done\n",
+                          "t", directory)
+                with open(os.path.join(directory, "gcov/b/mm/p2p.gcda"), "rb") as file:
+                    data = file.read()
+            except LabError as problem:
+                error, data = problem, b""
+            report.check(data == b"adcg" + bytes(4) + b"\xff\0\0\0\1\0\0\0" if good else error,
+                         f"gcov: counters that are {name}", data)
+
+
+SOURCE = """static const int a[] = {
+	1,
+};
+
+static __always_inline enum b
+first(int c,
+      int d)
+{
+	return -EINVAL;
+}
+
+EXPORT_SYMBOL(first);
+
+int second(void)
+{
+	return -EINVAL;
+}
+"""
+REASONS = """[a.c]
+first: return -EINVAL; -- one
+second: * -- race: two
+second: goto -- three
+[not measured]
+b* -- four
+"""
+
+
+def check_reasons(report):
+    """A reason is for the lines of one function, and one that is for none is found."""
+    lines = SOURCE.splitlines()
+    functions = reasons.functions(SOURCE)
+    report.check([functions.get(number) for number in (2, 5, 6, 9, 12, 14, 16)]
+                 == [None, None, "first", "first", None, "second", "second"],
+                 "coverage: the function of a line", functions)
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(REASONS)
+        file.flush()
+        known = reasons.Reasons(file.name)
+    found = [known.look_up("a.c", functions[number], lines[number - 1], ran)
+             for number, ran in ((9, True), (16, True))]
+    report.check(found == ["one", "race: two"], "coverage: the reason for a line", found)
+    stale = [reason.why for reason in known.stale()]
+    report.check(stale == ["three"], "coverage: a reason for no line", stale)
+    superfluous = [reason.why for reason in known.superfluous()]
+    report.check(superfluous == ["one"], "coverage: a reason for lines that run", superfluous)
+    report.check(list(known.left_out) == ["b*"], "coverage: files that are left out", known.left_out)
+
+
 def parse_arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -214,6 +279,8 @@ def main():
     report = Tap()
     check_logs(report)
     check_conclusions(report)
+    check_counters(report)
+    check_reasons(report)
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
         futures = {name: pool.submit(boot.run, kernel, chosen)
                    for name, (boot, _) in BOOTS.items()}
