@@ -22,19 +22,24 @@ find_controller() {
 	return 1
 }
 
+# Not grep -q, which does not read to the end: dmesg would fail, and with it the pipe.
+logged() {
+	dmesg | grep "$1" >/dev/null
+}
+
 check() {
 	local serial=$1 size=$2 used=$3
 
 	find_controller "$serial" || { echo "# no controller $serial"; return 1; }
 	if [ "$used" = 0 ]; then
 		[ ! -e "$pool" ] || { echo "# it has p2pmem"; return 1; }
-		dmesg | grep -q "CMB of $((size << 10)) KiB in BAR . is not used"
+		logged "CMB of $((size << 10)) KiB in BAR . is not used"
 		return
 	fi
 	[ "$(<"$pool/size")" = $((used << 20)) ] ||
 		{ echo "# size: $(<"$pool/size")"; return 1; }
 	if [ "$size" != "$used" ]; then
-		dmesg | grep -q "CMB: using $((used << 10)) of $((size << 10)) KiB" ||
+		logged "CMB: using $((used << 10)) of $((size << 10)) KiB" ||
 			{ echo "# nothing in the log"; return 1; }
 	fi
 	# To and from the drive's own buffer, and that of the others.
