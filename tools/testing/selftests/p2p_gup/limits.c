@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gup_call.h"
+#include "klog.h"
 #include "users.h"
 #include "variants.h"
 
@@ -381,34 +382,18 @@ TEST_F(limits, root_is_exempt)
 	EXPECT_EQ(0, munmap(mem, LIMIT));
 }
 
-/* Does the log say so since the last call? */
-static bool said(int kmsg, const char *device, const char *what)
-{
-	char record[8192];
-	bool found = false;
-	ssize_t len;
-
-	while ((len = read(kmsg, record, sizeof(record) - 1)) > 0 ||
-	       (len < 0 && errno == EPIPE)) {
-		record[len > 0 ? len : 0] = '\0';
-		found |= strstr(record, device) && strstr(record, what);
-	}
-	return found;
-}
-
 /* It may have been said often enough lately. */
 TEST_F(limits, notice)
 {
-	int i, kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	int i, kmsg = klog_open();
 	bool found = false;
 
 	ASSERT_LE(0, kmsg);
-	lseek(kmsg, 0, SEEK_END);
 	ASSERT_EQ(0, set_limit(self, 0));
 	for (i = 0; i < 100 && !found; i++) {
 		EXPECT_EQ(0, as(ALICE, self, have_nothing));
-		found = said(kmsg, self->provider,
-			     "of user 1000 asked for 4 KiB of peer-to-peer memory: with what the user has, more than the 0 KiB of p2pmem/user_limit");
+		found = klog_said(kmsg, self->provider,
+				  "of user 1000 asked for 4 KiB of peer-to-peer memory: with what the user has, more than the 0 KiB of p2pmem/user_limit");
 		if (!found)
 			usleep(100000);
 	}

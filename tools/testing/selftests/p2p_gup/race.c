@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "klog.h"
 #include "variants.h"
 
 #define NR_THREADS	4
@@ -366,21 +367,6 @@ static void *load_always(void *data)
 	return NULL;
 }
 
-/* Did the kernel find page tables that it takes for corrupt? */
-static bool found_bad_entry(int kmsg)
-{
-	char record[8192];
-	bool found = false;
-	ssize_t len;
-
-	while ((len = read(kmsg, record, sizeof(record) - 1)) > 0 ||
-	       (len < 0 && errno == EPIPE)) {
-		record[len > 0 ? len : 0] = '\0';
-		found |= !!strstr(record, ": bad p");
-	}
-	return found;
-}
-
 /*
  * An entry of that size comes back while those who dropped it, or look at what is
  * mapped, are on their way to the level below: there is none.
@@ -388,12 +374,11 @@ static bool found_bad_entry(int kmsg)
 static void zap_against_huge_fault(struct __test_metadata *_metadata,
 				   struct _test_data_race *self, size_t size)
 {
-	int i, kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	int i, kmsg = klog_open();
 	unsigned char present[PMD_SIZE / (4 * KIB)];
 	struct worker loader;
 
 	ASSERT_LE(0, kmsg);
-	lseek(kmsg, 0, SEEK_END);
 	ASSERT_TRUE(start(&loader, self, 0, load_always));
 	for (i = 0; i < ZAP_ROUNDS; i++) {
 		if (madvise(self->mem + i % 2 * (size / 2), size / 2,
@@ -403,7 +388,8 @@ static void zap_against_huge_fault(struct __test_metadata *_metadata,
 	}
 	stop_and_join(&loader);
 	EXPECT_LT(0, self->good);
-	EXPECT_FALSE(found_bad_entry(kmsg));
+	/* Page tables that the kernel takes for corrupt. */
+	EXPECT_FALSE(klog_said(kmsg, ": bad p", ""));
 	close(kmsg);
 }
 
