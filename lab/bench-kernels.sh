@@ -117,9 +117,11 @@ build_one() {
 lock steps
 scratch
 unpack_peer
-# Other kernels add memory in one way only.
+# Other kernels add memory in one way only, and have nothing to do at a reset.
 bar=$scratch/p2pmem-bar.c
 {
+	echo '#define pci_p2pmem_pause NULL'
+	echo '#define pci_p2pmem_resume NULL'
 	echo '#define pci_p2pdma_add_folios(pdev, bar, size, offset, order)' \
 		'pci_p2pdma_add_resource(pdev, bar, size, offset)'
 	cat "$top/drivers/pci/p2pmem-bar.c"
