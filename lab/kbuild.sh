@@ -42,10 +42,11 @@ series_options() {
 	} | sort -u
 }
 
-# series_objects: the objects of the files in $src that the series, or who edits it, adds or changes.
+# series_objects [A]: the objects of the files in $src that the series, or who edits it, adds or
+# changes; with A of those that it adds.
 series_objects() {
 	{
-		git -C "$src" diff --name-only --diff-filter=d base -- '*.c'
+		git -C "$src" diff --name-only --no-renames --diff-filter="${1-d}" base -- '*.c'
 		git -C "$src" ls-files -o --exclude-standard -- '*.c'
 	} | sed -n '/^tools\//d; s/\.c$/.o/p' | sort -u | tr '\n' ' '
 }

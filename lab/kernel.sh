@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make kernel [KERNEL=lean|debug|coverage]: configure and build build/linux.
+# make kernel [KERNEL=lean|debug|coverage|kcsan]: configure and build build/linux.
 set -euo pipefail
 # shellcheck source=lab/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -10,20 +10,27 @@ set -euo pipefail
 kernel=${KERNEL:-lean}
 case $kernel in
 lean) image=$build/bzImage ;;
-debug | coverage) image=$build/bzImage-$kernel ;;
-*) die "KERNEL=$kernel: there is lean, debug and coverage" ;;
+debug | coverage | kcsan) image=$build/bzImage-$kernel ;;
+*) die "KERNEL=$kernel: there is lean, debug, coverage and kcsan" ;;
 esac
 src=$linux
 out=$build/$kernel
 log=$build/$kernel.log
 own=("$kernel")
 goals=(bzImage)
-if [ "$kernel" = coverage ]; then
+# Make asks for these variables when it compiles a file, whose directory and name it knows by then.
+case $kernel in
+coverage)
 	own=(lean coverage)
-	# gcov counts the lines of all files that the series adds or changes. Make asks for this variable
-	# when it compiles a file, whose directory and name it knows by then.
+	# gcov counts the lines of all files that the series adds or changes.
 	goals+=("GCOV_PROFILE=\$(if \$(filter \$(obj)/\$(basetarget).o,$(series_objects)),y)")
-fi
+	;;
+kcsan)
+	own=(lean kcsan)
+	# The data races of others are reported elsewhere.
+	goals+=("KCSAN_SANITIZE=\$(if \$(filter \$(obj)/\$(basetarget).o,$(series_objects A)),,n)")
+	;;
+esac
 fragments "${common[@]}" p2p "${own[@]}"
 
 lock "$kernel"

@@ -13,8 +13,9 @@ KERNELS = {
     "lean": os.path.join(BUILD, "bzImage"),
     "debug": os.path.join(BUILD, "bzImage-debug"),
     "coverage": os.path.join(BUILD, "bzImage-coverage"),
+    "kcsan": os.path.join(BUILD, "bzImage-kcsan"),
 }
-# Those of make check. The third one is that of make coverage.
+# Those of make check. The third one is that of make coverage, the fourth for make soak.
 CHECKED = ("lean", "debug")
 # KASAN and lockdep under TCG: how much longer a debug guest may take.
 DEBUG_FACTOR = 5

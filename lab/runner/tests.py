@@ -18,8 +18,10 @@ class Test:
             raise LabError(f"{where}: expected NAME LEAN DEBUG SECONDS COMMAND")
         self.name, lean, debug, limit, command = fields
         self.topologies = {"lean": lean.split(","), "debug": debug.split(",")}
-        # The lean kernel, but that it counts lines.
-        self.topologies["coverage"] = self.topologies["lean"]
+        # It has what the others have for tests to use, and counts what any of them does.
+        self.topologies["coverage"] = self.topologies["lean"] + self.topologies["debug"]
+        # The lean kernel, but that it looks for data races.
+        self.topologies["kcsan"] = self.topologies["lean"]
         self.limit = int(limit)
         self.in_host = command.startswith("host:")
         if self.in_host:
