@@ -293,13 +293,30 @@ static unsigned long gup_device_left(const struct dev_pagemap *pgmap,
 }
 
 /*
+ * Four at a time: where a folio costs the same however large it is, this is what
+ * the pages of a large one cost.
+ */
+static void gup_device_store(struct page **pages, struct page *page,
+			     unsigned long nr)
+{
+	for (; nr >= 4; nr -= 4, pages += 4, page += 4) {
+		pages[0] = page;
+		pages[1] = page + 1;
+		pages[2] = page + 2;
+		pages[3] = page + 3;
+	}
+	while (nr--)
+		*pages++ = page++;
+}
+
+/*
  * Takes the pages from @pfn on, folio by folio, and returns how many. Does not
  * store them if @pages is NULL.
  */
 static unsigned long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 				     unsigned int flags, struct page **pages)
 {
-	unsigned long done = 0, i, nr;
+	unsigned long done = 0, nr;
 
 	while (done < nr_pages) {
 		/* Device memory has a memory map without gaps. */
@@ -318,8 +335,8 @@ static unsigned long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 			gup_put_folio(folio, 1, flags);
 			break;
 		}
-		for (i = 0; pages && i < nr; i++)
-			pages[done + i] = page + i;
+		if (pages)
+			gup_device_store(pages + done, page, nr);
 		done += nr;
 	}
 	return done;

@@ -37,6 +37,16 @@ static bool p2p_gup_is_inspection(const struct vm_area_struct *vma,
 	       vma->vm_ops && vma->vm_ops->access;
 }
 
+static int p2p_gup_not_here(const struct vm_area_struct *vma,
+			    unsigned int gup_flags, const char *why)
+{
+	if (!p2p_gup_is_inspection(vma, gup_flags))
+		pr_notice_ratelimited("%s[%d]: peer-to-peer memory of %pD can't be used here: %s\n",
+				      current->comm, task_pid_nr(current),
+				      vma->vm_file, why);
+	return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
+}
+
 /**
  * p2p_gup_check() - may get_user_pages() hand out the pages of a mapping?
  * @vma: a VM_P2P mapping
@@ -56,24 +66,12 @@ int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags)
 	if (!(gup_flags & (FOLL_GET | FOLL_PIN)))
 		return 0;
 
-	if (!p2p_vma_has_pages(vma)) {
-		if (!p2p_gup_is_inspection(vma, gup_flags))
-			pr_notice_ratelimited("%s[%d]: peer-to-peer memory of %pD can't be used here: it has no struct pages, and is for drivers that know it as a range\n",
-					      current->comm,
-					      task_pid_nr(current),
-					      vma->vm_file);
-		return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
-	}
-
-	if (!(gup_flags & FOLL_PCI_P2PDMA)) {
-		if (!p2p_gup_is_inspection(vma, gup_flags))
-			pr_notice_ratelimited("%s[%d]: peer-to-peer memory of %pD can't be used here: the system call, or the device it is meant for, does not support peer-to-peer DMA\n",
-					      current->comm,
-					      task_pid_nr(current),
-					      vma->vm_file);
-		return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
-	}
-
+	if (!p2p_vma_has_pages(vma))
+		return p2p_gup_not_here(vma, gup_flags,
+					"it has no struct pages, and is for drivers that know it as a range");
+	if (!(gup_flags & FOLL_PCI_P2PDMA))
+		return p2p_gup_not_here(vma, gup_flags,
+					"the system call, or the device it is meant for, does not support peer-to-peer DMA");
 	if (gup_flags & FOLL_LONGTERM)
 		return p2p_gup_refused(vma, gup_flags, -EOPNOTSUPP);
 	return 0;

@@ -121,8 +121,13 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size,
 
 	error = -ENOMEM;
 	pfn = p2pmem_pool_alloc(provider->pool, nr_pages, (void **)&pgmap_ref);
-	if (!pfn)
+	if (!pfn) {
+		dev_notice_ratelimited(&provider->pdev->dev,
+				       "%s[%d] asked for %zu KiB of contiguous peer-to-peer memory, more than is left; see p2pmem/available\n",
+				       current->comm, task_pid_nr(current),
+				       size >> 10);
 		goto err_uncharge;
+	}
 
 	error = -ENODEV;
 	if (!percpu_ref_tryget_live(pgmap_ref))
@@ -383,18 +388,11 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 				     sysfs_file);
 	trace_p2pmem_alloc(pdev, IS_ERR(buffer) ? 0 : buffer->pfn,
 			   vma_pages(vma), PTR_ERR_OR_ZERO(buffer));
-	if (IS_ERR(buffer)) {
-		if (PTR_ERR(buffer) == -ENOMEM)
-			dev_notice_ratelimited(&pdev->dev,
-					       "%s[%d] asked for %lu KiB of contiguous peer-to-peer memory, more than is left; see p2pmem/available\n",
-					       current->comm,
-					       task_pid_nr(current),
-					       vma_pages(vma) << (PAGE_SHIFT - 10));
-		/* For a program there is no difference. */
-		if (PTR_ERR(buffer) == -EDQUOT)
-			return -ENOMEM;
+	/* For a program there is no difference to memory that is used up. */
+	if (buffer == ERR_PTR(-EDQUOT))
+		return -ENOMEM;
+	if (IS_ERR(buffer))
 		return PTR_ERR(buffer);
-	}
 
 	file = p2pmem_buffer_file(buffer);
 	if (IS_ERR(file)) {

@@ -8,15 +8,13 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bind.h"
+#include "klog.h"
 #include "variants.h"
 
-#define DRIVER		"p2pmem-bar"
-#define DRIVER_DIR	"/sys/bus/pci/drivers/" DRIVER
-#define PARAMETERS	"/sys/module/p2pmem_bar/parameters/"
 #define PCI_BARS	6
 #define BAR_IO		0x100
 #define BAR_MEM		0x200
@@ -34,7 +32,7 @@ FIXTURE(bar_driver)
 	uint64_t start, len;
 };
 
-P2P_VARIANTS(bar_driver, DRIVER, NULL);
+P2P_VARIANTS(bar_driver, P2P_BAR_DRIVER, NULL);
 
 static int set_parameters(int bar, uint64_t offset, uint64_t size)
 {
@@ -42,18 +40,18 @@ static int set_parameters(int bar, uint64_t offset, uint64_t size)
 	int error;
 
 	snprintf(text, sizeof(text), "%d", bar);
-	error = p2p_write_file(PARAMETERS "bar", text);
+	error = p2p_write_file(P2P_BAR_PARAMETERS "bar", text);
 	snprintf(text, sizeof(text), "%lu", offset);
-	error = error ?: p2p_write_file(PARAMETERS "offset", text);
+	error = error ?: p2p_write_file(P2P_BAR_PARAMETERS "offset", text);
 	snprintf(text, sizeof(text), "%lu", size);
-	return error ?: p2p_write_file(PARAMETERS "size", text);
+	return error ?: p2p_write_file(P2P_BAR_PARAMETERS "size", text);
 }
 
 /* Tries to bind so. Returns 0 or the errno. */
 static int bind_as(const char *device, int bar, uint64_t offset, uint64_t size)
 {
 	int error = set_parameters(bar, offset, size) ?:
-		    p2p_write_file(DRIVER_DIR "/bind", device);
+		    p2p_bind(device);
 
 	set_parameters(DEFAULT_BAR, 0, 0);
 	return error;
@@ -63,17 +61,10 @@ static int bind_as(const char *device, int bar, uint64_t offset, uint64_t size)
 static bool said(struct _test_data_bar_driver *self, const char *device,
 		 const char *what)
 {
-	char record[8192], prefix[P2P_ADDR_LEN + 32];
-	bool found = false;
-	ssize_t len;
+	char prefix[P2P_ADDR_LEN + 32];
 
-	snprintf(prefix, sizeof(prefix), DRIVER " %s: ", device);
-	while ((len = read(self->kmsg, record, sizeof(record) - 1)) > 0 ||
-	       (len < 0 && errno == EPIPE)) {
-		record[len > 0 ? len : 0] = '\0';
-		found |= strstr(record, prefix) && strstr(record, what);
-	}
-	return found;
+	snprintf(prefix, sizeof(prefix), P2P_BAR_DRIVER " %s: ", device);
+	return klog_said(self->kmsg, prefix, what);
 }
 
 FIXTURE_SETUP(bar_driver)
@@ -95,19 +86,18 @@ FIXTURE_SETUP(bar_driver)
 		self->len = len;
 	}
 	ASSERT_LE(0, self->bar);
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	self->kmsg = klog_open();
 	ASSERT_LE(0, self->kmsg);
-	lseek(self->kmsg, 0, SEEK_END);
-	if (access(PARAMETERS "bar", W_OK))
-		SKIP(p2p_skip_now(), "no " PARAMETERS);
-	ASSERT_EQ(0, p2p_write_file(DRIVER_DIR "/unbind", self->provider));
+	if (access(P2P_BAR_PARAMETERS "bar", W_OK))
+		SKIP(p2p_skip_now(), "no " P2P_BAR_PARAMETERS);
+	ASSERT_EQ(0, p2p_unbind(self->provider));
 }
 
 /* Nothing of what failed is in the way of a binding that can work. */
 FIXTURE_TEARDOWN(bar_driver)
 {
-	if (p2p_has_driver(self->provider, DRIVER))
-		p2p_write_file(DRIVER_DIR "/unbind", self->provider);
+	if (p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		p2p_unbind(self->provider);
 	EXPECT_EQ(0, bind_as(self->provider, DEFAULT_BAR, 0, 0));
 	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
@@ -120,7 +110,7 @@ TEST_F(bar_driver, no_such_number)
 	EXPECT_TRUE(said(self, self->provider, "bar=6: BARs have the numbers 0 to 5"));
 	EXPECT_EQ(EINVAL, bind_as(self->provider, -2, 0, 0));
 	EXPECT_TRUE(said(self, self->provider, "bar=-2: BARs have the numbers"));
-	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+	EXPECT_FALSE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
 }
 
 TEST_F(bar_driver, absent_bar)
@@ -249,15 +239,15 @@ TEST_F(bar_driver, only_on_request)
 
 	ASSERT_EQ(0, p2p_write_file(override, "\n"));
 	EXPECT_EQ(0, p2p_write_file("/sys/bus/pci/drivers_probe", self->provider));
-	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
-	EXPECT_EQ(ENODEV, p2p_write_file(DRIVER_DIR "/bind", self->provider));
-	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+	EXPECT_FALSE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
+	EXPECT_EQ(ENODEV, p2p_bind(self->provider));
+	EXPECT_FALSE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
 
-	EXPECT_EQ(0, p2p_write_file(DRIVER_DIR "/new_id", id));
-	EXPECT_TRUE(p2p_has_driver(self->provider, DRIVER));
-	EXPECT_EQ(0, p2p_write_file(DRIVER_DIR "/remove_id", id));
-	EXPECT_EQ(0, p2p_write_file(DRIVER_DIR "/unbind", self->provider));
-	EXPECT_EQ(0, p2p_write_file(override, DRIVER));
+	EXPECT_EQ(0, p2p_write_file(P2P_DRIVERS P2P_BAR_DRIVER "/new_id", id));
+	EXPECT_TRUE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
+	EXPECT_EQ(0, p2p_write_file(P2P_DRIVERS P2P_BAR_DRIVER "/remove_id", id));
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(0, p2p_write_file(override, P2P_BAR_DRIVER));
 }
 
 /* Finds a device without a driver that has an I/O BAR, or no prefetchable one. */
@@ -298,9 +288,9 @@ static int bind_other(const char *device, int bar)
 	int error;
 
 	p2p_path(override, device, "driver_override");
-	error = p2p_write_file(override, DRIVER) ?: bind_as(device, bar, 0, 0);
+	error = p2p_write_file(override, P2P_BAR_DRIVER) ?: bind_as(device, bar, 0, 0);
 	if (!error)
-		p2p_write_file(DRIVER_DIR "/unbind", device);
+		p2p_unbind(device);
 	p2p_write_file(override, "\n");
 	return error;
 }

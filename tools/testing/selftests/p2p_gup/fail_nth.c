@@ -17,6 +17,7 @@
 
 #include "variants.h"
 #include "gup_call.h"
+#include "klog.h"
 #include "ring.h"
 #include "fail_nth.h"
 
@@ -131,12 +132,17 @@ TEST_F(fail_nth, mmap)
 		{ "mmap", NULL, do_mmap, unmap, { ENOMEM } },
 		{ "mmap MAP_POPULATE", NULL, do_populate, unmap, { ENOMEM } },
 	};
+	int klog = klog_open();
 
+	ASSERT_LE(0, klog);
 	FAIL_EACH(&work[0], self);
 	FAIL_EACH(&work[1], self);
 	self->size = HUGE;
 	FAIL_EACH(&work[0], self);
 	FAIL_EACH(&work[1], self);
+	/* The memory that was missing is not the provider's. */
+	EXPECT_FALSE(klog_said(klog, self->provider, "more than is left"));
+	close(klog);
 }
 
 /* An access is repeated until there is memory for it. */

@@ -12,12 +12,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bind.h"
 #include "gup_call.h"
 #include "variants.h"
 
-#define DRIVER		"p2pmem-bar"
-#define DRIVER_DIR	"/sys/bus/pci/drivers/" DRIVER
-#define FOLIO_SIZE	"/sys/module/p2pmem_bar/parameters/folio_size"
+#define FOLIO_SIZE	P2P_BAR_PARAMETERS "folio_size"
 #define MEMTYPES	"/sys/kernel/debug/x86/pat_memtype_list"
 #define BAR_PREFETCH	0x2000
 
@@ -33,7 +32,7 @@ FIXTURE(folio_size)
 	bool works;
 };
 
-P2P_VARIANTS(folio_size, DRIVER, "raw", NULL);
+P2P_VARIANTS(folio_size, P2P_BAR_DRIVER, "raw", NULL);
 
 static int bind_with(const char *provider, unsigned long folio_size)
 {
@@ -42,15 +41,15 @@ static int bind_with(const char *provider, unsigned long folio_size)
 
 	snprintf(text, sizeof(text), "%lu", folio_size);
 	error = p2p_write_file(FOLIO_SIZE, text) ?:
-		p2p_write_file(DRIVER_DIR "/bind", provider);
+		p2p_bind(provider);
 	p2p_write_file(FOLIO_SIZE, "0");
 	return error;
 }
 
 static void unbind(const char *provider)
 {
-	if (p2p_has_driver(provider, DRIVER))
-		p2p_write_file(DRIVER_DIR "/unbind", provider);
+	if (p2p_has_driver(provider, P2P_BAR_DRIVER))
+		p2p_unbind(provider);
 }
 
 FIXTURE_SETUP(folio_size)
@@ -161,7 +160,7 @@ TEST_F(folio_size, no_such_size)
 	unbind(self->provider);
 	EXPECT_EQ(EINVAL, bind_with(self->provider, 4 * KIB));
 	EXPECT_EQ(EINVAL, bind_with(self->provider, 3 * MIB));
-	EXPECT_FALSE(p2p_has_driver(self->provider, DRIVER));
+	EXPECT_FALSE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
 }
 
 static long mem_free_kb(void)

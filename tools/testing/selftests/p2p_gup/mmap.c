@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "klog.h"
 #include "variants.h"
 
 FIXTURE(allocate)
@@ -74,6 +75,28 @@ TEST_F(allocate, too_large_refused)
 	EXPECT_EQ(MAP_FAILED, map(self->fd, 16 * size, RW, MAP_SHARED, 0));
 	EXPECT_EQ(ENOMEM, errno);
 	EXPECT_EQ(self->before, p2p_available(self->provider));
+}
+
+/* It may have been said often enough lately. */
+TEST_F(allocate, too_large_notice)
+{
+	long long size = p2p_number(self->provider, "p2pmem/size");
+	int i, klog = klog_open();
+	bool found = false;
+	char what[128];
+
+	ASSERT_LE(0, klog);
+	snprintf(what, sizeof(what),
+		 "asked for %lld KiB of contiguous peer-to-peer memory, more than is left",
+		 2 * size / 1024);
+	for (i = 0; i < 100 && !found; i++) {
+		EXPECT_EQ(MAP_FAILED, map(self->fd, 2 * size, RW, MAP_SHARED, 0));
+		found = klog_said(klog, self->provider, what);
+		if (!found)
+			usleep(100000);
+	}
+	EXPECT_TRUE(found);
+	close(klog);
 }
 
 TEST_F(allocate, zero_size_refused)

@@ -219,6 +219,27 @@ md_on_dm() {
 	must dmsetup remove p2p-outer
 }
 
+# A mirror with an array, or with several paths, as a leg: it asks them, and they ask
+# what they are made of.
+raid1_on_raid0() {
+	local outer=$md inner=/dev/md/p2p-inner
+
+	md=$inner
+	raid raid0 "$a" "$1"
+	md=$outer
+	raid raid1 "$inner" "$b"
+	"$2" "$md"
+	same_legs "$inner" "$b"
+	end_md
+	must mdadm --stop "$inner"
+}
+
+raid1_on_multipath() {
+	raid raid1 "$multi" "$b"
+	works "$md"
+	same_legs "$multi" "$b"
+}
+
 partition() {
 	must addpart "$a" 1 2048 65536
 	works "$(part "$a")"
@@ -258,6 +279,9 @@ plan \
 	"raid10_far_leg: far_leg raid10" \
 	"write_behind: write_behind" \
 	"md_on_dm: md_on_dm" \
+	"raid1_on_raid0: raid1_on_raid0 $c works" \
+	"raid1_on_far_raid0: raid1_on_raid0 $far refused" \
+	"raid1_on_multipath: raid1_on_multipath" \
 	"partition: partition" \
 	"multipath: multipath" \
 	"protection: protection"

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Peer-to-peer memory without struct pages: which addresses clients get for it, and
+ * how that ends, for them and for processes.
+ *
+ *	P2P_ROUTE	as in p2pmem.h, from the drive "raw" to the memory
+ *	P2P_TRANSLATED	if set: DMA addresses are not physical ones
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "klog.h"
+#include "range_fixture.h"
+
+static int map_dma(struct _test_data_range *self, struct p2p_test_range *arg)
+{
+	arg->client = self->client;
+	if (!arg->len)
+		arg->len = self->size;
+	if (!arg->addr)
+		arg->addr = (uintptr_t)self->mem;
+	if (ioctl(self->fd, P2P_TEST_RANGE, arg))
+		return -1000;
+	return arg->result;
+}
+
+static bool is_reached(void)
+{
+	return strcmp(getenv("P2P_ROUTE"), "none");
+}
+
+TEST_F(range, dma_address)
+{
+	const char *route = getenv("P2P_ROUTE");
+	long long bus = p2p_number(self->vram, "p2pmem/dma_bus_bytes");
+	long long bridge = p2p_number(self->vram, "p2pmem/dma_host_bridge_bytes");
+	long long refused = p2p_number(self->vram, "p2pmem/dma_refused");
+	struct p2p_test_range arg = {
+		.addr = (uintptr_t)self->mem + 123,
+		.len = self->size - 1000,
+		.write = 1,
+	};
+	uint64_t at = FIRST * self->page + 123;
+
+	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &arg));
+	EXPECT_EQ(at, arg.offset);
+	if (is_reached() && !getenv("P2P_TRANSLATED"))
+		EXPECT_EQ(self->bar + at, arg.dma_addr);
+	if (is_reached() && getenv("P2P_TRANSLATED")) {
+		EXPECT_NE(self->bar + at, arg.dma_addr);
+		EXPECT_EQ(at % self->page, arg.dma_addr % self->page);
+	}
+
+	/* They are counted as those with pages. */
+	EXPECT_EQ(bus + (strcmp(route, "bus") ? 0 : arg.len),
+		  p2p_number(self->vram, "p2pmem/dma_bus_bytes"));
+	EXPECT_EQ(bridge + (strcmp(route, "host-bridge") ? 0 : arg.len),
+		  p2p_number(self->vram, "p2pmem/dma_host_bridge_bytes"));
+	EXPECT_EQ(refused + !is_reached(),
+		  p2p_number(self->vram, "p2pmem/dma_refused"));
+}
+
+TEST_F(range, dma_bounds)
+{
+	struct p2p_test_range beyond = { .len = self->size + 1 };
+	struct p2p_test_range out = {
+		.len = self->page,
+		.skip = self->bar_len - FIRST * self->page,
+	};
+	struct p2p_test_range wraps = { .len = self->page, .skip = -8 * self->page };
+	struct p2p_test_range ram = { .len = self->page };
+	struct p2p_test_range hole = { .len = self->page };
+	struct p2p_test_range read_only = { .write = 1 };
+	char *mem = p2p_ram(self->page);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	EXPECT_EQ(-EFAULT, map_dma(self, &beyond));
+	EXPECT_EQ(-EINVAL, map_dma(self, &out));
+	/* That is in the range, in front of the mapping: the test may do that. */
+	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &wraps));
+	wraps.skip = -17 * self->page;
+	EXPECT_EQ(-EINVAL, map_dma(self, &wraps));
+	ram.addr = (uintptr_t)mem;
+	EXPECT_EQ(-ENOTTY, map_dma(self, &ram));
+	munmap(mem, self->page);
+	hole.addr = (uintptr_t)mem;
+	EXPECT_EQ(-ENOTTY, map_dma(self, &hole));
+	ASSERT_EQ(0, mprotect(self->mem, self->size, PROT_READ));
+	EXPECT_EQ(-EFAULT, map_dma(self, &read_only));
+	read_only.write = 0;
+	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &read_only));
+}
+
+/* What is mapped for DMA does not need the process. */
+TEST_F(range, dma_outlives_mapping)
+{
+	struct p2p_test_range arg = { .keep = P2P_TEST_KEEP };
+
+	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &arg));
+	ASSERT_EQ(0, munmap(self->mem, self->size));
+	EXPECT_EQ(0, ioctl(self->fd, P2P_TEST_PUT));
+	self->mem = map_vram(self->vram, self->size, 0);
+	ASSERT_NE(MAP_FAILED, self->mem);
+}
+
+static void expect_revoked(struct __test_metadata *_metadata,
+			   struct _test_data_range *self)
+{
+	struct p2p_test_range arg = {};
+	uint64_t word;
+	int fd;
+
+	EXPECT_EQ(SIGBUS, p2p_fault_of(self->mem, false));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(self->mem + self->size - self->page,
+				       true));
+	EXPECT_EQ(-ENODEV, map_dma(self, &arg));
+	fd = open("/proc/self/mem", O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EIO, p2p_result(pread(fd, &word, sizeof(word),
+					 (uintptr_t)self->mem)));
+	close(fd);
+}
+
+TEST_F(range, revoked)
+{
+	int fd = open_vram(self->vram, O_RDWR);
+	struct p2p_test_range arg = {};
+
+	ASSERT_LE(0, fd);
+	p2p_fill(self->mem, self->size, SEED, 0);
+	ASSERT_EQ(0, p2p_driver_unbind(VRAM, self->vram));
+	expect_revoked(_metadata, self);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ, MAP_SHARED, fd,
+				   0));
+	EXPECT_EQ(ENODEV, errno);
+
+	/* What was revoked stays so when the device is back. */
+	ASSERT_EQ(0, p2p_driver_bind(VRAM, self->vram));
+	expect_revoked(_metadata, self);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ, MAP_SHARED, fd,
+				   0));
+	close(fd);
+	munmap(self->mem, self->size);
+	self->mem = map_vram(self->vram, self->size, 0);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	EXPECT_EQ(0, p2p_fault_of(self->mem, true));
+	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &arg));
+}
+
+TEST_F(range, revoked_in_child)
+{
+	int status;
+	pid_t child;
+
+	p2p_fill(self->mem, self->size, SEED, 0);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		bool was = holds(self->mem, self->size, SEED);
+		int error = p2p_driver_unbind(VRAM, self->vram);
+
+		_exit(!was || error || p2p_fault_of(self->mem, false) != SIGBUS);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+	expect_revoked(_metadata, self);
+}
+
+/* Clients that gave a revoke() function are made to let go. */
+TEST_F(range, revoked_from_client)
+{
+	struct p2p_test_range arg = { .keep = P2P_TEST_KEEP_REVOCABLE };
+
+	if (!is_reached())
+		SKIP(return, "nothing can be mapped for DMA");
+	ASSERT_EQ(0, map_dma(self, &arg));
+	ASSERT_EQ(0, map_dma(self, &arg));
+	EXPECT_EQ(0, ioctl(self->fd, P2P_TEST_REVOKED));
+	ASSERT_EQ(0, p2p_driver_unbind(VRAM, self->vram));
+	EXPECT_EQ(2, ioctl(self->fd, P2P_TEST_REVOKED));
+	expect_revoked(_metadata, self);
+	EXPECT_EQ(0, ioctl(self->fd, P2P_TEST_PUT));
+	EXPECT_EQ(2, ioctl(self->fd, P2P_TEST_REVOKED));
+}
+
+static void *unbinds(void *vram)
+{
+	return (void *)(intptr_t)p2p_driver_unbind(VRAM, vram);
+}
+
+/* Others are waited for. */
+TEST_F(range, waits_for_client)
+{
+	struct p2p_test_range arg = { .keep = P2P_TEST_KEEP };
+	struct p2p_test_range probe = {};
+	pthread_t thread;
+	void *error;
+	int log;
+
+	if (!is_reached())
+		SKIP(return, "nothing can be mapped for DMA");
+	ASSERT_EQ(0, map_dma(self, &arg));
+	log = klog_open();
+	ASSERT_LE(0, log);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, unbinds, (void *)self->vram));
+	while (!map_dma(self, &probe))
+		usleep(1000);
+	EXPECT_EQ(-ENODEV, probe.result);
+	/* Revoked for all others, at once; but the driver has not finished. */
+	while (p2p_fault_of(self->mem, false) != SIGBUS)
+		usleep(1000);
+	EXPECT_TRUE(klog_wait(log, "%s: BAR 0: waiting for 1 DMA mappings of peer-to-peer memory, one of them of %04x:%02x:",
+			      self->vram, self->client.domain,
+			      self->client.bus));
+	close(log);
+	EXPECT_EQ(EBUSY, pthread_tryjoin_np(thread, NULL));
+	EXPECT_EQ(0, ioctl(self->fd, P2P_TEST_PUT));
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	EXPECT_EQ(0, (intptr_t)error);
+	EXPECT_FALSE(p2p_has_driver(self->vram, VRAM));
+}
+
+TEST_HARNESS_MAIN

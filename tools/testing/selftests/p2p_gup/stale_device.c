@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What one user left in peer-to-peer memory is never seen by another, whatever
+ * devices and drivers do with it: a drive reads it, or still writes to it when its
+ * process is gone, a driver in the kernel had it, the device that it belongs to is
+ * reset, or loses its driver and gets it again.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <lib/test_p2p_uapi.h>
+#include <linux/aio_abi.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include "bind.h"
+#include "stale.h"
+
+#define P2P_TEST_DMA_FILE "/sys/kernel/debug/p2p_test_dma"
+
+/* The drive is told to read what no CPU has touched. */
+static int write_untouched(struct _test_data_stale *self)
+{
+	char *mem = again(self);
+	ssize_t done = p2p_result(pwrite(self->disk, mem, self->size, 0));
+
+	return done == (self->works ? (ssize_t)self->size : -EREMOTEIO) ?
+		FOUND_AS_WANTED : FOUND_ERROR;
+}
+
+TEST_F(stale, direct_io)
+{
+	static const size_t sizes[] = { SMALL, PMD };
+	char *ram = p2p_ram(PMD);
+	int i;
+
+	ASSERT_NE(MAP_FAILED, ram);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		self->size = sizes[i];
+		memset(ram, 0x55, self->size);
+		ASSERT_EQ(self->size, pwrite(self->disk, ram, self->size, 0));
+		EXPECT_EQ(0, as(ALICE, self, leave));
+		EXPECT_EQ(0, as(BOB, self, write_untouched));
+		ASSERT_EQ(self->size, pread(self->disk, ram, self->size, 0));
+		if (self->works)
+			EXPECT_EQ(-1, p2p_not_set(ram, self->size, 0));
+	}
+	munmap(ram, PMD);
+}
+
+/* What a driver in the kernel may have left there is for nobody. */
+TEST_F(stale, used_by_driver)
+{
+	struct p2p_test_pool pool = { .len = self->size };
+	unsigned int slot, nr;
+	int fd = open(P2P_TEST_DMA_FILE, O_RDWR);
+	int found;
+
+	ASSERT_LE(0, fd);
+	/* Nothing is nearer to a device than its own memory. */
+	found = sscanf(self->provider, "%x:%x:%x.%x", &pool.client.domain,
+		       &pool.client.bus, &slot, &nr);
+	ASSERT_EQ(4, found);
+	pool.client.devfn = slot << 3 | nr;
+	EXPECT_EQ(0, as(ALICE, self, leave));
+	EXPECT_EQ(0, as(ALICE, self, find_own));
+	ASSERT_EQ(0, ioctl(fd, P2P_TEST_POOL, &pool));
+	ASSERT_EQ(pool.client.bus, pool.provider.bus);
+	EXPECT_EQ(0, as(ALICE, self, find_nothing));
+	close(fd);
+}
+
+/* The drive writes into memory whose process is killed, and another user waits. */
+
+#define NR_REQUESTS	8
+#define REQUEST		(64 * KIB)
+#define ATTEMPTS	10
+#define MAX_PIECES	(PMD / PAGE)
+
+struct piece {
+	char *mem;
+	size_t size;
+};
+
+/* Maps what is available, in whatever pieces. Returns how many. */
+static int take(const char *provider, struct piece *pieces)
+{
+	size_t size = p2p_available(provider);
+	int nr = 0;
+
+	while (size && nr < MAX_PIECES) {
+		pieces[nr].mem = p2p_map(provider, size);
+		if (pieces[nr].mem == MAP_FAILED) {
+			size = size / 2 & ~(PAGE - 1);
+			continue;
+		}
+		pieces[nr++].size = size;
+		size = p2p_available(provider);
+	}
+	return nr;
+}
+
+static void give_back(struct piece *pieces, int nr)
+{
+	while (nr--)
+		munmap(pieces[nr].mem, pieces[nr].size);
+}
+
+/* The drive is as slow as it should once there was something for it to do. */
+static int killed_reader(struct _test_data_stale *self, int disk, char *ram)
+{
+	const size_t len = NR_REQUESTS * REQUEST;
+	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
+	char *mem = p2p_map(self->provider, self->size);
+	aio_context_t ctx = 0;
+	int i, nr;
+
+	if (mem == MAP_FAILED || syscall(__NR_io_setup, NR_REQUESTS, &ctx))
+		return FOUND_ERROR;
+	put(mem, self->size, getuid());
+	for (i = 0; i < NR_REQUESTS; i++) {
+		iocb[i] = (struct iocb) {
+			.aio_lio_opcode = IOCB_CMD_PREAD,
+			.aio_fildes = disk,
+			.aio_buf = (uintptr_t)mem + i * REQUEST,
+			.aio_nbytes = REQUEST,
+			.aio_offset = i * REQUEST,
+		};
+		list[i] = &iocb[i];
+	}
+	if (pwrite(disk, ram, len, 0) != len)
+		return FOUND_ERROR;
+	nr = syscall(__NR_io_submit, ctx, NR_REQUESTS, list);
+	/* Else the process could not go before the drive is done. */
+	if (munmap(mem, self->size))
+		return FOUND_ERROR;
+	__atomic_store_n(&self->shared->steps, nr, __ATOMIC_RELEASE);
+	pause();
+	return FOUND_ERROR;
+}
+
+/* Takes what comes back, in whatever pieces, until all of it is there. */
+static int take_everything(struct _test_data_stale *self)
+{
+	struct piece pieces[2 * MAX_PIECES];
+	size_t total = 0;
+	int i, nr = 0, more;
+
+	while (total < self->size && nr < MAX_PIECES) {
+		more = take(self->provider, &pieces[nr]);
+		if (!more)
+			sched_yield();
+		for (; more--; nr++) {
+			if (!has(pieces[nr].mem, pieces[nr].size, 0))
+				return FOUND_OTHER;
+			total += pieces[nr].size;
+		}
+	}
+	/* Nor does data come later. */
+	for (i = 0; i < nr; i++)
+		if (!has(pieces[i].mem, pieces[i].size, 0))
+			return FOUND_OTHER;
+	return total == self->size ? FOUND_AS_WANTED : FOUND_ERROR;
+}
+
+/* Returns whether the drive was still at it, without which this shows nothing. */
+static bool kill_once(struct __test_metadata *_metadata,
+		      struct _test_data_stale *self, int disk, char *ram)
+{
+	bool in_flight;
+	pid_t reader;
+
+	self->shared->steps = 0;
+	reader = users_fork(ALICE);
+	EXPECT_LE(0, reader);
+	if (!reader)
+		_exit(killed_reader(self, disk, ram));
+	while (!__atomic_load_n(&self->shared->steps, __ATOMIC_ACQUIRE))
+		if (waitpid(reader, NULL, WNOHANG))
+			break;
+	EXPECT_EQ(NR_REQUESTS, self->shared->steps);
+	in_flight = p2p_available(self->provider) < self->size;
+	kill(reader, SIGKILL);
+	EXPECT_EQ(0, as(BOB, self, take_everything));
+	users_wait(reader);
+	return in_flight;
+}
+
+static void kill_in_io(struct __test_metadata *_metadata,
+		       struct _test_data_stale *self, size_t size)
+{
+	struct piece pieces[MAX_PIECES];
+	char *mem, *ram = p2p_ram(NR_REQUESTS * REQUEST);
+	bool in_flight = false;
+	int disk, nr, i;
+
+	ASSERT_NE(MAP_FAILED, ram);
+	ASSERT_NE(NULL, p2p_disk("slow"));
+	disk = open(p2p_disk("slow"), O_RDWR | O_DIRECT);
+	ASSERT_LE(0, disk);
+	p2p_set(ram, NR_REQUESTS * REQUEST, ALICE);
+
+	/* There is no other memory for the two. */
+	self->size = size;
+	mem = p2p_map(self->provider, size);
+	ASSERT_NE(MAP_FAILED, mem);
+	nr = take(self->provider, pieces);
+	munmap(mem, size);
+	ASSERT_EQ(size, p2p_available(self->provider));
+
+	/* A machine that is busy with something else may miss it. */
+	for (i = 0; i < (self->works ? ATTEMPTS : 1) && !in_flight; i++)
+		in_flight = kill_once(_metadata, self, disk, ram);
+	if (self->works)
+		EXPECT_TRUE(in_flight);
+
+	give_back(pieces, nr);
+	close(disk);
+	munmap(ram, NR_REQUESTS * REQUEST);
+}
+
+TEST_F(stale, killed_in_io)
+{
+	kill_in_io(_metadata, self, NR_REQUESTS * REQUEST);
+}
+
+TEST_F(stale, killed_in_io_pmd)
+{
+	kill_in_io(_metadata, self, PMD);
+}
+
+/* Nobody knows what a device does to its memory in a reset. */
+TEST_F(stale, reset)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, self->provider, "reset");
+	if (access(path, W_OK))
+		return;
+	EXPECT_EQ(0, as(ALICE, self, leave));
+	EXPECT_EQ(0, as(ALICE, self, find_own));
+	ASSERT_EQ(0, p2p_write_file(path, "1"));
+	EXPECT_EQ(0, as(0, self, find_alices));
+	EXPECT_EQ(0, as(ALICE, self, find_nothing));
+}
+
+/* Nor what came between. */
+TEST_F(stale, rebind)
+{
+	/* Other drivers' devices may come back under another name. */
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		return;
+	EXPECT_EQ(0, as(ALICE, self, leave));
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	ASSERT_EQ(0, p2p_bind(self->provider));
+	ASSERT_TRUE(users_admit(self->provider, USERS));
+	EXPECT_EQ(0, as(0, self, find_alices));
+	EXPECT_EQ(0, as(ALICE, self, find_nothing));
+}
+
+TEST_HARNESS_MAIN

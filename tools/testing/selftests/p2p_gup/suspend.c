@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The machine goes to sleep while peer-to-peer memory is mapped and in use:
+ * mappings, data and transfers go on where they were.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "suspend.h"
+#include "variants.h"
+
+#define SMALL		(64 * KIB)
+#define LARGE		(4 * MIB)
+#define NR_REQUESTS	8
+
+FIXTURE(suspend)
+{
+	const char *provider;
+	long long before;
+	bool works;
+	int disk;
+	char *small, *large;
+	int *shared;		/* with a child */
+};
+
+P2P_VARIANTS(suspend, NULL, "slow", NULL);
+
+FIXTURE_SETUP(suspend)
+{
+	self->provider = variant->p2p.provider;
+	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	self->before = p2p_available(self->provider);
+	self->disk = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
+	ASSERT_LE(0, self->disk);
+	self->shared = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->shared);
+	self->small = p2p_map(self->provider, SMALL);
+	ASSERT_NE(MAP_FAILED, self->small);
+	self->large = p2p_map(self->provider, LARGE);
+	ASSERT_NE(MAP_FAILED, self->large);
+	if (!can_sleep())
+		SKIP(p2p_skip_now(), "no " PM_TEST ": CONFIG_SUSPEND, CONFIG_PM_DEBUG?");
+}
+
+FIXTURE_TEARDOWN(suspend)
+{
+	EXPECT_EQ(0, munmap(self->small, SMALL));
+	EXPECT_EQ(0, munmap(self->large, LARGE));
+	close(self->disk);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+TEST_F(suspend, mapping_survives)
+{
+	uint64_t pfn[2];
+
+	p2p_fill(self->small, SMALL, 1, 0);
+	p2p_fill(self->large, LARGE, 2, 0);
+	pfn[0] = PAGEMAP_PFN(p2p_pagemap(self->small));
+	pfn[1] = PAGEMAP_PFN(p2p_pagemap(self->large));
+	ASSERT_EQ(0, sleep_once());
+
+	/* The memory of QEMU's devices keeps what it has. */
+	EXPECT_EQ(-1, p2p_differs(self->small, SMALL, 1, 0));
+	EXPECT_EQ(-1, p2p_differs(self->large, LARGE, 2, 0));
+	EXPECT_EQ(pfn[0], PAGEMAP_PFN(p2p_pagemap(self->small)));
+	EXPECT_EQ(pfn[1], PAGEMAP_PFN(p2p_pagemap(self->large)));
+	EXPECT_EQ(self->before - (long long)(SMALL + LARGE),
+		  p2p_available(self->provider));
+	EXPECT_EQ(self->works ? (ssize_t)SMALL : -EREMOTEIO,
+		  p2p_result(pread(self->disk, self->large, SMALL, 0)));
+}
+
+/* Of all transfers that are under way none is lost, and none goes elsewhere. */
+static void transfers(struct __test_metadata *_metadata,
+		      struct _test_data_suspend *self, bool write)
+{
+	ssize_t due = self->works ? (ssize_t)SMALL : -EREMOTEIO;
+	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
+	const size_t all = NR_REQUESTS * SMALL;
+	struct io_event events[NR_REQUESTS];
+	const off_t where = MIB;
+	aio_context_t ctx = 0;
+	char *ram = p2p_ram(all);
+	int i;
+
+	ASSERT_NE(MAP_FAILED, ram);
+	p2p_fill(ram, all, 3, 0);
+	ASSERT_EQ(all, pwrite(self->disk, ram, all, where));
+	p2p_fill(self->large, all, 4, 0);
+	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &ctx));
+	for (i = 0; i < NR_REQUESTS; i++) {
+		iocb[i] = (struct iocb) {
+			.aio_lio_opcode = write ? IOCB_CMD_PWRITE :
+						  IOCB_CMD_PREAD,
+			.aio_fildes = self->disk,
+			.aio_buf = (uintptr_t)self->large + i * SMALL,
+			.aio_nbytes = SMALL,
+			.aio_offset = where + i * SMALL,
+		};
+		list[i] = &iocb[i];
+	}
+	ASSERT_EQ(NR_REQUESTS, syscall(__NR_io_submit, ctx, NR_REQUESTS, list));
+	ASSERT_EQ(0, sleep_once());
+	ASSERT_EQ(NR_REQUESTS, syscall(__NR_io_getevents, ctx, NR_REQUESTS,
+				       NR_REQUESTS, events, NULL));
+	for (i = 0; i < NR_REQUESTS; i++)
+		EXPECT_EQ(due, events[i].res);
+	EXPECT_EQ(0, syscall(__NR_io_destroy, ctx));
+
+	EXPECT_EQ(-1, p2p_differs(self->large, all,
+				  self->works && !write ? 3 : 4, 0));
+	ASSERT_EQ(all, pread(self->disk, ram, all, where));
+	EXPECT_EQ(-1, p2p_differs(ram, all, self->works && write ? 4 : 3, 0));
+	munmap(ram, all);
+}
+
+TEST_F(suspend, reads_are_under_way)
+{
+	transfers(_metadata, self, false);
+}
+
+TEST_F(suspend, writes_are_under_way)
+{
+	transfers(_metadata, self, true);
+}
+
+/* A process that uses the memory all the time does not notice. */
+TEST_F(suspend, in_use)
+{
+	uint64_t *word = (uint64_t *)(self->large + 2 * MIB);
+	int i, status, seen;
+	pid_t child = fork();
+
+	ASSERT_LE(0, child);
+	for (i = 0; !child; i++) {
+		p2p_store(word, i);
+		if (p2p_load(word) != (uint64_t)i)
+			_exit(1);
+		__atomic_store_n(self->shared, i, __ATOMIC_RELEASE);
+	}
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, sleep_once());
+		seen = __atomic_load_n(self->shared, __ATOMIC_ACQUIRE);
+		while (__atomic_load_n(self->shared, __ATOMIC_ACQUIRE) == seen)
+			ASSERT_EQ(0, waitpid(child, &status, WNOHANG));
+	}
+	EXPECT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+}
+
+TEST_HARNESS_MAIN
