@@ -30,7 +30,7 @@
 
 /* Emulated devices and debug kernels take their time. */
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT	120
+#define TEST_TIMEOUT_DEFAULT	300
 
 /*
  * For SKIP() in FIXTURE_SETUP(), after which the harness would run the test all
