@@ -6,12 +6,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/aio_abi.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "aio.h"
 #include "variants.h"
 
 #define NR_REQUESTS	8
@@ -70,20 +70,8 @@ FIXTURE_TEARDOWN(aio)
 /* Returns how many reads into mem were submitted. */
 static int submit_reads(struct _test_data_aio *self, char *mem)
 {
-	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
-	int i;
-
-	for (i = 0; i < NR_REQUESTS; i++) {
-		iocb[i] = (struct iocb) {
-			.aio_lio_opcode = IOCB_CMD_PREAD,
-			.aio_fildes = self->fd,
-			.aio_buf = (uintptr_t)mem + i * REQUEST,
-			.aio_nbytes = REQUEST,
-			.aio_offset = i * REQUEST,
-		};
-		list[i] = &iocb[i];
-	}
-	return syscall(__NR_io_submit, self->ctx, NR_REQUESTS, list);
+	return aio_submit(self->ctx, self->fd, IOCB_CMD_PREAD, mem, REQUEST, 0,
+			  NR_REQUESTS);
 }
 
 TEST_F(aio, munmap_in_flight)

@@ -3,7 +3,9 @@
 #ifndef P2P_BIND_H
 #define P2P_BIND_H
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "p2pmem.h"
 
@@ -36,6 +38,15 @@ static inline int p2p_unbind(const char *provider)
 static inline int p2p_bind(const char *provider)
 {
 	return p2p_driver_bind(P2P_BAR_DRIVER, provider);
+}
+
+/* Is there nothing of a provider any more? */
+static inline bool p2p_is_gone(const char *device, const char *driver)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, device, "p2pmem");
+	return !p2p_has_driver(device, driver) && access(path, F_OK);
 }
 
 #endif

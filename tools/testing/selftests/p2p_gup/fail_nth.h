@@ -22,6 +22,13 @@
 #define FAIL_NTH_MAX	5000	/* no work here has as many allocations */
 #define FAIL_ERRORS	4
 
+/*
+ * For fail_setup(): pages, too; or objects only, where x86 makes the page tables of
+ * the kernel's own mapping, and the struct pages, and does not expect to get none.
+ */
+#define FAIL_ANYTHING	0
+#define FAIL_OBJECTS	10
+
 /* Some work; prepare() and undo() may be NULL. */
 struct fail_work {
 	const char *name;

@@ -24,15 +24,9 @@ FIXTURE(fail_bind)
 
 P2P_VARIANTS(fail_bind, P2P_BAR_DRIVER, NULL);
 
-/*
- * Objects only. x86 makes the page tables of the kernel's own mapping, and the
- * struct pages, of single and of huge pages, and does not expect to get none.
- */
-#define MIN_ORDER	10
-
 FIXTURE_SETUP(fail_bind)
 {
-	if (!fail_setup(MIN_ORDER))
+	if (!fail_setup(FAIL_OBJECTS))
 		SKIP(p2p_skip_now(), "no " FAIL_NTH ": CONFIG_FAULT_INJECTION?");
 	self->provider = variant->p2p.provider;
 	self->before = p2p_available(self->provider);
@@ -47,16 +41,6 @@ FIXTURE_TEARDOWN(fail_bind)
 		EXPECT_EQ(0, p2p_unbind(self->provider));
 	EXPECT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
-}
-
-/* Is there nothing of a provider? */
-static bool is_gone(struct _test_data_fail_bind *self)
-{
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, self->provider, "p2pmem");
-	return !p2p_has_driver(self->provider, P2P_BAR_DRIVER) &&
-		access(path, F_OK);
 }
 
 /* All of its memory is there, and some of it in use. */
@@ -85,10 +69,11 @@ static bool after_bind(void *data, long result)
 	struct _test_data_fail_bind *self = data;
 
 	if (result)
-		return is_gone(self);
+		return p2p_is_gone(self->provider, P2P_BAR_DRIVER);
 	return use_it(self) && drop_it(self) &&
 		p2p_settles(self->provider, SIZE) &&
-		!p2p_unbind(self->provider) && is_gone(self);
+		!p2p_unbind(self->provider) &&
+		p2p_is_gone(self->provider, P2P_BAR_DRIVER);
 }
 
 TEST_F(fail_bind, bind)
@@ -121,8 +106,10 @@ static bool after_unbind(void *data, long result)
 
 	if (result)
 		return sig == 0 && !p2p_unbind(self->provider) &&
-			is_gone(self) && drop_it(self);
-	return sig == SIGBUS && is_gone(self) && drop_it(self);
+			p2p_is_gone(self->provider, P2P_BAR_DRIVER) &&
+			drop_it(self);
+	return sig == SIGBUS && p2p_is_gone(self->provider, P2P_BAR_DRIVER) &&
+		drop_it(self);
 }
 
 TEST_F(fail_bind, unbind)

@@ -22,9 +22,6 @@
 
 #define PAGES		40	/* more than one fault maps */
 #define WHERE		((void *)(1UL << 45))
-#define ANY_ORDER	0
-/* See fail_nth_bind.c. */
-#define OBJECTS_ONLY	10
 
 FIXTURE(fail_range)
 {
@@ -41,7 +38,7 @@ FIXTURE(fail_range)
 
 FIXTURE_SETUP(fail_range)
 {
-	if (!fail_setup(ANY_ORDER))
+	if (!fail_setup(FAIL_ANYTHING))
 		SKIP(_exit(255), "no " FAIL_NTH ": CONFIG_FAULT_INJECTION?");
 	self->vram = getenv("P2P_VRAM");
 	self->wide = getenv("P2P_EDU_WIDE");
@@ -132,7 +129,6 @@ static long do_map_dma(void *data)
 	       arg.result;
 }
 
-/* The provider goes, whatever was left mapped: it does not wait for long. */
 static bool unmap_dma(void *data, long result)
 {
 	struct _test_data_fail_range *self = data;
@@ -190,15 +186,6 @@ TEST_F(fail_range, copy)
 	EXPECT_EQ(0, p2p_driver_unbind(VRAM, self->vram));
 }
 
-/* Is there nothing of a provider? */
-static bool is_gone(struct _test_data_fail_range *self)
-{
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, self->vram, "p2pmem");
-	return !p2p_has_driver(self->vram, VRAM) && access(path, F_OK);
-}
-
 static bool use_it(struct _test_data_fail_range *self)
 {
 	self->vram_fd = open_vram(self->vram, O_RDWR);
@@ -232,9 +219,10 @@ static bool after_bind(void *data, long result)
 	struct _test_data_fail_range *self = data;
 
 	if (result)
-		return is_gone(self);
+		return p2p_is_gone(self->vram, VRAM);
 	return use_it(self) && drop_it(self) &&
-		!p2p_driver_unbind(VRAM, self->vram) && is_gone(self);
+		!p2p_driver_unbind(VRAM, self->vram) &&
+		p2p_is_gone(self->vram, VRAM);
 }
 
 TEST_F(fail_range, bind)
@@ -244,7 +232,7 @@ TEST_F(fail_range, bind)
 		"bind", unbound, do_bind, after_bind, { ENOMEM, EBUSY }
 	};
 
-	ASSERT_TRUE(fail_setup(OBJECTS_ONLY));
+	ASSERT_TRUE(fail_setup(FAIL_OBJECTS));
 	close(self->vram_fd);
 	FAIL_EACH(&work, self);
 	self->vram_fd = -1;
@@ -273,8 +261,9 @@ static bool after_unbind(void *data, long result)
 
 	if (result)
 		return sig == 0 && !p2p_driver_unbind(VRAM, self->vram) &&
-			is_gone(self) && drop_it(self);
-	return sig == SIGBUS && is_gone(self) && drop_it(self);
+			p2p_is_gone(self->vram, VRAM) && drop_it(self);
+	return sig == SIGBUS && p2p_is_gone(self->vram, VRAM) &&
+		drop_it(self);
 }
 
 TEST_F(fail_range, unbind)
@@ -283,7 +272,7 @@ TEST_F(fail_range, unbind)
 		"unbind", bound_and_used, do_unbind, after_unbind, { ENOMEM }
 	};
 
-	ASSERT_TRUE(fail_setup(OBJECTS_ONLY));
+	ASSERT_TRUE(fail_setup(FAIL_OBJECTS));
 	close(self->vram_fd);
 	FAIL_EACH(&work, self);
 	self->vram_fd = -1;

@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/aio_abi.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "variants.h"
+#include "aio.h"
 #include "gup_call.h"
 #include "removal.h"
 #include "ring.h"
@@ -228,7 +228,6 @@ TEST_F(removal, aio_in_flight)
 {
 	ssize_t due = self->works ? (ssize_t)REQUEST : -EREMOTEIO;
 	char *mem = p2p_map(self->provider, NR_REQUESTS * REQUEST);
-	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
 	struct io_event events[NR_REQUESTS];
 	const struct timespec now = {};
 	aio_context_t ctx = 0;
@@ -236,17 +235,8 @@ TEST_F(removal, aio_in_flight)
 
 	ASSERT_NE(MAP_FAILED, mem);
 	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &ctx));
-	for (i = 0; i < NR_REQUESTS; i++) {
-		iocb[i] = (struct iocb) {
-			.aio_lio_opcode = IOCB_CMD_PREAD,
-			.aio_fildes = self->disk,
-			.aio_buf = (uintptr_t)mem + i * REQUEST,
-			.aio_nbytes = REQUEST,
-			.aio_offset = i * REQUEST,
-		};
-		list[i] = &iocb[i];
-	}
-	ASSERT_EQ(NR_REQUESTS, syscall(__NR_io_submit, ctx, NR_REQUESTS, list));
+	ASSERT_EQ(NR_REQUESTS, aio_submit(ctx, self->disk, IOCB_CMD_PREAD, mem,
+					  REQUEST, 0, NR_REQUESTS));
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 	/* By now all of them are done. */
 	EXPECT_EQ(NR_REQUESTS, syscall(__NR_io_getevents, ctx, 0, NR_REQUESTS,

@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/aio_abi.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "variants.h"
+#include "aio.h"
 #include "gup_call.h"
 #include "removal.h"
 
@@ -175,7 +175,6 @@ TEST_F(reset, transfer_is_under_way)
 {
 	ssize_t due = self->works ? (ssize_t)SMALL : -EREMOTEIO;
 	int slow = open(p2p_disk("slow"), O_RDONLY | O_DIRECT);
-	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
 	struct io_event events[NR_REQUESTS];
 	const struct timespec now = {};
 	aio_context_t ctx = 0;
@@ -183,17 +182,8 @@ TEST_F(reset, transfer_is_under_way)
 
 	ASSERT_LE(0, slow);
 	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &ctx));
-	for (i = 0; i < NR_REQUESTS; i++) {
-		iocb[i] = (struct iocb) {
-			.aio_lio_opcode = IOCB_CMD_PREAD,
-			.aio_fildes = slow,
-			.aio_buf = (uintptr_t)self->large + i * SMALL,
-			.aio_nbytes = SMALL,
-			.aio_offset = i * SMALL,
-		};
-		list[i] = &iocb[i];
-	}
-	ASSERT_EQ(NR_REQUESTS, syscall(__NR_io_submit, ctx, NR_REQUESTS, list));
+	ASSERT_EQ(NR_REQUESTS, aio_submit(ctx, slow, IOCB_CMD_PREAD, self->large,
+					  SMALL, 0, NR_REQUESTS));
 	ASSERT_EQ(0, p2p_write_file(self->reset, "1"));
 	done = syscall(__NR_io_getevents, ctx, 0, NR_REQUESTS, events, &now);
 	if (done < NR_REQUESTS)

@@ -8,12 +8,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <lib/test_p2p_uapi.h>
-#include <linux/aio_abi.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#include "aio.h"
 #include "bind.h"
 #include "stale.h"
 
@@ -111,27 +111,16 @@ static void give_back(struct piece *pieces, int nr)
 static int killed_reader(struct _test_data_stale *self, int disk, char *ram)
 {
 	const size_t len = NR_REQUESTS * REQUEST;
-	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
 	char *mem = p2p_map(self->provider, self->size);
 	aio_context_t ctx = 0;
-	int i, nr;
+	int nr;
 
 	if (mem == MAP_FAILED || syscall(__NR_io_setup, NR_REQUESTS, &ctx))
 		return FOUND_ERROR;
 	put(mem, self->size, getuid());
-	for (i = 0; i < NR_REQUESTS; i++) {
-		iocb[i] = (struct iocb) {
-			.aio_lio_opcode = IOCB_CMD_PREAD,
-			.aio_fildes = disk,
-			.aio_buf = (uintptr_t)mem + i * REQUEST,
-			.aio_nbytes = REQUEST,
-			.aio_offset = i * REQUEST,
-		};
-		list[i] = &iocb[i];
-	}
 	if (pwrite(disk, ram, len, 0) != len)
 		return FOUND_ERROR;
-	nr = syscall(__NR_io_submit, ctx, NR_REQUESTS, list);
+	nr = aio_submit(ctx, disk, IOCB_CMD_PREAD, mem, REQUEST, 0, NR_REQUESTS);
 	/* Else the process could not go before the drive is done. */
 	if (munmap(mem, self->size))
 		return FOUND_ERROR;

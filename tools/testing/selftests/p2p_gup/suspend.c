@@ -6,13 +6,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/aio_abi.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "aio.h"
 #include "suspend.h"
 #include "variants.h"
 
@@ -84,34 +85,32 @@ static void transfers(struct __test_metadata *_metadata,
 		      struct _test_data_suspend *self, bool write)
 {
 	ssize_t due = self->works ? (ssize_t)SMALL : -EREMOTEIO;
-	struct iocb iocb[NR_REQUESTS], *list[NR_REQUESTS];
 	const size_t all = NR_REQUESTS * SMALL;
 	struct io_event events[NR_REQUESTS];
 	const off_t where = MIB;
+	const struct timespec now = {};
 	aio_context_t ctx = 0;
 	char *ram = p2p_ram(all);
-	int i;
+	int i, done;
 
 	ASSERT_NE(MAP_FAILED, ram);
 	p2p_fill(ram, all, 3, 0);
 	ASSERT_EQ(all, pwrite(self->disk, ram, all, where));
 	p2p_fill(self->large, all, 4, 0);
 	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &ctx));
-	for (i = 0; i < NR_REQUESTS; i++) {
-		iocb[i] = (struct iocb) {
-			.aio_lio_opcode = write ? IOCB_CMD_PWRITE :
+	ASSERT_EQ(NR_REQUESTS, aio_submit(ctx, self->disk,
+					  write ? IOCB_CMD_PWRITE :
 						  IOCB_CMD_PREAD,
-			.aio_fildes = self->disk,
-			.aio_buf = (uintptr_t)self->large + i * SMALL,
-			.aio_nbytes = SMALL,
-			.aio_offset = where + i * SMALL,
-		};
-		list[i] = &iocb[i];
-	}
-	ASSERT_EQ(NR_REQUESTS, syscall(__NR_io_submit, ctx, NR_REQUESTS, list));
+					  self->large, SMALL, where,
+					  NR_REQUESTS));
+	done = syscall(__NR_io_getevents, ctx, 0, NR_REQUESTS, events, &now);
+	ASSERT_LE(0, done);
+	if (self->works)
+		EXPECT_GT(NR_REQUESTS, done);
 	ASSERT_EQ(0, sleep_once());
-	ASSERT_EQ(NR_REQUESTS, syscall(__NR_io_getevents, ctx, NR_REQUESTS,
-				       NR_REQUESTS, events, NULL));
+	ASSERT_EQ(NR_REQUESTS - done,
+		  syscall(__NR_io_getevents, ctx, NR_REQUESTS - done,
+			  NR_REQUESTS - done, events + done, NULL));
 	for (i = 0; i < NR_REQUESTS; i++)
 		EXPECT_EQ(due, events[i].res);
 	EXPECT_EQ(0, syscall(__NR_io_destroy, ctx));
