@@ -25,7 +25,7 @@ TEST = "bench_gup * * 1200 bench_gup"
 CSV = os.path.join(BUILD, "bench", "gup.csv")
 # Percent.
 LIMITS = {"page": 0.1, "request": 0.5}
-BOOTS = (("pristine", "regress-base"), ("again", "regress-base"), ("patched", "regress"))
+BOOTS = (("pristine", "bzImage-base"), ("again", "bzImage-base"), ("patched", "bzImage"))
 
 
 def boot(label, image):

@@ -29,8 +29,8 @@ from runner.tests import Test
 
 SECTIONS = ("resource", "mmap", "pin", "dma", "direct", "fio")
 # As goals.conf calls them, their images, and what they are.
-KERNELS = (("this", "bench", "series"), ("base", "bench-base", "6.1"),
-           ("peer", "bench-peer", "6.12"))
+KERNELS = (("this", "bzImage-bench", "series"), ("base", "bzImage-bench-base", "6.1"),
+           ("peer", "bzImage-bench-peer", "6.12"))
 FIO = os.path.join(LAB, "bench", "fio.sh")
 GOALS = os.path.join(LAB, "bench", "goals.conf")
 OUT = os.path.join(BUILD, "bench")
@@ -68,7 +68,7 @@ def fingerprint(image, section):
     program, drive = (FIO, FAST_DRIVE) if section == "fio" else \
         (os.path.join(GUEST, "bench_p2p"), DRIVE)
     digest = hashlib.sha256(drive.encode())
-    for name in (os.path.join(BUILD, "bzImage-" + image), program, os.path.join(GUEST, "init"),
+    for name in (os.path.join(BUILD, image), program, os.path.join(GUEST, "init"),
                  os.path.join(LAB, "bench", "bench.conf")):
         with open(name, "rb") as file:
             digest.update(file.read())

@@ -24,7 +24,7 @@ from runner.qemu import Guest
 
 CONF = os.path.join(LAB, "regress.conf")
 SUITE = os.path.join(GUEST, "regress")
-KERNELS = {"pristine": "bzImage-regress-base", "patched": "bzImage-regress"}
+KERNELS = {"pristine": "bzImage-base", "patched": "bzImage"}
 SETUP = "setup"
 # Boots after which a guest that keeps dying is given up.
 BOOTS = 6

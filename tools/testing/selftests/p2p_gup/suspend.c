@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -13,76 +12,28 @@
 #include <time.h>
 #include <unistd.h>
 
+#define OUTAGE_DISK	"slow"
+
+#include "outage.h"
 #include "aio.h"
 #include "suspend.h"
-#include "variants.h"
 
-#define SMALL		(64 * KIB)
-#define LARGE		(4 * MIB)
 #define NR_REQUESTS	8
 
-FIXTURE(suspend)
+static const char *outage_prevented(const char *provider)
 {
-	const char *provider;
-	long long before;
-	bool works;
-	int disk;
-	char *small, *large;
-	int *shared;		/* with a child */
-};
-
-P2P_VARIANTS(suspend, NULL, "slow", NULL);
-
-FIXTURE_SETUP(suspend)
-{
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->disk);
-	self->shared = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->shared);
-	self->small = p2p_map(self->provider, SMALL);
-	ASSERT_NE(MAP_FAILED, self->small);
-	self->large = p2p_map(self->provider, LARGE);
-	ASSERT_NE(MAP_FAILED, self->large);
-	if (!can_sleep())
-		SKIP(p2p_skip_now(), "no " PM_TEST ": CONFIG_SUSPEND, CONFIG_PM_DEBUG?");
+	return can_sleep() ? NULL :
+			     "no " PM_TEST ": CONFIG_SUSPEND, CONFIG_PM_DEBUG?";
 }
 
-FIXTURE_TEARDOWN(suspend)
+static int outage(const char *provider)
 {
-	EXPECT_EQ(0, munmap(self->small, SMALL));
-	EXPECT_EQ(0, munmap(self->large, LARGE));
-	close(self->disk);
-	EXPECT_TRUE(p2p_settles(self->provider, self->before));
-}
-
-TEST_F(suspend, mapping_survives)
-{
-	uint64_t pfn[2];
-
-	p2p_fill(self->small, SMALL, 1, 0);
-	p2p_fill(self->large, LARGE, 2, 0);
-	pfn[0] = PAGEMAP_PFN(p2p_pagemap(self->small));
-	pfn[1] = PAGEMAP_PFN(p2p_pagemap(self->large));
-	ASSERT_EQ(0, sleep_once());
-
-	/* The memory of QEMU's devices keeps what it has. */
-	EXPECT_EQ(-1, p2p_differs(self->small, SMALL, 1, 0));
-	EXPECT_EQ(-1, p2p_differs(self->large, LARGE, 2, 0));
-	EXPECT_EQ(pfn[0], PAGEMAP_PFN(p2p_pagemap(self->small)));
-	EXPECT_EQ(pfn[1], PAGEMAP_PFN(p2p_pagemap(self->large)));
-	EXPECT_EQ(self->before - (long long)(SMALL + LARGE),
-		  p2p_available(self->provider));
-	EXPECT_EQ(self->works ? (ssize_t)SMALL : -EREMOTEIO,
-		  p2p_result(pread(self->disk, self->large, SMALL, 0)));
+	return sleep_once();
 }
 
 /* Of all transfers that are under way none is lost, and none goes elsewhere. */
 static void transfers(struct __test_metadata *_metadata,
-		      struct _test_data_suspend *self, bool write)
+		      struct _test_data_outage *self, bool write)
 {
 	ssize_t due = self->works ? (ssize_t)SMALL : -EREMOTEIO;
 	const size_t all = NR_REQUESTS * SMALL;
@@ -107,7 +58,7 @@ static void transfers(struct __test_metadata *_metadata,
 	ASSERT_LE(0, done);
 	if (self->works)
 		EXPECT_GT(NR_REQUESTS, done);
-	ASSERT_EQ(0, sleep_once());
+	ASSERT_EQ(0, outage(self->provider));
 	ASSERT_EQ(NR_REQUESTS - done,
 		  syscall(__NR_io_getevents, ctx, NR_REQUESTS - done,
 			  NR_REQUESTS - done, events + done, NULL));
@@ -122,22 +73,22 @@ static void transfers(struct __test_metadata *_metadata,
 	munmap(ram, all);
 }
 
-TEST_F(suspend, reads_are_under_way)
+TEST_F(outage, reads_are_under_way)
 {
 	transfers(_metadata, self, false);
 }
 
-TEST_F(suspend, writes_are_under_way)
+TEST_F(outage, writes_are_under_way)
 {
 	transfers(_metadata, self, true);
 }
 
 /* A process that uses the memory all the time does not notice. */
-TEST_F(suspend, in_use)
+TEST_F(outage, in_use)
 {
 	uint64_t *word = (uint64_t *)(self->large + 2 * MIB);
 	int i, status, seen;
-	pid_t child = fork();
+	pid_t child = outage_fork();
 
 	ASSERT_LE(0, child);
 	for (i = 0; !child; i++) {
@@ -147,7 +98,7 @@ TEST_F(suspend, in_use)
 		__atomic_store_n(self->shared, i, __ATOMIC_RELEASE);
 	}
 	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, sleep_once());
+		ASSERT_EQ(0, outage(self->provider));
 		seen = __atomic_load_n(self->shared, __ATOMIC_ACQUIRE);
 		while (__atomic_load_n(self->shared, __ATOMIC_ACQUIRE) == seen)
 			ASSERT_EQ(0, waitpid(child, &status, WNOHANG));

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A provider cannot be reached for a while, after which all is as it was: a small and
+ * a large mapping of its memory, a drive, and what has to hold whatever the outage
+ * was. OUTAGE_DISK is the drive.
+ */
+#ifndef P2P_OUTAGE_H
+#define P2P_OUTAGE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "variants.h"
+
+#define SMALL		(64 * KIB)
+#define LARGE		(4 * MIB)
+
+FIXTURE(outage)
+{
+	const char *provider;
+	long long before;
+	bool works;
+	int disk;
+	char *small, *large;
+	int *shared;		/* a page, with children */
+};
+
+P2P_VARIANTS(outage, NULL, OUTAGE_DISK, NULL);
+
+/* Why there can't be an outage, or NULL. */
+static const char *outage_prevented(const char *provider);
+
+/* Returns when it is over: 0, or an errno. */
+static int outage(const char *provider);
+
+FIXTURE_SETUP(outage)
+{
+	const char *reason;
+
+	self->provider = variant->p2p.provider;
+	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	self->before = p2p_available(self->provider);
+	self->disk = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
+	ASSERT_LE(0, self->disk);
+	self->shared = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->shared);
+	self->small = p2p_map(self->provider, SMALL);
+	ASSERT_NE(MAP_FAILED, self->small);
+	self->large = p2p_map(self->provider, LARGE);
+	ASSERT_NE(MAP_FAILED, self->large);
+	reason = outage_prevented(self->provider);
+	if (reason)
+		SKIP(p2p_skip_now(), "%s", reason);
+}
+
+FIXTURE_TEARDOWN(outage)
+{
+	EXPECT_EQ(0, munmap(self->small, SMALL));
+	EXPECT_EQ(0, munmap(self->large, LARGE));
+	close(self->disk);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* A child that doesn't survive a test that fails; returns as fork() does. */
+static inline pid_t outage_fork(void)
+{
+	pid_t child = fork();
+
+	if (!child)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return child;
+}
+
+/* The entries may go, and come back by a fault, to the same memory. */
+TEST_F(outage, mapping_survives)
+{
+	uint64_t pfn[2];
+
+	p2p_fill(self->small, SMALL, 1, 0);
+	p2p_fill(self->large, LARGE, 2, 0);
+	pfn[0] = PAGEMAP_PFN(p2p_pagemap(self->small));
+	pfn[1] = PAGEMAP_PFN(p2p_pagemap(self->large));
+	ASSERT_EQ(0, outage(self->provider));
+
+	/* The memory of QEMU's devices keeps what it has, so that can be seen. */
+	EXPECT_EQ(-1, p2p_differs(self->small, SMALL, 1, 0));
+	EXPECT_EQ(-1, p2p_differs(self->large, LARGE, 2, 0));
+	EXPECT_EQ(pfn[0], PAGEMAP_PFN(p2p_pagemap(self->small)));
+	EXPECT_EQ(pfn[1], PAGEMAP_PFN(p2p_pagemap(self->large)));
+	EXPECT_EQ(self->before - (long long)(SMALL + LARGE),
+		  p2p_available(self->provider));
+	EXPECT_EQ(self->works ? (ssize_t)SMALL : -EREMOTEIO,
+		  p2p_result(pread(self->disk, self->large, SMALL, 0)));
+}
+
+#endif
