@@ -8,9 +8,14 @@
  * finds. What is refused there is not refused for good: the
  * walk under the mmap_lock, which comes next, decides again and knows the error
  * to return.
+ *
+ * That walk does not ask at each VMA whether this is one for p2p_follow_pages(): it
+ * comes here when it finds an entry of one, of which follow_page_mask() says, without
+ * a reference to it, that there is no page to return.
  */
 
 #define pr_fmt(fmt) "p2p: " fmt
+#include <linux/err.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
@@ -47,21 +52,14 @@ static int p2p_gup_not_here(const struct vm_area_struct *vma,
 	return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
 }
 
-/**
- * p2p_gup_check() - may get_user_pages() hand out the pages of a mapping?
- * @vma: a VM_P2P mapping
- * @gup_flags: the FOLL_* flags of the walk
- *
- * A walk that takes no reference, as for MAP_POPULATE and mlock(), is always
- * let through: it only fills the page tables.
- *
- * Context: Any. The caller holds the mmap_lock.
- * Return: 0 when the walk may go on; -EREMOTEIO if the caller did not pass
- *	   FOLL_PCI_P2PDMA, or if there are no struct pages; -EOPNOTSUPP for
- *	   FOLL_LONGTERM, because nothing could take the page back when its
- *	   device goes away.
+/*
+ * May get_user_pages() hand out the pages of a mapping? A walk that takes no
+ * reference, as for MAP_POPULATE and mlock(), is always let through: it only fills the
+ * page tables. FOLL_LONGTERM is refused because nothing could take the page back when
+ * its device goes away.
  */
-int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags)
+static int p2p_gup_check(const struct vm_area_struct *vma,
+			 unsigned int gup_flags)
 {
 	if (!(gup_flags & (FOLL_GET | FOLL_PIN)))
 		return 0;
@@ -86,9 +84,10 @@ int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags)
  * copy on a forced write, and nothing anonymous or secret to ask for.
  *
  * Context: The caller holds the mmap_lock.
- * Return: P2P_GUP_VMA when the walk may go on, with p2p_follow_pages(); or the
- *	   errors of p2p_gup_check(); -EFAULT if the protection of the mapping
- *	   does not permit the access.
+ * Return: 0 when the walk may go on; -EREMOTEIO if the caller did not pass
+ *	   FOLL_PCI_P2PDMA, or if there are no struct pages; -EOPNOTSUPP for
+ *	   FOLL_LONGTERM; -EFAULT if the protection of the mapping does not permit
+ *	   the access.
  */
 int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 {
@@ -111,7 +110,7 @@ int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 	if (!arch_vma_access_permitted(vma, write, false,
 				       gup_flags & FOLL_REMOTE))
 		return -EFAULT;
-	return P2P_GUP_VMA;
+	return 0;
 }
 
 /* With interrupts on in between, however much the caller wants at once. */
@@ -130,6 +129,28 @@ static unsigned long p2p_follow_batch(struct vm_area_struct *vma,
 			      &first);
 	local_irq_restore(irq);
 	return nr;
+}
+
+/**
+ * p2p_follow_page() - follow_page() for a VM_P2P mapping
+ * @vma: the mapping
+ * @addr: user address
+ * @flags: the FOLL_* flags, with FOLL_GET
+ *
+ * Context: Process context. The caller holds the mmap_lock.
+ * Return: the page, with a reference to it; NULL if it is not mapped; an ERR_PTR() of
+ *	   -EREMOTEIO or -EOPNOTSUPP as from p2p_gup_check_vma().
+ */
+struct page *p2p_follow_page(struct vm_area_struct *vma, unsigned long addr,
+			     unsigned int flags)
+{
+	int error = p2p_gup_check(vma, flags);
+	struct page *page;
+
+	if (error)
+		return ERR_PTR(error);
+	return p2p_follow_batch(vma, addr & PAGE_MASK, 1, &page, flags) ? page :
+									   NULL;
 }
 
 /**
@@ -161,7 +182,7 @@ int p2p_fault_in(struct vm_area_struct *vma, unsigned long addr,
 
 /**
  * p2p_follow_pages() - the walk of get_user_pages() over a VM_P2P mapping
- * @vma: the mapping; p2p_gup_check_vma() has passed it
+ * @vma: the mapping; p2p_gup_check_vma() has passed it, and something is mapped
  * @pages: where to store the pages; NULL to only fill the page tables
  * @vmas: where to store the mapping of each page, or NULL
  * @start: the user address to begin with; is moved on

@@ -68,11 +68,9 @@ void unpin_user_p2p_extents(const struct p2p_extent *extents, unsigned int nr);
 void p2p_folio_form(struct page *page, unsigned int order);
 void p2p_folio_take_apart(struct folio *folio);
 
-/* check_vma_flags() returns it for a VM_P2P mapping that may be walked. */
-#define P2P_GUP_VMA	1
-
-int p2p_gup_check(const struct vm_area_struct *vma, unsigned int gup_flags);
 int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags);
+struct page *p2p_follow_page(struct vm_area_struct *vma, unsigned long addr,
+			     unsigned int flags);
 long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 		      struct vm_area_struct **vmas, unsigned long *start,
 		      unsigned long *nr_pages, long i, unsigned int gup_flags);
@@ -85,7 +83,6 @@ int p2p_gup_refused(const struct vm_area_struct *vma, unsigned int gup_flags,
 #else /* CONFIG_VM_P2P */
 
 #define VM_P2P_GATE	VM_NONE
-#define P2P_GUP_VMA	1
 
 static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 {
@@ -113,16 +110,17 @@ static inline vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 	return VM_FAULT_SIGBUS;
 }
 
-static inline int p2p_gup_check(const struct vm_area_struct *vma,
-				unsigned int gup_flags)
-{
-	return 0;
-}
-
 static inline int p2p_gup_check_vma(struct vm_area_struct *vma,
 				    unsigned int gup_flags)
 {
 	return 0;
+}
+
+static inline struct page *p2p_follow_page(struct vm_area_struct *vma,
+					   unsigned long addr,
+					   unsigned int flags)
+{
+	return NULL;
 }
 
 static inline long p2p_follow_pages(struct vm_area_struct *vma,
