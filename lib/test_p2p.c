@@ -50,6 +50,33 @@ static long call_get(struct mm_struct *mm, const struct p2p_test_gup *gup,
 	return ret;
 }
 
+/* Which VMA is behind each page is true while the lock is held. */
+static long call_get_vmas(struct mm_struct *mm, const struct p2p_test_gup *gup,
+			  struct page **pages)
+{
+	struct vm_area_struct **vmas;
+	bool wrong = false;
+	long ret, i;
+
+	vmas = kvcalloc(gup->nr_pages, sizeof(*vmas), GFP_KERNEL);
+	if (!vmas)
+		return -ENOMEM;
+
+	mmap_read_lock(mm);
+	ret = get_user_pages(gup->addr, gup->nr_pages, gup->gup_flags, pages,
+			     vmas);
+	for (i = 0; i < ret; i++)
+		wrong |= vmas[i] != vma_lookup(mm, gup->addr + i * PAGE_SIZE);
+	mmap_read_unlock(mm);
+	kvfree(vmas);
+
+	if (!wrong)
+		return ret;
+	while (ret)
+		put_page(pages[--ret]);
+	return -EBADMSG;
+}
+
 static long call_pin(struct mm_struct *mm, const struct p2p_test_gup *gup,
 		     struct page **pages)
 {
@@ -236,6 +263,7 @@ static const struct p2p_test_form_ops p2p_test_forms[] = {
 	[P2P_TEST_DUMP] = { call_dump, 0 },
 	[P2P_TEST_ITER] = { call_iter, ITER_FLAGS },
 	[P2P_TEST_ITER_ALLOC] = { call_iter_alloc, ITER_FLAGS },
+	[P2P_TEST_GET_VMAS] = { call_get_vmas, SLOW_FLAGS },
 };
 
 /* Any context: the last reference to a page may be that of a bio. */

@@ -27,6 +27,7 @@ enum p2p_test_form {
 	P2P_TEST_DUMP,			/* get_dump_page(); one page */
 	P2P_TEST_ITER,			/* iov_iter_get_pages_flags() */
 	P2P_TEST_ITER_ALLOC,		/* iov_iter_get_pages_alloc_flags() */
+	P2P_TEST_GET_VMAS,		/* get_user_pages(), with the VMAs */
 	P2P_TEST_NR_FORMS
 };
 
@@ -52,7 +53,8 @@ struct p2p_test_page {
  *	       give -EINVAL
  * @pid: (in) for the remote forms: whose memory; 0 for the caller's own
  * @hold: (in) 1: keep the pages until P2P_TEST_PUT or close()
- * @result: (out) what the function returned: how many pages, or -errno
+ * @result: (out) what the function returned: how many pages, or -errno; -EBADMSG if
+ *	    it returned other VMAs than those of the pages
  */
 struct p2p_test_gup {
 	__u64 addr;

@@ -5,8 +5,10 @@
  *
  *	P2P_EDU_WIDE	address of an edu device with dma_mask=0xffffffffffffffff
  *	P2P_EDU_NARROW	address of one with the default, 28 bits
+ *	P2P_EDU_FAR	address of another one with 28 bits
  *
- * Both are under one switch with the provider.
+ * The first two are under one switch with the provider, the third is behind a host
+ * bridge that forwards peer-to-peer requests.
  */
 #ifndef P2P_EDU_FIXTURE_H
 #define P2P_EDU_FIXTURE_H
@@ -31,6 +33,7 @@ FIXTURE(edu)
 	const char *provider;
 	const char *wide;
 	const char *narrow;
+	const char *far;
 	long long before;
 	long long bus_bytes;
 	size_t page;
@@ -48,11 +51,12 @@ FIXTURE_SETUP(edu)
 	self->provider = variant->p2p.provider;
 	self->wide = getenv("P2P_EDU_WIDE");
 	self->narrow = getenv("P2P_EDU_NARROW");
+	self->far = getenv("P2P_EDU_FAR");
 	self->page = sysconf(_SC_PAGESIZE);
 	if (access(P2P_DRIVERS EDU, F_OK))
 		SKIP(p2p_skip_now(), "no driver " EDU ": CONFIG_SAMPLE_P2PDMA_EDU?");
-	if (!self->wide || !self->narrow)
-		SKIP(p2p_skip_now(), "P2P_EDU_WIDE and P2P_EDU_NARROW name no devices");
+	if (!self->wide || !self->narrow || !self->far)
+		SKIP(p2p_skip_now(), "P2P_EDU_WIDE, _NARROW and _FAR name no devices");
 
 	self->before = p2p_available(self->provider);
 	for (i = 0; i < NR_BUFFERS; i++) {

@@ -21,15 +21,16 @@ struct narrow {
 };
 
 static void narrow_setup(struct __test_metadata *_metadata,
-			 struct _test_data_edu *self, struct narrow *narrow)
+			 struct _test_data_edu *self, const char *device,
+			 struct narrow *narrow)
 {
 	uint64_t bar, ram, offset;
 	int i;
 
 	for (i = 0; i < NR_BUFFERS; i++)
 		ASSERT_EQ(0, munmap(self->bar[i], SIZE));
-	ASSERT_EQ(0, bind_edu(self->narrow, NARROW_BITS));
-	narrow->fd = open_edu(self->narrow);
+	ASSERT_EQ(0, bind_edu(device, NARROW_BITS));
+	narrow->fd = open_edu(device);
 	ASSERT_LE(0, narrow->fd);
 	narrow->size = self->before;
 	narrow->bar = p2p_map(self->provider, narrow->size);
@@ -70,26 +71,48 @@ static void narrow_teardown(struct __test_metadata *_metadata,
 	munmap(narrow->bar, narrow->size);
 }
 
-TEST_F(edu, short_mask_write)
+static void cant_write(struct __test_metadata *_metadata,
+		       struct _test_data_edu *self, const char *device)
 {
 	struct narrow narrow;
 
-	narrow_setup(_metadata, self, &narrow);
+	narrow_setup(_metadata, self, device, &narrow);
 	EXPECT_EQ(-EREMOTEIO, copy(narrow.fd, self->ram[SRC], narrow.page,
 				   self->page));
 	EXPECT_EQ(-1, p2p_differs(self->ram[DST], self->page, DST, 0));
 	narrow_teardown(_metadata, self, &narrow);
 }
 
-TEST_F(edu, short_mask_read)
+static void cant_read(struct __test_metadata *_metadata,
+		      struct _test_data_edu *self, const char *device)
 {
 	struct narrow narrow;
 
-	narrow_setup(_metadata, self, &narrow);
+	narrow_setup(_metadata, self, device, &narrow);
 	EXPECT_EQ(-EREMOTEIO, copy(narrow.fd, narrow.page, self->ram[DST],
 				   self->page));
 	EXPECT_EQ(-1, p2p_differs(self->ram[DST], self->page, DST, 0));
 	narrow_teardown(_metadata, self, &narrow);
+}
+
+TEST_F(edu, short_mask_write)
+{
+	cant_write(_metadata, self, self->narrow);
+}
+
+TEST_F(edu, short_mask_read)
+{
+	cant_read(_metadata, self, self->narrow);
+}
+
+TEST_F(edu, short_mask_write_far)
+{
+	cant_write(_metadata, self, self->far);
+}
+
+TEST_F(edu, short_mask_read_far)
+{
+	cant_read(_metadata, self, self->far);
 }
 
 /* The mask is the driver's word: it holds for a device that could do more, too. */
@@ -101,7 +124,7 @@ TEST_F(edu, short_mask_of_driver)
 	close(self->fd);
 	self->fd = open_edu(self->wide);
 	ASSERT_LE(0, self->fd);
-	narrow_setup(_metadata, self, &narrow);
+	narrow_setup(_metadata, self, self->narrow, &narrow);
 	EXPECT_EQ(-EREMOTEIO, copy(self->fd, self->ram[SRC], narrow.page,
 				   self->page));
 	EXPECT_EQ(-EREMOTEIO, copy(self->fd, narrow.page, self->ram[DST],

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -69,6 +70,37 @@ FIXTURE_TEARDOWN(folio_size)
 	EXPECT_EQ(0, bind_with(self->provider, 0));
 	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
+}
+
+/* A mapping that all of the memory belongs to: walked without a lock, and divided. */
+static void large_entries(struct __test_metadata *_metadata, char *mem,
+			  long long size, int fd)
+{
+	const long long at = size / 2 + 8 * KIB;
+	struct p2p_test_page pages[3];
+	uint64_t pfn;
+
+	pfn = PAGEMAP_PFN(p2p_pagemap(mem));
+	ASSERT_EQ(3, gup_hold(fd, P2P_TEST_PIN_FAST_ONLY, mem + at - 4 * KIB, 3,
+			      FOLL_PCI_P2PDMA | FOLL_WRITE, pages));
+	EXPECT_EQ(pfn + at / (4 * KIB) - 1, pages[0].pfn);
+	EXPECT_EQ(pages[0].pfn + 2, pages[2].pfn);
+	EXPECT_TRUE(pages[1].is_p2p);
+	EXPECT_EQ(0, gup_put(fd));
+
+	/* The entry as a whole, then a page of it. */
+	ASSERT_EQ(0, mprotect(mem, size, PROT_READ));
+	EXPECT_EQ(SIGSEGV, p2p_fault_of(mem + at, true));
+	EXPECT_EQ(3, p2p_load(mem + size - 8));
+	EXPECT_EQ(-EFAULT, gup(fd, P2P_TEST_PIN_FAST, mem + at, 1,
+			       FOLL_PCI_P2PDMA | FOLL_WRITE));
+	ASSERT_EQ(0, mprotect(mem, size, PROT_READ | PROT_WRITE));
+	p2p_store(mem + at, 5);
+	ASSERT_EQ(0, mprotect(mem + at, 4 * KIB, PROT_READ));
+	EXPECT_EQ(SIGSEGV, p2p_fault_of(mem + at, true));
+	EXPECT_EQ(5, p2p_load(mem + at));
+	EXPECT_EQ(0, p2p_fault_of(mem + at + 4 * KIB, true));
+	EXPECT_EQ(4, p2p_load(mem));
 }
 
 static void use(struct __test_metadata *_metadata,
@@ -133,6 +165,7 @@ static void use(struct __test_metadata *_metadata,
 	p2p_store(mem + all - 8, 3);
 	p2p_store(mem, 4);
 	EXPECT_EQ(3, p2p_load(mem + all - 8));
+	large_entries(_metadata, mem, all, fd);
 	munmap(mem, all);
 	EXPECT_EQ(all, p2p_available(self->provider));
 	munmap(ram, 64 * KIB);

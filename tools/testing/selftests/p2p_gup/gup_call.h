@@ -55,6 +55,7 @@ static const struct form forms[] = {
 	  GUP_PIN_COUNTING_BIAS, true, true },
 	{ "iov_iter_get_pages_flags", P2P_TEST_ITER, 1, true },
 	{ "iov_iter_get_pages_alloc_flags", P2P_TEST_ITER_ALLOC, 1, true },
+	{ "get_user_pages with VMAs", P2P_TEST_GET_VMAS, 1 },
 };
 
 #define for_each_form(form) \

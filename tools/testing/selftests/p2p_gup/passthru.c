@@ -211,39 +211,47 @@ TEST_F(passthru, admin_command)
 }
 
 /* 0, an NVMe status, or a negative errno */
-static int uring_cmd(struct _test_data_passthru *self, struct ring *ring,
-		     int chr, int opcode, void *buf, size_t len)
+static int uring_do(struct ring *ring, int chr, const struct nvme_uring_cmd *cmd)
 {
 	struct io_uring_sqe sqe[2] = { {
 		.opcode = IORING_OP_URING_CMD,
 		.fd = chr,
 		.cmd_op = NVME_URING_CMD_IO,
 	} };
-	struct nvme_uring_cmd *cmd = (void *)&sqe->cmd;
 	struct io_uring_cqe cqe;
 
-	cmd->opcode = opcode;
-	cmd->nsid = self->nsid;
-	cmd->addr = (uintptr_t)buf;
-	cmd->data_len = len;
-	cmd->cdw10 = self->where / SECTOR;
-	cmd->cdw12 = len / SECTOR - 1;
+	memcpy(&sqe->cmd, cmd, sizeof(*cmd));
 	return ring_do(ring, sqe, &cqe) ?: cqe.res;
 }
 
+static int uring_cmd(struct _test_data_passthru *self, struct ring *ring,
+		     int chr, int opcode, void *buf, size_t len)
+{
+	const struct nvme_uring_cmd cmd = {
+		.opcode = opcode,
+		.nsid = self->nsid,
+		.addr = (uintptr_t)buf,
+		.data_len = len,
+		.cdw10 = self->where / SECTOR,
+		.cdw12 = len / SECTOR - 1,
+	};
+
+	return uring_do(ring, chr, &cmd);
+}
+
 /* The character device beside /dev/nvmeXnY is /dev/ngXnY. */
-static int open_chr(struct _test_data_passthru *self)
+static int open_chr(const char *disk)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/dev/ng%s",
-		 strstr(p2p_disk(self->disk), "nvme") + 4);
+		 strstr(p2p_disk(disk), "nvme") + 4);
 	return open(path, O_RDWR);
 }
 
 TEST_F(passthru, io_uring)
 {
-	int chr = open_chr(self);
+	int chr = open_chr(self->disk);
 	size_t i, len;
 	struct ring ring;
 
@@ -267,6 +275,53 @@ TEST_F(passthru, io_uring)
 					       self->mem, len));
 		EXPECT_TRUE(drive_holds(self, len, 1 + self->works));
 	}
+	ring_exit(&ring);
+	close(chr);
+}
+
+/* One with metadata ends in another place, where its error is easily lost. */
+TEST_F(passthru, io_uring_metadata)
+{
+	const size_t len = 4 * KIB;
+	uint64_t meta[len / SECTOR];
+	struct nvme_uring_cmd cmd = {
+		.data_len = len,
+		.metadata = (uintptr_t)meta,
+		.metadata_len = sizeof(meta),
+		.cdw12 = len / SECTOR - 1,
+	};
+	int chr = open_chr("meta");
+	struct ring ring;
+	size_t i;
+
+	ASSERT_LE(0, chr);
+	cmd.nsid = ioctl(chr, NVME_IOCTL_ID);
+	ASSERT_TRUE(ring_init(&ring, 1, IORING_SETUP_SQE128 |
+				   IORING_SETUP_CQE32));
+	p2p_fill(self->ram, len, 1, 0);
+	for (i = 0; i < ARRAY_SIZE(meta); i++)
+		meta[i] = i;
+	cmd.opcode = NVME_WRITE;
+	cmd.addr = (uintptr_t)self->ram;
+	ASSERT_EQ(0, uring_do(&ring, chr, &cmd));
+
+	p2p_set(self->mem, len, POISON);
+	memset(meta, 0, sizeof(meta));
+	cmd.opcode = NVME_READ;
+	cmd.addr = (uintptr_t)self->mem;
+	EXPECT_EQ(due(self), uring_do(&ring, chr, &cmd));
+	EXPECT_EQ(-1, self->works ? p2p_differs(self->mem, len, 1, 0) :
+				    p2p_not_set(self->mem, len, POISON));
+	for (i = 0; i < ARRAY_SIZE(meta); i++)
+		EXPECT_EQ(self->works ? i : 0, meta[i]);
+
+	p2p_fill(self->mem, len, 2, 0);
+	cmd.opcode = NVME_WRITE;
+	EXPECT_EQ(due(self), uring_do(&ring, chr, &cmd));
+	cmd.opcode = NVME_READ;
+	cmd.addr = (uintptr_t)self->ram;
+	ASSERT_EQ(0, uring_do(&ring, chr, &cmd));
+	EXPECT_EQ(-1, p2p_differs(self->ram, len, 1 + self->works, 0));
 	ring_exit(&ring);
 	close(chr);
 }

@@ -6,6 +6,7 @@
  *
  *	P2P_EDU_WIDE	address of an edu device with dma_mask=0xffffffffffffffff
  *	P2P_EDU_NARROW	address of one with the default, 28 bits
+ *	P2P_EDU_FAR	address of another one, behind a host bridge
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -140,9 +141,9 @@ TEST_F(range_edu, bounds)
 }
 
 /* It reaches no address above 28 bits, and says so. */
-TEST_F(range_edu, short_mask)
+static void cant_reach(struct __test_metadata *_metadata,
+		       struct _test_data_range_edu *self, const char *narrow)
 {
-	const char *narrow = getenv("P2P_EDU_NARROW");
 	int fd;
 
 	ASSERT_NE(NULL, narrow);
@@ -154,6 +155,16 @@ TEST_F(range_edu, short_mask)
 	EXPECT_EQ(-EREMOTEIO, copy(fd, self->mem[DST], self->ram[SRC], LEN));
 	EXPECT_EQ(-1, p2p_differs(self->mem[DST], SIZE, DST, 0));
 	close(fd);
+}
+
+TEST_F(range_edu, short_mask)
+{
+	cant_reach(_metadata, self, getenv("P2P_EDU_NARROW"));
+}
+
+TEST_F(range_edu, short_mask_far)
+{
+	cant_reach(_metadata, self, getenv("P2P_EDU_FAR"));
 }
 
 struct call {

@@ -18,7 +18,7 @@
 #include "gup_call.h"
 #include "removal.h"
 
-#define NR_CHILDREN	4
+#define NR_CHILDREN	5
 #define NR_REQUESTS	4
 #define STILL_USED	"is reset, although transfers or drivers still use"
 #define ROUNDS		5
@@ -33,6 +33,8 @@ static const char *outage_prevented(const char *provider)
 {
 	char path[P2P_PATH_LEN];
 
+	if (access(P2P_TEST_FILE, W_OK))
+		return "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?";
 	p2p_path(path, provider, "reset");
 	return access(path, W_OK) ? "the device has no way to be reset" : NULL;
 }
@@ -86,11 +88,21 @@ static int map_step(struct _test_data_outage *self, int nr)
 	return munmap(mem, SMALL);
 }
 
+/* A caller that can't let the mmap_lock go waits with it. */
+static int gup_step(struct _test_data_outage *self, int nr)
+{
+	int test = open(P2P_TEST_FILE, O_RDWR);
+	long got = gup(test, P2P_TEST_GET, self->small, 1, FOLL_PCI_P2PDMA);
+
+	close(test);
+	return got != 1;
+}
+
 /* Nobody gets an error, and nobody sees the device while it can't be reached. */
 TEST_F(outage, in_use)
 {
 	int (*const steps[NR_CHILDREN])(struct _test_data_outage *self, int nr) = {
-		touch_step, touch_step, read_step, map_step,
+		touch_step, touch_step, read_step, map_step, gup_step,
 	};
 	struct shared *shared = (struct shared *)self->shared;
 	pid_t children[NR_CHILDREN];
@@ -130,8 +142,12 @@ TEST_F(outage, in_use)
 	}
 }
 
-/* The reset begins when the transfers are done, or it says so. */
-TEST_F(outage, transfer_is_under_way)
+/*
+ * The reset begins when the transfers are done, or it says so; whether anybody
+ * still maps what they go to is all the same.
+ */
+static void transfer(struct __test_metadata *_metadata,
+		     struct _test_data_outage *self, char *mem)
 {
 	ssize_t due = self->works ? (ssize_t)SMALL : -EREMOTEIO;
 	int slow = open(p2p_disk("slow"), O_RDONLY | O_DIRECT);
@@ -144,8 +160,10 @@ TEST_F(outage, transfer_is_under_way)
 	ASSERT_LE(0, slow);
 	ASSERT_LE(0, klog);
 	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &ctx));
-	ASSERT_EQ(NR_REQUESTS, aio_submit(ctx, slow, IOCB_CMD_PREAD, self->large,
-					  SMALL, 0, NR_REQUESTS));
+	ASSERT_EQ(NR_REQUESTS, aio_submit(ctx, slow, IOCB_CMD_PREAD, mem, SMALL,
+					  0, NR_REQUESTS));
+	if (mem != self->large)
+		ASSERT_EQ(0, munmap(mem, LARGE));
 	ASSERT_EQ(0, outage(self->provider));
 	done = syscall(__NR_io_getevents, ctx, 0, NR_REQUESTS, events, &now);
 	if (done < NR_REQUESTS)
@@ -157,6 +175,19 @@ TEST_F(outage, transfer_is_under_way)
 	close(slow);
 }
 
+TEST_F(outage, transfer_is_under_way)
+{
+	transfer(_metadata, self, self->large);
+}
+
+TEST_F(outage, transfer_of_what_was_unmapped)
+{
+	char *mem = p2p_map(self->provider, LARGE);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	transfer(_metadata, self, mem);
+}
+
 /* Somebody keeps a page: that delays the reset, and does not prevent it. */
 TEST_F(outage, page_is_kept)
 {
@@ -164,8 +195,7 @@ TEST_F(outage, page_is_kept)
 	int klog = klog_open();
 	struct p2p_test_page page;
 
-	if (test < 0)
-		SKIP(return, "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	ASSERT_LE(0, test);
 	ASSERT_LE(0, klog);
 	ASSERT_EQ(1, gup_hold(test, P2P_TEST_PIN_FAST, self->large, 1,
 			      FOLL_PCI_P2PDMA, &page));

@@ -114,6 +114,16 @@ raid1_spare() {
 	works "$md"
 }
 
+# An array that becomes one with parity, and a mirror again.
+level_changes() {
+	raid raid1 "$a" "$b"
+	works "$md"
+	must mdadm -q --grow "$md" --level=raid5
+	refused "$md"
+	must mdadm -q --grow "$md" --level=raid1
+	works "$md"
+}
+
 raid1_grows() {
 	raid raid1 "$a" missing
 	works "$md"
@@ -275,6 +285,7 @@ plan \
 	"raid1_spare: raid1_spare" \
 	"raid1_grows: raid1_grows" \
 	"raid1_rebuild: raid1_rebuild" \
+	"level_changes: level_changes" \
 	"raid1_far_leg: far_leg raid1" \
 	"raid10_far_leg: far_leg raid10" \
 	"write_behind: write_behind" \
