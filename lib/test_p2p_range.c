@@ -3,7 +3,7 @@
  * A client of peer-to-peer memory without struct pages, that maps memory of the
  * calling process for DMA by a device of its choice, tells the address, and may
  * keep the mapping, with a revoke() function or without: the file p2p_test_range in
- * debugfs. No DMA is done.
+ * debugfs. No DMA is done. And a provider, for as long as one call takes.
  */
 
 #include <linux/debugfs.h>
@@ -137,14 +137,47 @@ free:
 	return 0;
 }
 
+/* In place of the device's driver, which would call it in its probe(). */
+static void p2p_range_create(struct p2p_test_create *arg)
+{
+	struct pci_p2p_range *range;
+	struct pci_dev *pdev;
+
+	arg->result = -ENXIO;
+	pdev = pci_get_domain_bus_and_slot(arg->provider.domain,
+					   arg->provider.bus,
+					   arg->provider.devfn);
+	if (!pdev)
+		return;
+
+	device_lock(&pdev->dev);
+	if (pdev->dev.driver) {
+		range = pci_p2p_range_create(pdev, arg->bar, arg->offset,
+					     arg->len);
+		arg->result = PTR_ERR_OR_ZERO(range);
+		if (!IS_ERR(range))
+			pci_p2p_range_revoke(range);
+	}
+	device_unlock(&pdev->dev);
+	pci_dev_put(pdev);
+}
+
 static long p2p_range_ioctl(struct file *filp, unsigned int cmd,
 			    unsigned long user)
 {
 	struct p2p_range_file *file = filp->private_data;
+	struct p2p_test_create create;
 	struct p2p_test_range arg;
 	int ret;
 
 	switch (cmd) {
+	case P2P_TEST_CREATE:
+		if (copy_from_user(&create, (void __user *)user, sizeof(create)))
+			return -EFAULT;
+		p2p_range_create(&create);
+		if (copy_to_user((void __user *)user, &create, sizeof(create)))
+			return -EFAULT;
+		return 0;
 	case P2P_TEST_RANGE:
 		if (copy_from_user(&arg, (void __user *)user, sizeof(arg)))
 			return -EFAULT;

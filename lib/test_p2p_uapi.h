@@ -234,8 +234,28 @@ struct p2p_test_range {
 	__u64 dma_addr;
 };
 
+/**
+ * struct p2p_test_create - makes memory without struct pages, and takes it back
+ * @provider: (in) the device, which must have a driver
+ * @bar: (in) number of the BAR
+ * @offset: (in) where in the BAR, in bytes
+ * @len: (in) length, in bytes
+ * @result: (out) 0; -ENXIO if there is no such device; or what
+ *	    pci_p2p_range_create() returned
+ * @reserved: 0
+ */
+struct p2p_test_create {
+	struct p2p_test_function provider;
+	__s32 bar;
+	__u64 offset;
+	__u64 len;
+	__s32 result;
+	__u32 reserved;
+};
+
 /* The file p2p_test_range, which knows P2P_TEST_PUT, too. */
 #define P2P_TEST_RANGE	_IOWR('P', 0x08, struct p2p_test_range)
+#define P2P_TEST_CREATE	_IOWR('P', 0x0b, struct p2p_test_create)
 /* How many mappings of this file had to go because the provider wanted it. */
 #define P2P_TEST_REVOKED _IO('P', 0x0a)
 

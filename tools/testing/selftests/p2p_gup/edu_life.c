@@ -130,6 +130,20 @@ TEST_F(edu, driver_unbound_in_flight)
 	expect_gone(_metadata, self);
 }
 
+/* The driver is told to take a device that is none of its kind. */
+TEST_F(edu, device_of_another_kind)
+{
+	char override[P2P_PATH_LEN];
+
+	p2p_path(override, self->provider, "driver_override");
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	ASSERT_EQ(0, p2p_write_file(override, EDU));
+	EXPECT_EQ(ENODEV, p2p_driver_bind(EDU, self->provider));
+	EXPECT_FALSE(p2p_has_driver(self->provider, EDU));
+	ASSERT_EQ(0, p2p_write_file(override, P2P_BAR_DRIVER));
+	EXPECT_EQ(0, p2p_bind(self->provider));
+}
+
 TEST_F(edu, device_removed)
 {
 	char path[P2P_PATH_LEN];

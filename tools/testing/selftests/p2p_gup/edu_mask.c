@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "edu_fixture.h"
+#include "klog.h"
 
 #define NARROW_MASK	((UINT64_C(1) << 28) - 1)
 
@@ -113,6 +114,22 @@ TEST_F(edu, short_mask_write_far)
 TEST_F(edu, short_mask_read_far)
 {
 	cant_read(_metadata, self, self->far);
+}
+
+/* A mask that can't be is refused, and says which one. */
+TEST_F(edu, impossible_mask)
+{
+	int klog = klog_open();
+
+	ASSERT_LE(0, klog);
+	EXPECT_EQ(EINVAL, bind_edu(self->narrow, "0"));
+	EXPECT_TRUE(klog_wait(klog, "dma_bits=0: must be 1 to 64"));
+	EXPECT_EQ(EINVAL, bind_edu(self->narrow, "65"));
+	EXPECT_TRUE(klog_wait(klog, "dma_bits=65: must be 1 to 64"));
+	EXPECT_EQ(EIO, bind_edu(self->narrow, "12"));
+	EXPECT_TRUE(klog_wait(klog, "dma_bits=12: is too few for this machine"));
+	EXPECT_EQ(0, bind_edu(self->narrow, NARROW_BITS));
+	close(klog);
 }
 
 /* The mask is the driver's word: it holds for a device that could do more, too. */

@@ -80,7 +80,11 @@ static void large_entries(struct __test_metadata *_metadata, char *mem,
 	struct p2p_test_page pages[3];
 	uint64_t pfn;
 
-	pfn = PAGEMAP_PFN(p2p_pagemap(mem));
+	ASSERT_EQ(1, gup_hold(fd, P2P_TEST_PIN_FAST_ONLY, mem, 1,
+			      FOLL_PCI_P2PDMA, pages));
+	pfn = pages[0].pfn;
+	EXPECT_EQ(0, gup_put(fd));
+	p2p_store(mem + at, 1);
 	ASSERT_EQ(3, gup_hold(fd, P2P_TEST_PIN_FAST_ONLY, mem + at - 4 * KIB, 3,
 			      FOLL_PCI_P2PDMA | FOLL_WRITE, pages));
 	EXPECT_EQ(pfn + at / (4 * KIB) - 1, pages[0].pfn);

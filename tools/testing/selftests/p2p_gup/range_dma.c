@@ -94,6 +94,65 @@ TEST_F(range, dma_bounds)
 	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &read_only));
 }
 
+/* What pci_p2p_range_create() says to a driver. */
+static int create(struct _test_data_range *self, const char *provider, int bar,
+		  uint64_t offset, uint64_t len)
+{
+	struct p2p_test_create arg = { .bar = bar, .offset = offset, .len = len };
+	unsigned int slot, nr;
+
+	if (sscanf(provider, "%x:%x:%x.%x", &arg.provider.domain,
+		   &arg.provider.bus, &slot, &nr) != 4)
+		return -1000;
+	arg.provider.devfn = slot << 3 | nr;
+	return ioctl(self->fd, P2P_TEST_CREATE, &arg) ? -1000 : arg.result;
+}
+
+TEST_F(range, create_bounds)
+{
+	const uint64_t page = self->page, all = self->bar_len;
+
+	EXPECT_EQ(-EINVAL, create(self, self->vram, -1, 0, page));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 6, 0, page));
+	/* There is no BAR 1. */
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 1, 0, page));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, 0, all + page));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, all, page));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, all + page, page));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, page, -page));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, 8, page));
+	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, 0, page + 8));
+	EXPECT_EQ(-ENXIO, create(self, "0000:ff:1f.7", 0, 0, page));
+	/* Its registers, which nobody has taken. */
+	EXPECT_EQ(0, create(self, self->vram, 2, 0, page));
+	EXPECT_EQ(0, create(self, self->vram, 2, 0, page));
+}
+
+/* What has struct pages is to be had from pin_user_pages() alone. */
+TEST_F(range, create_where_pages_are)
+{
+	uint64_t start, len, flags, at;
+	char provider[P2P_ADDR_LEN];
+	char *mem;
+	int bar;
+
+	/* The first of them. */
+	ASSERT_EQ(1, sscanf(getenv("P2P_PROVIDERS") ?: "", "%15s", provider));
+	mem = p2p_map(provider, self->page);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_load(mem);
+	at = PAGEMAP_PFN(p2p_pagemap(mem)) * self->page;
+	for (bar = 0; bar < 6; bar++)
+		if (p2p_bar(provider, bar, &start, &len, &flags) &&
+		    at - start < len)
+			break;
+	ASSERT_GT(6, bar);
+	EXPECT_EQ(-EBUSY, create(self, provider, bar, at - start, self->page));
+	EXPECT_EQ(-EBUSY, create(self, provider, bar, 0, len));
+	munmap(mem, self->page);
+}
+
 /* What is mapped for DMA does not need the process. */
 TEST_F(range, dma_outlives_mapping)
 {
