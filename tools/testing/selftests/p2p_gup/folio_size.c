@@ -72,19 +72,38 @@ FIXTURE_TEARDOWN(folio_size)
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
+static bool reads(const char *path)
+{
+	char text[4096];
+	int fd = open(path, O_RDONLY);
+	ssize_t len;
+
+	do {
+		len = read(fd, text, sizeof(text));
+	} while (len > 0);
+	close(fd);
+	return !len;
+}
+
 /* A mapping that all of the memory belongs to: walked without a lock, and divided. */
 static void large_entries(struct __test_metadata *_metadata, char *mem,
 			  long long size, int fd)
 {
 	const long long at = size / 2 + 8 * KIB;
+	unsigned char present[2] = {};
 	struct p2p_test_page pages[3];
 	uint64_t pfn;
 
-	ASSERT_EQ(1, gup_hold(fd, P2P_TEST_PIN_FAST_ONLY, mem, 1,
-			      FOLL_PCI_P2PDMA, pages));
-	pfn = pages[0].pfn;
-	EXPECT_EQ(0, gup_put(fd));
+	/* To look at an entry leaves it as it is. */
 	p2p_store(mem + at, 1);
+	pfn = PAGEMAP_PFN(p2p_pagemap(mem));
+	EXPECT_EQ(PAGEMAP_PRESENT, p2p_pagemap(mem + at) &
+		  (PAGEMAP_PRESENT | PAGEMAP_FILE | PAGEMAP_EXCLUSIVE));
+	EXPECT_EQ(pfn + at / (4 * KIB), PAGEMAP_PFN(p2p_pagemap(mem + at)));
+	EXPECT_EQ(0, mincore(mem + at, 2 * 4 * KIB, present));
+	EXPECT_EQ(1, present[0] & present[1]);
+	EXPECT_TRUE(reads("/proc/self/smaps"));
+	EXPECT_TRUE(reads("/proc/self/numa_maps"));
 	ASSERT_EQ(3, gup_hold(fd, P2P_TEST_PIN_FAST_ONLY, mem + at - 4 * KIB, 3,
 			      FOLL_PCI_P2PDMA | FOLL_WRITE, pages));
 	EXPECT_EQ(pfn + at / (4 * KIB) - 1, pages[0].pfn);

@@ -84,6 +84,10 @@ bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,
 int p2p_fault_of(void *addr, bool store);
 bool p2p_pfn_in_bar(const char *provider, uint64_t pfn);
 
+#define PAGEMAP_SOFT_DIRTY	(UINT64_C(1) << 55)
+#define PAGEMAP_EXCLUSIVE	(UINT64_C(1) << 56)
+#define PAGEMAP_FILE		(UINT64_C(1) << 61)
+#define PAGEMAP_SWAP		(UINT64_C(1) << 62)
 #define PAGEMAP_PRESENT		(UINT64_C(1) << 63)
 #define PAGEMAP_PFN(entry)	((entry) & ((UINT64_C(1) << 55) - 1))
 

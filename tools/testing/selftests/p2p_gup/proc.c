@@ -6,10 +6,6 @@
 
 #include "mapping.h"
 
-#define PAGEMAP_SOFT_DIRTY	(UINT64_C(1) << 55)
-#define PAGEMAP_EXCLUSIVE	(UINT64_C(1) << 56)
-#define PAGEMAP_FILE		(UINT64_C(1) << 61)
-#define PAGEMAP_SWAP		(UINT64_C(1) << 62)
 #define KPF_NOPAGE		20
 
 #define HARD_OFFLINE	"/sys/devices/system/memory/hard_offline_page"
