@@ -21,7 +21,7 @@ import check  # noqa: E402
 from runner import accel, gcov, klog, reasons, session, tap, topo, verdict  # noqa: E402
 from runner.paths import BUILD, GUEST, LAB, LabError, build_guest  # noqa: E402
 from runner.plan import Plan  # noqa: E402
-from runner.qemu import Guest  # noqa: E402
+from runner.qemu import Guest, Outcome  # noqa: E402
 from runner.tests import Test  # noqa: E402
 
 SAMPLES = os.path.join(LAB, "tests", "samples")
@@ -197,6 +197,22 @@ def check_conclusions(report):
                      printed.getvalue())
 
 
+def check_crashes(report):
+    """A guest whose QEMU crashed runs once more, and no other one does."""
+    for name, exits, boots in (("does not crash", [0], 1), ("crashes", [-11, 0], 2),
+                               ("crashes twice", [-11, -11, 0], 2), ("is killed", [-9, 0], 1),
+                               ("fails", [1, 0], 1)):
+        left, said = list(exits), []
+
+        def boot(left=left):
+            outcome = Outcome()
+            outcome.exit_code = left.pop(0)
+            return outcome, outcome.exit_code
+        result = session.unless_qemu_crashes(boot, said.append)
+        report.check(result == exits[boots - 1] and len(left) == len(exits) - boots
+                     and len(said) == boots - 1, f"guest: its QEMU {name}", f"{result} {left} {said}")
+
+
 def check_counters(report):
     """What gcov counted comes out of a guest as it was, or not at all."""
     for name, text, good in (("whole", "67636461 0 ff\n1\n", True), ("cut off", "67636461 0\n", False)):
@@ -279,6 +295,7 @@ def main():
     report = Tap()
     check_logs(report)
     check_conclusions(report)
+    check_crashes(report)
     check_counters(report)
     check_reasons(report)
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
