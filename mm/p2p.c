@@ -183,7 +183,7 @@ vm_fault_t vmf_insert_p2p_pages(struct vm_fault *vmf, unsigned long addr,
 	track_pfn_insert(vma, &prot, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
 
 	/* Shared write faults come with a page table. Use that one. */
-	if (vmf->prealloc_pte && pmd_none(*vmf->pmd))
+	if (vmf->prealloc_pte && pmd_none(READ_ONCE(*vmf->pmd)))
 		pmd_install(vma->vm_mm, vmf->pmd, &vmf->prealloc_pte);
 	if (pte_alloc(vma->vm_mm, vmf->pmd))
 		return VM_FAULT_OOM;
@@ -193,7 +193,8 @@ vm_fault_t vmf_insert_p2p_pages(struct vm_fault *vmf, unsigned long addr,
 
 	first = pte_offset_map_lock(vma->vm_mm, vmf->pmd, addr, &ptl);
 	for (pte = first; nr_pages; nr_pages--, pte++, pfn++, addr += PAGE_SIZE) {
-		if (!pte_none(*pte))
+		/* No lock keeps the CPU from setting its bits. */
+		if (!pte_none(ptep_get(pte)))
 			continue;
 		entry = pte_mkdevmap(pfn_pte(pfn, prot));
 		if (addr == fault_addr && vmf->flags & FAULT_FLAG_WRITE)
