@@ -134,11 +134,12 @@ TEST_F(range, create_where_pages_are)
 {
 	uint64_t start, len, flags, at;
 	char provider[P2P_ADDR_LEN];
+	int bar, found;
 	char *mem;
-	int bar;
 
 	/* The first of them. */
-	ASSERT_EQ(1, sscanf(getenv("P2P_PROVIDERS") ?: "", "%15s", provider));
+	found = sscanf(getenv("P2P_PROVIDERS") ?: "", "%15s", provider);
+	ASSERT_EQ(1, found);
 	mem = p2p_map(provider, self->page);
 	ASSERT_NE(MAP_FAILED, mem);
 	p2p_load(mem);
