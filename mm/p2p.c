@@ -173,7 +173,7 @@ vm_fault_t vmf_insert_p2p_pages(struct vm_fault *vmf, unsigned long addr,
 	struct vm_area_struct *vma = vmf->vma;
 	pgprot_t prot = vma->vm_page_prot;
 	pte_t *pte, *first;
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of the page table */
 	pte_t entry;
 
 	if (WARN_ON_ONCE(!p2p_may_map(vma, pfn)))

@@ -45,7 +45,7 @@ FIXTURE_SETUP(fail_range)
 	if (access(P2P_DRIVERS EDU, F_OK) || access(P2P_DRIVERS VRAM, F_OK))
 		SKIP(_exit(255), "no driver " EDU " or " VRAM);
 	if (!self->vram || !self->wide || !p2p_disk("raw"))
-		SKIP(_exit(255), "P2P_VRAM and P2P_EDU_WIDE name no devices, or there is no drive raw");
+		SKIP(_exit(255), "no devices P2P_VRAM and P2P_EDU_WIDE, or no drive raw");
 
 	self->page = sysconf(_SC_PAGESIZE);
 	self->size = PAGES * self->page;

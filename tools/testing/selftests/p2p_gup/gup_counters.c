@@ -39,7 +39,7 @@ FIXTURE_TEARDOWN(gup_counters)
 	munmap(self->mem, self->size);
 }
 
-static long long vmstat(const char *name)
+static long long counter(const char *name)
 {
 	FILE *file = fopen("/proc/vmstat", "r");
 	long long value = -1, v;
@@ -59,25 +59,25 @@ TEST_F(gup_counters, counted)
 	const struct form *form;
 	long long fast, locked, refused;
 
-	if (vmstat("p2p_gup_fast") < 0)
+	if (counter("p2p_gup_fast") < 0)
 		SKIP(return, "no p2p_gup_fast in /proc/vmstat: CONFIG_VM_EVENT_COUNTERS?");
 
 	p2p_set(self->mem, self->size, 1);
 	for_each_form(form) {
 		self->form = form;
-		fast = vmstat("p2p_gup_fast");
-		locked = vmstat("p2p_gup_locked");
-		refused = vmstat("p2p_gup_refused");
+		fast = counter("p2p_gup_fast");
+		locked = counter("p2p_gup_locked");
+		refused = counter("p2p_gup_refused");
 		EXPECT_EQ(PAGES, gup(self->fd, form->nr, self->mem, PAGES,
 				     FOLL_PCI_P2PDMA)) LOG();
 		EXPECT_EQ(fast + (form->lockless ? PAGES : 0),
-			  vmstat("p2p_gup_fast")) LOG();
+			  counter("p2p_gup_fast")) LOG();
 		EXPECT_EQ(locked + (form->lockless ? 0 : PAGES),
-			  vmstat("p2p_gup_locked")) LOG();
-		EXPECT_EQ(refused, vmstat("p2p_gup_refused")) LOG();
+			  counter("p2p_gup_locked")) LOG();
+		EXPECT_EQ(refused, counter("p2p_gup_refused")) LOG();
 
 		gup(self->fd, form->nr, self->mem, PAGES, 0);
-		EXPECT_EQ(refused + !form->only, vmstat("p2p_gup_refused")) LOG();
+		EXPECT_EQ(refused + !form->only, counter("p2p_gup_refused")) LOG();
 	}
 }
 

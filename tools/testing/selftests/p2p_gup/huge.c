@@ -41,7 +41,8 @@ FIXTURE_SETUP(huge)
 	self->gup = open(P2P_TEST_FILE, O_RDWR);
 	self->extents = open(EXTENTS_FILE, O_RDWR);
 	if (!trace_there() || self->gup < 0 || self->extents < 0)
-		SKIP(p2p_skip_now(), "no tracepoints, or no " P2P_TEST_FILE ": CONFIG_FTRACE, CONFIG_TEST_P2P, debugfs?");
+		SKIP(p2p_skip_now(), "no tracepoints, or no " P2P_TEST_FILE
+		     ": CONFIG_FTRACE, CONFIG_TEST_P2P, debugfs?");
 	ASSERT_TRUE(trace_start());
 	self->mem = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);

@@ -103,7 +103,8 @@ done
 for program in trace-cmd fio losetup; do
 	command -v $program >/dev/null || skip "$program is not installed"
 done
-[ -d /sys/kernel/tracing/events/p2pdma ] || skip "no events in /sys/kernel/tracing: CONFIG_FTRACE, tracefs?"
+[ -d /sys/kernel/tracing/events/p2pdma ] ||
+	skip "no events in /sys/kernel/tracing: CONFIG_FTRACE, tracefs?"
 
 touch fio.log report.txt
 truncate -s 1M image

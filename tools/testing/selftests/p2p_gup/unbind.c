@@ -89,7 +89,7 @@ TEST_F(unbind, mapping_is_revoked)
 	EXPECT_EQ(-EIO, p2p_result(pread(fds[0], word, sizeof(word),
 					 (off_t)self->mem)));
 	EXPECT_EQ(-EIO, p2p_result(pwrite(fds[0], word, sizeof(word),
-				      (off_t)self->mem)));
+					  (off_t)self->mem)));
 	close(fds[0]);
 
 	p2p_path(path, self->provider, "p2pmem/allocate");
