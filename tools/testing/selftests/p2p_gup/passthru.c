@@ -22,6 +22,7 @@
 #define WINDOW		(4 * MIB)
 #define POISON		0xdeadbeefcafef00dULL
 #define ALIGNMENT	4UL		/* of DMA, in NVMe */
+#define META		64		/* bytes for each sector of the drive "meta" */
 
 enum { NVME_WRITE = 1, NVME_READ = 2, NVME_IDENTIFY = 6 };
 
@@ -283,7 +284,7 @@ TEST_F(passthru, io_uring)
 TEST_F(passthru, io_uring_metadata)
 {
 	const size_t len = 4 * KIB;
-	uint64_t meta[len / SECTOR];
+	char meta[len / SECTOR][META];
 	struct nvme_uring_cmd cmd = {
 		.data_len = len,
 		.metadata = (uintptr_t)meta,
@@ -300,7 +301,7 @@ TEST_F(passthru, io_uring_metadata)
 				   IORING_SETUP_CQE32));
 	p2p_fill(self->ram, len, 1, 0);
 	for (i = 0; i < ARRAY_SIZE(meta); i++)
-		meta[i] = i;
+		memset(meta[i], i + 1, META);
 	cmd.opcode = NVME_WRITE;
 	cmd.addr = (uintptr_t)self->ram;
 	ASSERT_EQ(0, uring_do(&ring, chr, &cmd));
@@ -312,8 +313,10 @@ TEST_F(passthru, io_uring_metadata)
 	EXPECT_EQ(due(self), uring_do(&ring, chr, &cmd));
 	EXPECT_EQ(-1, self->works ? p2p_differs(self->mem, len, 1, 0) :
 				    p2p_not_set(self->mem, len, POISON));
-	for (i = 0; i < ARRAY_SIZE(meta); i++)
-		EXPECT_EQ(self->works ? i : 0, meta[i]);
+	for (i = 0; i < ARRAY_SIZE(meta); i++) {
+		EXPECT_EQ(self->works ? i + 1 : 0, meta[i][0]);
+		EXPECT_EQ(self->works ? i + 1 : 0, meta[i][META - 1]);
+	}
 
 	p2p_fill(self->mem, len, 2, 0);
 	cmd.opcode = NVME_WRITE;

@@ -15,6 +15,9 @@
 #include "klog.h"
 #include "range_fixture.h"
 
+#define WAITS \
+	"%s: BAR 0: waiting for 1 DMA mappings of peer-to-peer memory, one of them of %04x:%02x:"
+
 static int map_dma(struct _test_data_range *self, struct p2p_test_range *arg)
 {
 	arg->client = self->client;
@@ -272,9 +275,8 @@ TEST_F(range, waits_for_client)
 	/* Revoked for all others, at once; but the driver has not finished. */
 	while (p2p_fault_of(self->mem, false) != SIGBUS)
 		usleep(1000);
-	EXPECT_TRUE(klog_wait(log, "%s: BAR 0: waiting for 1 DMA mappings of peer-to-peer "
-			      "memory, one of them of %04x:%02x:", self->vram,
-			      self->client.domain, self->client.bus));
+	EXPECT_TRUE(klog_wait(log, WAITS, self->vram, self->client.domain,
+			      self->client.bus));
 	close(log);
 	EXPECT_EQ(EBUSY, pthread_tryjoin_np(thread, NULL));
 	EXPECT_EQ(0, ioctl(self->fd, P2P_TEST_PUT));
