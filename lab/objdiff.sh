@@ -102,7 +102,8 @@ mapfile -t differ < <(diff -rq "$work/base" "$work/series" |
 		-e "s|^Only in .*/unchanged/base/?(.*): (.*)|\1/\2 (only in the base)|" \
 		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 (only with the series)|")
 # What the series changes for all device-mapped memory, whatever its options: it is taken folio by
-# folio, PUD entries are split where they have to be, and huge entries are not taken for corrupt ones.
+# folio, PUD entries are split where they have to be and only there, and huge entries are not taken for
+# corrupt ones.
 # nvme enables a controller memory buffer whenever it sets up the controller. x86 takes it for no bug
 # when memory is short as device memory is added.
 expected=(

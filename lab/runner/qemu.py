@@ -122,13 +122,10 @@ class Guest:
         host's CPU while the TSC runs on: the kernel finds that no timer works, and
         panics, or takes the TSC for many times slower than it is. So it checks and
         calibrates nothing, and tells the time by the HPET. (Delay loops still count
-        the TSC; the figures err on the long side.) A host that is busy with something
-        else for the 21 s after which RCU calls a CPU stalled is no fault of the kernel.
-        With -icount all clocks agree.
+        the TSC; the figures err on the long side.) With -icount all clocks agree.
         """
         if self.accel == "tcg" and "-icount" not in self.extra:
-            return ("no_timer_check tsc=unstable tsc_early_khz=4000000 lpj=16000000 "
-                    "rcupdate.rcu_cpu_stall_timeout=120")
+            return "no_timer_check tsc=unstable tsc_early_khz=4000000 lpj=16000000"
         return ""
 
     def command(self, interactive=False):

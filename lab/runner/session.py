@@ -21,10 +21,8 @@ def unless_qemu_crashes(boot, say):
     """What boot() returns as its second, the first being its Outcome; if QEMU crashed,
     that of one more.
 
-    QEMU 7.2 does so once in a long while when one vCPU moves a BAR as another one
-    uses it: the memory map of both is replaced at once, but each drops what it
-    remembers of the old one when it comes to that. What the guest's kernel does
-    wrong ends in another way.
+    QEMU 7.2 was seen to, once, under a load that removes and adds devices all the
+    time; why is not known. What a kernel brings about again and again still fails.
     """
     outcome, result = boot()
     if outcome.exit_code == -signal.SIGSEGV:

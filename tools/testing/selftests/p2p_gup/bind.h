@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Binds drivers to devices, and unbinds them: p2pmem-bar, if not told. */
+/* Binds drivers to devices, and unbinds them: p2pmem-bar, if not told; and resets. */
 #ifndef P2P_BIND_H
 #define P2P_BIND_H
 
@@ -38,6 +38,22 @@ static inline int p2p_unbind(const char *provider)
 static inline int p2p_bind(const char *provider)
 {
 	return p2p_driver_bind(P2P_BAR_DRIVER, provider);
+}
+
+static inline bool p2p_can_reset(const char *device)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, device, "reset");
+	return !access(path, W_OK);
+}
+
+static inline int p2p_reset(const char *device)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, device, "reset");
+	return p2p_write_file(path, "1");
 }
 
 /* Is there nothing of a provider any more? */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bind.h"
 #include "suspend.h"
 #include "variants.h"
 
@@ -78,10 +79,7 @@ FIXTURE_TEARDOWN(cmb_reset)
 
 TEST_F(cmb_reset, function_reset)
 {
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, self->provider, "reset");
-	EXPECT_EQ(0, p2p_write_file(path, "1"));
+	EXPECT_EQ(0, p2p_reset(self->provider));
 }
 
 /* Until it is resumed, nothing is: drives may have requests to it under way. */

@@ -19,8 +19,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <lib/test_p2p_uapi.h>
 
+#include "gup_call.h"
 #include "variants.h"
 
 #define P2P_TEST_DMA_FILE "/sys/kernel/debug/p2p_test_dma"
@@ -47,17 +47,6 @@ static void name_of(const struct p2p_test_function *function, char *name)
 {
 	snprintf(name, P2P_ADDR_LEN, "%04x:%02x:%02x.%x", function->domain,
 		 function->bus, function->devfn >> 3, function->devfn & 7);
-}
-
-static bool function_of(const char *name, struct p2p_test_function *function)
-{
-	unsigned int slot, nr;
-
-	if (sscanf(name, "%x:%x:%x.%x", &function->domain, &function->bus,
-		   &slot, &nr) != 4)
-		return false;
-	function->devfn = slot << 3 | nr;
-	return true;
 }
 
 /* What p2pmem/routes says of a client: the route, or "". */
@@ -100,7 +89,7 @@ static bool find_client(struct p2p_test_function *client, char *name)
 		p2p_path(path, entry->d_name, "driver");
 		if (readlink(path, link, sizeof(link)) >= 0)
 			continue;
-		if (!function_of(entry->d_name, client))
+		if (!p2p_function_of(entry->d_name, client))
 			continue;
 		any = true;
 		found = p2p_number(entry->d_name, "vendor") == 0x1b36 &&
@@ -332,7 +321,7 @@ TEST_F(dma, drivers)
 	long long available;
 
 	/* The mask is 32 bits wide, so look for one that may be used for sure. */
-	ASSERT_TRUE(function_of(self->provider, &pool.client));
+	ASSERT_TRUE(p2p_function_of(self->provider, &pool.client));
 	ASSERT_EQ(0, ioctl(self->fd, P2P_TEST_POOL, &pool)) TH_LOG("%s", strerror(errno));
 	name_of(&pool.provider, name);
 	/* Nothing is nearer to a device than its own memory. */

@@ -117,12 +117,24 @@ static inline int gup_count(int fd, uint64_t pfn)
 	return ioctl(fd, P2P_TEST_LOOK, &look) ? -1 : look.count;
 }
 
-/* The PCI function that a drive is on, for what asks for a client. */
+/* The PCI function with this address, which something else may follow. */
+static inline bool p2p_function_of(const char *addr,
+				   struct p2p_test_function *function)
+{
+	unsigned int slot, nr;
+
+	if (sscanf(addr, "%x:%x:%x.%x", &function->domain, &function->bus,
+		   &slot, &nr) != 4)
+		return false;
+	function->devfn = slot << 3 | nr;
+	return true;
+}
+
+/* The one that a drive is on, for what asks for a client. */
 static inline bool p2p_client_of(const char *disk,
 				 struct p2p_test_function *client)
 {
 	char link[128], path[300] = "";
-	unsigned int slot, nr;
 	char *at, *next;
 
 	snprintf(link, sizeof(link), "/sys/class/block/%s",
@@ -131,9 +143,7 @@ static inline bool p2p_client_of(const char *disk,
 		return false;
 	/* .../pci0000:00/0000:00:02.0/0000:01:00.0/nvme/nvme0/nvme0n1 */
 	for (at = path; (next = strchr(at, '/')); at = next + 1)
-		if (sscanf(at, "%x:%x:%x.%x/", &client->domain, &client->bus,
-			   &slot, &nr) == 4)
-			client->devfn = slot << 3 | nr;
+		p2p_function_of(at, client);
 	return client->bus;
 }
 

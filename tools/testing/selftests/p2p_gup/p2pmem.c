@@ -213,17 +213,25 @@ bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,
 	return found && end;
 }
 
-bool p2p_pfn_in_bar(const char *provider, uint64_t pfn)
+/* The number of the BAR that a page is in, and all about that; -1 if in none. */
+int p2p_bar_of_pfn(const char *provider, uint64_t pfn, uint64_t *start,
+		   uint64_t *len, uint64_t *flags)
 {
 	uint64_t addr = pfn * sysconf(_SC_PAGESIZE);
-	uint64_t start, len, flags;
 	int bar;
 
 	for (bar = 0; bar < PCI_STD_BARS; bar++)
-		if (p2p_bar(provider, bar, &start, &len, &flags) &&
-		    addr >= start && addr - start < len)
-			return true;
-	return false;
+		if (p2p_bar(provider, bar, start, len, flags) &&
+		    addr >= *start && addr - *start < *len)
+			return bar;
+	return -1;
+}
+
+bool p2p_pfn_in_bar(const char *provider, uint64_t pfn)
+{
+	uint64_t start, len, flags;
+
+	return p2p_bar_of_pfn(provider, pfn, &start, &len, &flags) >= 0;
 }
 
 static sigjmp_buf fault_env;

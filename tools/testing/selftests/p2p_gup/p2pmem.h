@@ -82,6 +82,8 @@ uint64_t p2p_pagemap(const void *addr);
 bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,
 	     uint64_t *flags);
 int p2p_fault_of(void *addr, bool store);
+int p2p_bar_of_pfn(const char *provider, uint64_t pfn, uint64_t *start,
+		   uint64_t *len, uint64_t *flags);
 bool p2p_pfn_in_bar(const char *provider, uint64_t pfn);
 
 #define PAGEMAP_SOFT_DIRTY	(UINT64_C(1) << 55)

@@ -67,11 +67,10 @@ FIXTURE_TEARDOWN(passthru)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* 0, an NVMe status, or a negative errno */
-static ssize_t io_cmd(struct _test_data_passthru *self, int opcode, void *buf,
-		      size_t len)
+static struct nvme_passthru_cmd
+transfer(struct _test_data_passthru *self, int opcode, void *buf, size_t len)
 {
-	struct nvme_passthru_cmd cmd = {
+	return (struct nvme_passthru_cmd) {
 		.opcode = opcode,
 		.nsid = self->nsid,
 		.addr = (uintptr_t)buf,
@@ -79,6 +78,13 @@ static ssize_t io_cmd(struct _test_data_passthru *self, int opcode, void *buf,
 		.cdw10 = self->where / SECTOR,
 		.cdw12 = len / SECTOR - 1,
 	};
+}
+
+/* 0, an NVMe status, or a negative errno */
+static ssize_t io_cmd(struct _test_data_passthru *self, int opcode, void *buf,
+		      size_t len)
+{
+	struct nvme_passthru_cmd cmd = transfer(self, opcode, buf, len);
 
 	return p2p_result(ioctl(self->fd, NVME_IOCTL_IO_CMD, &cmd));
 }
@@ -211,8 +217,13 @@ TEST_F(passthru, admin_command)
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 4 * KIB, POISON));
 }
 
+/* io_uring's command has room where the other one has its result. */
+_Static_assert(sizeof(struct nvme_uring_cmd) == sizeof(struct nvme_passthru_cmd),
+	       "commands of ioctl() and of io_uring differ");
+
 /* 0, an NVMe status, or a negative errno */
-static int uring_do(struct ring *ring, int chr, const struct nvme_uring_cmd *cmd)
+static int uring_do(struct ring *ring, int chr,
+		    const struct nvme_passthru_cmd *cmd)
 {
 	struct io_uring_sqe sqe[2] = { {
 		.opcode = IORING_OP_URING_CMD,
@@ -228,14 +239,7 @@ static int uring_do(struct ring *ring, int chr, const struct nvme_uring_cmd *cmd
 static int uring_cmd(struct _test_data_passthru *self, struct ring *ring,
 		     int chr, int opcode, void *buf, size_t len)
 {
-	const struct nvme_uring_cmd cmd = {
-		.opcode = opcode,
-		.nsid = self->nsid,
-		.addr = (uintptr_t)buf,
-		.data_len = len,
-		.cdw10 = self->where / SECTOR,
-		.cdw12 = len / SECTOR - 1,
-	};
+	const struct nvme_passthru_cmd cmd = transfer(self, opcode, buf, len);
 
 	return uring_do(ring, chr, &cmd);
 }
@@ -285,7 +289,7 @@ TEST_F(passthru, io_uring_metadata)
 {
 	const size_t len = 4 * KIB;
 	char meta[len / SECTOR][META];
-	struct nvme_uring_cmd cmd = {
+	struct nvme_passthru_cmd cmd = {
 		.data_len = len,
 		.metadata = (uintptr_t)meta,
 		.metadata_len = sizeof(meta),

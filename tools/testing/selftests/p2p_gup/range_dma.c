@@ -102,13 +102,11 @@ static int create(struct _test_data_range *self, const char *provider, int bar,
 		  uint64_t offset, uint64_t len)
 {
 	struct p2p_test_create arg = { .bar = bar, .offset = offset, .len = len };
-	unsigned int slot, nr;
 
-	if (sscanf(provider, "%x:%x:%x.%x", &arg.provider.domain,
-		   &arg.provider.bus, &slot, &nr) != 4)
+	if (!p2p_function_of(provider, &arg.provider) ||
+	    ioctl(self->fd, P2P_TEST_CREATE, &arg))
 		return -1000;
-	arg.provider.devfn = slot << 3 | nr;
-	return ioctl(self->fd, P2P_TEST_CREATE, &arg) ? -1000 : arg.result;
+	return arg.result;
 }
 
 TEST_F(range, create_bounds)
@@ -135,7 +133,7 @@ TEST_F(range, create_bounds)
 /* What has struct pages is to be had from pin_user_pages() alone. */
 TEST_F(range, create_where_pages_are)
 {
-	uint64_t start, len, flags, at;
+	uint64_t start, len, flags, pfn;
 	char provider[P2P_ADDR_LEN];
 	int bar, found;
 	char *mem;
@@ -146,13 +144,11 @@ TEST_F(range, create_where_pages_are)
 	mem = p2p_map(provider, self->page);
 	ASSERT_NE(MAP_FAILED, mem);
 	p2p_load(mem);
-	at = PAGEMAP_PFN(p2p_pagemap(mem)) * self->page;
-	for (bar = 0; bar < 6; bar++)
-		if (p2p_bar(provider, bar, &start, &len, &flags) &&
-		    at - start < len)
-			break;
-	ASSERT_GT(6, bar);
-	EXPECT_EQ(-EBUSY, create(self, provider, bar, at - start, self->page));
+	pfn = PAGEMAP_PFN(p2p_pagemap(mem));
+	bar = p2p_bar_of_pfn(provider, pfn, &start, &len, &flags);
+	ASSERT_LE(0, bar);
+	EXPECT_EQ(-EBUSY, create(self, provider, bar, pfn * self->page - start,
+				 self->page));
 	EXPECT_EQ(-EBUSY, create(self, provider, bar, 0, len));
 	munmap(mem, self->page);
 }

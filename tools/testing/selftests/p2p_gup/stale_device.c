@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <lib/test_p2p_uapi.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -15,6 +14,7 @@
 
 #include "aio.h"
 #include "bind.h"
+#include "gup_call.h"
 #include "stale.h"
 
 #define P2P_TEST_DMA_FILE "/sys/kernel/debug/p2p_test_dma"
@@ -53,16 +53,11 @@ TEST_F(stale, direct_io)
 TEST_F(stale, used_by_driver)
 {
 	struct p2p_test_pool pool = { .len = self->size };
-	unsigned int slot, nr;
 	int fd = open(P2P_TEST_DMA_FILE, O_RDWR);
-	int found;
 
 	ASSERT_LE(0, fd);
 	/* Nothing is nearer to a device than its own memory. */
-	found = sscanf(self->provider, "%x:%x:%x.%x", &pool.client.domain,
-		       &pool.client.bus, &slot, &nr);
-	ASSERT_EQ(4, found);
-	pool.client.devfn = slot << 3 | nr;
+	ASSERT_TRUE(p2p_function_of(self->provider, &pool.client));
 	EXPECT_EQ(0, as(ALICE, self, leave));
 	EXPECT_EQ(0, as(ALICE, self, find_own));
 	ASSERT_EQ(0, ioctl(fd, P2P_TEST_POOL, &pool));
@@ -241,19 +236,13 @@ static void forgets(struct __test_metadata *_metadata,
 static void reset(struct __test_metadata *_metadata,
 		  struct _test_data_stale *self)
 {
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, self->provider, "reset");
-	ASSERT_EQ(0, p2p_write_file(path, "1"));
+	ASSERT_EQ(0, p2p_reset(self->provider));
 }
 
 /* Nobody knows what a device does to its memory in a reset. */
 TEST_F(stale, reset)
 {
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, self->provider, "reset");
-	if (access(path, W_OK))
+	if (!p2p_can_reset(self->provider))
 		return;
 	forgets(_metadata, self, reset);
 }
