@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Devices of a running guest that are plugged out and in.
+"""Devices of a running guest that are plugged out and in, and links that fail.
 
 Requests: a test prints "# host-plug ID" or "# host-unplug ID", where ID is that of a
-device of its topology. There is no answer: the guest notices by itself.
+device of its topology. There is no answer: the guest notices by itself. Nor is there one
+to "# host-fail ID", which makes a port report a fatal error of the link below it.
 
 Hand: plugs each device in again that the topology lists under "replug" as soon as
 it is out, because the guest has switched its slot off.
@@ -16,7 +17,7 @@ from .qmp import Monitor
 from .topo import properties
 
 SOCKET = "plug.sock"
-REQUEST = re.compile(rb"^# host-(plug|unplug) (\S+)\r?\n", re.M)
+REQUEST = re.compile(rb"^# host-(plug|unplug|fail) (\S+)\r?\n", re.M)
 # A device that the guest has let go of goes in its own time.
 PATIENCE = 20
 
@@ -28,6 +29,14 @@ def find(topology, name):
         if props.get("id") == name:
             return {"driver": driver, **props}
     raise LabError(f"{topology.name} has no device {name} to be plugged in or out")
+
+
+def fail(monitor, name):
+    """Error injection speaks the human monitor's language only."""
+    answer = monitor.execute("human-monitor-command", **{
+        "command-line": f"pcie_aer_inject_error {name} DLP"})
+    if not answer.startswith("OK"):
+        raise LabError(f"{name} reports no error: {answer.strip()}")
 
 
 class Plug:
@@ -82,6 +91,9 @@ class Requests:
         try:
             if verb == "unplug":
                 monitor.execute("device_del", id=name)
+                return
+            if verb == "fail":
+                fail(monitor, name)
                 return
             while True:
                 try:
