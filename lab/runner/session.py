@@ -2,8 +2,9 @@
 """Boots a guest for a test run and judges it: what run.py and check.py share."""
 import os
 import signal
+from contextlib import nullcontext
 
-from . import accel, gcov, tests, verdict
+from . import accel, gcov, icount, tests, verdict
 from .paths import DEBUG_FACTOR, GUEST, KERNELS, LabError
 from .plan import Plan
 from .qemu import Guest
@@ -46,8 +47,11 @@ def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_acc
             on_test(f"{words[1]}: {' '.join(words[3:])}")
 
     def boot():
-        with Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
-                   accel=accel.choose(wanted_accel, kernel), append=append) as guest:
+        exact = topology.clock == "instructions"
+        with icount.one_cpu() if exact else nullcontext(), \
+                Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
+                      accel="tcg" if exact else accel.choose(wanted_accel, kernel),
+                      extra=icount.ICOUNT if exact else (), append=append) as guest:
             outcome = guest.run(on_output, on_frame, timeout)
             if counts:
                 gcov.save(outcome.output, plan.token, guest.log_dir)

@@ -7,7 +7,7 @@ import re
 from .paths import LAB, LabError
 
 KEYS = {
-    "qemu": {"machine", "cpu", "memory", "smp", "append", "devices", "globals", "replug"},
+    "qemu": {"machine", "cpu", "memory", "smp", "clock", "append", "devices", "globals", "replug"},
     "guest": {"bind", "providers", "env", "taint"},
 }
 SECTIONS = set(KEYS) | {"bars", "drives", "skips"}
@@ -54,6 +54,7 @@ class Topology:
         self.cpu = qemu.get("cpu", "max")
         self.memory = parse_size(qemu.get("memory", "1G"))
         self.smp = qemu.getint("smp", 2)
+        self.clock = qemu.get("clock", "")
         self.append = qemu.get("append", "")
         self.devices = lines(qemu.get("devices", ""))
         self.globals = lines(qemu.get("globals", ""))
