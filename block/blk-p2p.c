@@ -2,6 +2,13 @@
 /*
  * Which block devices take peer-to-peer memory, and which bios for them.
  *
+ * A bio has host memory, or peer-to-peer memory of one provider, and so has a
+ * request: what mixes them becomes several bios, and nothing merges across. A
+ * provider here is a page map. With that the route to the memory is a matter of the
+ * request as a whole. If it is refused, it is refused to nobody else. Nor can a
+ * request mix a drive's own controller memory buffer with other memory, which NVMe
+ * does not allow.
+ *
  * A driver promises with QUEUE_FLAG_PCI_P2PDMA to map all data for DMA with
  * dma_map_sgtable(). That is not all: nobody above the driver may look at the
  * data with the CPU either, to checksum, encrypt or copy it. All that is asked
@@ -15,9 +22,12 @@
 #include <linux/blk-p2p.h>
 #include <linux/blkdev.h>
 #include <linux/export.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/p2p_ratelimit.h>
 #include <linux/uio.h>
 #include <linux/vm_p2p.h>
+#include <xen/xen.h>
 
 #include "blk.h"
 
@@ -64,13 +74,18 @@ bool bdev_p2p_capable(struct block_device *bdev)
 }
 EXPORT_SYMBOL_GPL(bdev_p2p_capable);
 
-/* The flags with which to get the pages for a bio; bi_bdev must be set. */
+/*
+ * The flags with which to get the pages for a bio; bi_bdev must be set. A reset waits
+ * for the pages that the bio has already.
+ */
 unsigned int bio_p2p_gup_flags(struct bio *bio)
 {
+	unsigned int held = bio->bi_vcnt ? FOLL_P2P_HELD : 0;
+
 	/* Most devices are told apart by this bit alone. */
 	if (!blk_queue_pci_p2pdma(bdev_get_queue(bio->bi_bdev)))
 		return 0;
-	return bio_p2p_obstacle(bio) ? 0 : FOLL_PCI_P2PDMA;
+	return bio_p2p_obstacle(bio) ? 0 : FOLL_PCI_P2PDMA | held;
 }
 
 /**
@@ -84,15 +99,23 @@ unsigned int bio_p2p_gup_flags(struct bio *bio)
  *
  * Context: Process context.
  * Return: how many contiguous bytes there are, a multiple of the logical block
- *	   size; 0 if there are none, or to be had by pages only.
+ *	   size; 0 if there are none, or to be had by pages only; -EINVAL if @bio
+ *	   has memory of another provider and ends here.
  */
-size_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
-		   size_t *offset)
+ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
+		    size_t *offset)
 {
-	unsigned int gup_flags = bio_p2p_gup_flags(bio);
-	unsigned long addr;
+	unsigned long addr, nr_pages;
+	unsigned int gup_flags;
 	size_t len;
 
+	/* Pages are added one by one there. */
+	if (bio_op(bio) == REQ_OP_ZONE_APPEND || xen_domain())
+		return 0;
+	/* Only pages tell whether host memory goes on. */
+	if (bio->bi_iter.bi_size && !(bio->bi_opf & REQ_P2P))
+		return 0;
+	gup_flags = bio_p2p_gup_flags(bio);
 	if (!gup_flags)
 		return 0;
 
@@ -114,16 +137,96 @@ size_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 
 	len = get_user_p2p_run(addr, len, bdev_logical_block_size(bio->bi_bdev),
 			       gup_flags, page);
+	if (!len)
+		return 0;
+
 	*offset = offset_in_page(addr);
+	if (!bio_p2p_takes(bio, *page)) {
+		for (nr_pages = PFN_UP(*offset + len); nr_pages; nr_pages--)
+			put_page(*page + nr_pages - 1);
+		return -EINVAL;
+	}
 	iov_iter_advance(iter, len);
 	return len;
 }
 
-/* Tells why the pages were not to be had. */
-void bio_p2p_refused(struct bio *bio)
+static bool pages_same_memory(const struct page *a, const struct page *b)
+{
+	if (!is_pci_p2pdma_page(a))
+		return !is_pci_p2pdma_page(b);
+	return is_pci_p2pdma_page(b) && page_pgmap(a) == page_pgmap(b);
+}
+
+/* Do two bios, of which at least one has peer-to-peer memory, have the same kind? */
+bool bio_p2p_same_memory(const struct bio *a, const struct bio *b)
+{
+	return a->bi_opf & b->bi_opf & REQ_P2P &&
+	       page_pgmap(bio_page(a)) == page_pgmap(bio_page(b));
+}
+
+/**
+ * bio_p2p_takes() - may a page be added to a bio?
+ * @bio: the bio, which is being filled
+ * @page: the page, of which the caller has a reference
+ *
+ * The first page decides what memory @bio has. Where it ends for another kind it is
+ * flagged BIO_P2P_END.
+ *
+ * Context: Any.
+ * Return: true if @page is of the memory that @bio has.
+ */
+bool bio_p2p_takes(struct bio *bio, const struct page *page)
+{
+	if (!bio->bi_iter.bi_size) {
+		if (is_pci_p2pdma_page(page))
+			bio->bi_opf |= REQ_P2P;
+		return true;
+	}
+	if (pages_same_memory(bio->bi_io_vec[0].bv_page, page))
+		return true;
+	bio_set_flag(bio, BIO_P2P_END);
+	return false;
+}
+
+/**
+ * bio_p2p_trim() - how many of the pages may be added to a bio?
+ * @bio: the bio that they were got for
+ * @pages: the pages, in order
+ * @offset: where the data begins in the first of them, in bytes
+ * @size: length of the data, in bytes
+ * @trim: how much of it must be left out at its end, in bytes; may be made larger
+ *
+ * Context: Any.
+ * Return: 0, or -EINVAL if none can be added: since they are of another kind, or
+ *	   since the kind changes within a logical block.
+ */
+int bio_p2p_trim(struct bio *bio, struct page **pages, size_t offset,
+		 size_t size, size_t *trim)
+{
+	unsigned int i, nr_pages = DIV_ROUND_UP(offset + size, PAGE_SIZE);
+	size_t len;
+
+	if (!bio_p2p_takes(bio, pages[0]))
+		return -EINVAL;
+
+	for (i = 1; i < nr_pages; i++)
+		if (!pages_same_memory(pages[0], pages[i]))
+			break;
+	if (i == nr_pages)
+		return 0;
+
+	bio_set_flag(bio, BIO_P2P_END);
+	len = ALIGN_DOWN(i * PAGE_SIZE - offset,
+			 bdev_logical_block_size(bio->bi_bdev));
+	*trim = size - len;
+	return len ? 0 : -EINVAL;
+}
+
+/* Tells what keeps a device, or its data, from peer-to-peer memory. */
+void bio_p2p_log_obstacle(struct bio *bio)
 {
 	const char *obstacle = bio_p2p_obstacle(bio);
 
-	pr_notice_ratelimited("%pg: can't use peer-to-peer memory: %s\n",
-			      bio->bi_bdev, obstacle ?: "it just changed");
+	pr_notice_p2p("%pg: can't use peer-to-peer memory: %s\n", bio->bi_bdev,
+		      obstacle ?: "it just changed");
 }

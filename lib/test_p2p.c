@@ -28,6 +28,7 @@ struct p2p_test {
 	struct page **pages;
 	unsigned int nr_pages;
 	bool pinned;
+	bool exhausted;		/* P2P_TEST_MANY references to the first one's folio */
 	struct tasklet_struct tasklet;	/* puts them */
 };
 
@@ -271,6 +272,9 @@ static void p2p_test_put_pages(struct p2p_test *test)
 {
 	unsigned int i;
 
+	if (test->exhausted)
+		folio_put_refs(page_folio(test->pages[0]), P2P_TEST_MANY);
+	test->exhausted = false;
 	if (test->pinned)
 		unpin_user_pages(test->pages, test->nr_pages);
 	else
@@ -441,6 +445,30 @@ static int p2p_test_look_pfn(struct p2p_test_page *look)
 	return 0;
 }
 
+static int p2p_test_follow_pfn(unsigned long addr)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	unsigned long pfn;
+	int error;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	error = vma ? follow_pfn(vma, addr, &pfn) : -EFAULT;
+	mmap_read_unlock(mm);
+	return error;
+}
+
+/* What takes thousands of threads with requests of a GiB each. */
+static int p2p_test_exhaust(struct p2p_test *test)
+{
+	if (!test->nr_pages || test->exhausted)
+		return -EINVAL;
+	folio_ref_add(page_folio(test->pages[0]), P2P_TEST_MANY);
+	test->exhausted = true;
+	return 0;
+}
+
 static long p2p_test_ioctl(struct file *file, unsigned int cmd,
 			   unsigned long arg)
 {
@@ -471,6 +499,12 @@ static long p2p_test_ioctl(struct file *file, unsigned int cmd,
 		p2p_test_put_softirq(test);
 		p2p_test_put(test);
 		error = 0;
+		break;
+	case P2P_TEST_FOLLOW_PFN:
+		error = p2p_test_follow_pfn(arg);
+		break;
+	case P2P_TEST_EXHAUST:
+		error = p2p_test_exhaust(test);
 		break;
 	case P2P_TEST_SG:
 		error = p2p_test_sg(test, &u.sg);

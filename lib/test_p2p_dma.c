@@ -4,17 +4,19 @@
  * that the device would use: the file p2p_test_dma in debugfs. No DMA is done.
  *
  * P2P_TEST_DMA takes memory of the calling process, P2P_TEST_POOL takes it from a
- * provider as a driver does.
+ * provider as a driver does. P2P_TEST_CONTEXTS maps in interrupts, too.
  */
 
 #include <linux/debugfs.h>
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -26,6 +28,60 @@ static struct pci_dev *p2p_dma_client(const struct p2p_test_function *function)
 					   function->devfn);
 }
 
+static void p2p_dma_ask(struct device *client, struct page **pages,
+			unsigned int nr, struct p2p_test_segment *segments)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr && is_pci_p2pdma_page(pages[i]); i++) {
+		segments[i].reaches = pci_p2pdma_reaches(client, pages[i], 0,
+							 PAGE_SIZE);
+		segments[i].run_reaches =
+			pages[i] == pages[0] + i &&
+			pci_p2pdma_reaches(client, pages[0], 0,
+					   (i + 1) * PAGE_SIZE);
+	}
+}
+
+/* As a driver does that knows nothing of peer-to-peer memory. */
+static void p2p_dma_map_plain(struct device *client, struct page *page,
+			      struct p2p_test_segment *segment)
+{
+	dma_addr_t addr = dma_map_page(client, page, 0, PAGE_SIZE,
+				       DMA_BIDIRECTIONAL);
+
+	segment->plain_addr = ~0ULL;
+	if (dma_mapping_error(client, addr))
+		return;
+	segment->plain_addr = addr;
+	dma_sync_single_for_cpu(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	dma_sync_single_for_device(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	dma_unmap_page(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+}
+
+/* As one does that knows of it. */
+static void p2p_dma_map_page(struct device *client, struct page *page,
+			     struct p2p_test_segment *segment)
+{
+	bool is_bus_addr;
+	dma_addr_t addr;
+
+	segment->page_addr = segment->plain_addr;
+	if (!is_pci_p2pdma_page(page))
+		return;
+
+	segment->page_addr = ~0ULL;
+	segment->page_error = pci_p2pdma_map_page(client, page, 0, PAGE_SIZE,
+						  DMA_BIDIRECTIONAL, &addr,
+						  &is_bus_addr);
+	if (segment->page_error)
+		return;
+	segment->page_addr = addr;
+	segment->page_is_bus_addr = is_bus_addr;
+	if (!is_bus_addr)
+		dma_unmap_page(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+}
+
 /* Each page by itself; then all of them by a list. */
 static int p2p_dma_map(struct device *client, struct p2p_test_dma *arg,
 		       struct page **pages, struct p2p_test_segment *segments)
@@ -35,20 +91,11 @@ static int p2p_dma_map(struct device *client, struct p2p_test_dma *arg,
 	unsigned int i;
 	int error;
 
+	p2p_dma_ask(client, pages, arg->nr_pages, segments);
 	for (i = 0; i < arg->nr_pages; i++) {
-		dma_addr_t addr = dma_map_page(client, pages[i], 0, PAGE_SIZE,
-					       DMA_BIDIRECTIONAL);
-
 		segments[i].phys = page_to_phys(pages[i]);
-		segments[i].page_addr = ~0ULL;
-		if (dma_mapping_error(client, addr))
-			continue;
-		segments[i].page_addr = addr;
-		dma_sync_single_for_cpu(client, addr, PAGE_SIZE,
-					DMA_BIDIRECTIONAL);
-		dma_sync_single_for_device(client, addr, PAGE_SIZE,
-					   DMA_BIDIRECTIONAL);
-		dma_unmap_page(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		p2p_dma_map_plain(client, pages[i], &segments[i]);
+		p2p_dma_map_page(client, pages[i], &segments[i]);
 	}
 
 	error = sg_alloc_table(&sgt, arg->nr_pages, GFP_KERNEL);
@@ -138,6 +185,113 @@ out:
 	return error;
 }
 
+/* A context in which a page is mapped again and again. */
+struct p2p_dma_context {
+	struct hrtimer timer;
+	struct device *client;
+	struct page *page;
+	unsigned int runs;		/* still to be done */
+	unsigned int differs;
+	int result;			/* 1 if there is none yet */
+};
+
+static void p2p_dma_map_once(struct p2p_dma_context *context)
+{
+	bool is_bus_addr;
+	dma_addr_t addr;
+	int error;
+
+	/* So that the route has to be found, and remembered. */
+	pci_p2pdma_routes_changed();
+	error = pci_p2pdma_map_page(context->client, context->page, 0,
+				    PAGE_SIZE, DMA_BIDIRECTIONAL, &addr,
+				    &is_bus_addr);
+	if (!error && !is_bus_addr)
+		dma_unmap_page(context->client, addr, PAGE_SIZE,
+			       DMA_BIDIRECTIONAL);
+	/* An IOMMU may have no room for a moment: what was unmapped is free later. */
+	if (error != -ENOMEM) {
+		context->differs += context->result <= 0 &&
+				    context->result != error;
+		context->result = error;
+	}
+	WRITE_ONCE(context->runs, context->runs - 1);
+}
+
+static enum hrtimer_restart p2p_dma_timer(struct hrtimer *timer)
+{
+	struct p2p_dma_context *context =
+		container_of(timer, struct p2p_dma_context, timer);
+
+	p2p_dma_map_once(context);
+	hrtimer_forward_now(timer, ns_to_ktime(100 * NSEC_PER_USEC));
+	return context->runs ? HRTIMER_RESTART : HRTIMER_NORESTART;
+}
+
+static void p2p_dma_start(struct p2p_dma_context *context,
+			  enum hrtimer_mode mode)
+{
+	hrtimer_init_on_stack(&context->timer, CLOCK_MONOTONIC, mode);
+	context->timer.function = p2p_dma_timer;
+	hrtimer_start(&context->timer, ns_to_ktime(100 * NSEC_PER_USEC), mode);
+}
+
+/* On this CPU, all at once, as interrupts would have it. */
+static int p2p_dma_map_in_contexts(struct device *client, struct page *page,
+				   struct p2p_test_contexts *arg)
+{
+	struct p2p_dma_context process = {
+		.client = client, .page = page, .runs = arg->runs, .result = 1,
+	};
+	struct p2p_dma_context softirq = process, hardirq = process;
+	unsigned long end = jiffies + 20 * HZ;
+
+	p2p_dma_start(&softirq, HRTIMER_MODE_REL_PINNED_SOFT);
+	p2p_dma_start(&hardirq, HRTIMER_MODE_REL_PINNED_HARD);
+	while (process.runs || READ_ONCE(softirq.runs) || READ_ONCE(hardirq.runs)) {
+		if (time_after(jiffies, end) || signal_pending(current))
+			break;
+		if (!process.runs)
+			process.runs++;
+		p2p_dma_map_once(&process);
+		cond_resched();
+	}
+	hrtimer_cancel(&softirq.timer);
+	hrtimer_cancel(&hardirq.timer);
+	destroy_hrtimer_on_stack(&softirq.timer);
+	destroy_hrtimer_on_stack(&hardirq.timer);
+
+	arg->process = process.result;
+	arg->softirq = softirq.result;
+	arg->hardirq = hardirq.result;
+	arg->differs = process.differs + softirq.differs + hardirq.differs;
+	return softirq.runs || hardirq.runs ? -ETIME : 0;
+}
+
+static int p2p_dma_contexts(struct p2p_test_contexts *arg)
+{
+	struct pci_dev *client;
+	struct page *page;
+	int error;
+
+	if (!arg->runs || offset_in_page(arg->addr))
+		return -EINVAL;
+	client = p2p_dma_client(&arg->client);
+	if (!client)
+		return -ENODEV;
+
+	error = pin_user_pages_fast(arg->addr, 1, FOLL_WRITE | FOLL_PCI_P2PDMA,
+				    &page);
+	if (error == 1) {
+		error = is_pci_p2pdma_page(page) ?
+			p2p_dma_map_in_contexts(&client->dev, page, arg) :
+			-EINVAL;
+		unpin_user_page(page);
+	}
+	pci_dev_put(client);
+	return error;
+}
+
 static void p2p_pool_map_list(struct device *client, struct pci_dev *provider,
 			      struct p2p_test_pool *arg)
 {
@@ -217,6 +371,7 @@ static long p2p_dma_ioctl(struct file *file, unsigned int cmd,
 	union {
 		struct p2p_test_dma dma;
 		struct p2p_test_pool pool;
+		struct p2p_test_contexts contexts;
 	} arg;
 	int error;
 
@@ -233,6 +388,14 @@ static long p2p_dma_ioctl(struct file *file, unsigned int cmd,
 			return -EFAULT;
 		error = p2p_dma_pool(&arg.pool);
 		if (!error && copy_to_user(to, &arg.pool, sizeof(arg.pool)))
+			return -EFAULT;
+		return error;
+	case P2P_TEST_CONTEXTS:
+		if (copy_from_user(&arg.contexts, to, sizeof(arg.contexts)))
+			return -EFAULT;
+		error = p2p_dma_contexts(&arg.contexts);
+		if (!error &&
+		    copy_to_user(to, &arg.contexts, sizeof(arg.contexts)))
 			return -EFAULT;
 		return error;
 	default:

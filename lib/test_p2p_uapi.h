@@ -124,6 +124,12 @@ struct p2p_test_pin {
 /* in: a pfn of struct p2p_test_page; out: the rest */
 #define P2P_TEST_LOOK	_IOWR('P', 0x04, struct p2p_test_page)
 
+/* follow_pfn() of an address, the argument: 0, or fails with its error. */
+#define P2P_TEST_FOLLOW_PFN	_IO('P', 0x14)
+/* Takes so many references to the folio of the first page that is held. */
+#define P2P_TEST_EXHAUST	_IO('P', 0x13)
+#define P2P_TEST_MANY		0x40000000
+
 /* The file p2p_test_extents, which knows P2P_TEST_PUT, too. */
 #define P2P_TEST_EXTENTS _IOWR('P', 0x05, struct p2p_test_pin)
 
@@ -137,17 +143,28 @@ struct p2p_test_function {
 /**
  * struct p2p_test_segment - a page, or what a range of pages was mapped to
  * @phys: physical address of the page
- * @page_addr: what dma_map_page() returned for the page, ~0 for an error
+ * @page_addr: what pci_p2pdma_map_page(), or for RAM dma_map_page(), returned as the
+ *	       address of the page, ~0 for an error
+ * @plain_addr: what dma_map_page() returned for the page, ~0 for an error
  * @sg_addr: DMA address of the segment of this index, if there is one
  * @sg_len: its length in bytes, 0 if there is none
  * @is_bus_addr: whether the segment is marked as a bus address
+ * @reaches: whether pci_p2pdma_reaches() says that the page can be reached
+ * @run_reaches: the same of all from the first page on, if they are one run
+ * @page_is_bus_addr: whether @page_addr is said to be a bus address
+ * @page_error: what pci_p2pdma_map_page() returned
  */
 struct p2p_test_segment {
 	__u64 phys;
 	__u64 page_addr;
+	__u64 plain_addr;
 	__u64 sg_addr;
 	__u32 sg_len;
 	__u32 is_bus_addr;
+	__u32 reaches;
+	__u32 run_reaches;
+	__u32 page_is_bus_addr;
+	__s32 page_error;
 };
 
 /**
@@ -196,10 +213,33 @@ struct p2p_test_pool {
 	__u64 sg_bytes;
 };
 
+/**
+ * struct p2p_test_contexts - maps a page in all contexts in which drivers do
+ * @addr: (in) user address, page-aligned
+ * @client: (in) the device
+ * @runs: (in) how often, in each context
+ * @process: (out) what pci_p2pdma_map_page() returned in process context, other than
+ *	     -ENOMEM; 1 if that was all
+ * @softirq: (out) what it returned in softirq context
+ * @hardirq: (out) what it returned in hardirq context
+ * @differs: (out) how often it was something else
+ */
+struct p2p_test_contexts {
+	__u64 addr;
+	struct p2p_test_function client;
+	__u32 runs;
+	__s32 process;
+	__s32 softirq;
+	__s32 hardirq;
+	__u32 differs;
+};
+
 /* The file p2p_test_dma. */
 #define P2P_TEST_DMA	_IOWR('P', 0x06, struct p2p_test_dma)
 /* Fails with ENODEV if no provider can be used by the client. */
 #define P2P_TEST_POOL	_IOWR('P', 0x07, struct p2p_test_pool)
+/* Routes are forgotten all the time meanwhile. Fails with ETIME if it takes too long. */
+#define P2P_TEST_CONTEXTS _IOWR('P', 0x0c, struct p2p_test_contexts)
 
 /* What becomes of a mapping of a range. */
 enum p2p_test_keep {
@@ -258,5 +298,15 @@ struct p2p_test_create {
 #define P2P_TEST_CREATE	_IOWR('P', 0x0b, struct p2p_test_create)
 /* How many mappings of this file had to go because the provider wanted it. */
 #define P2P_TEST_REVOKED _IO('P', 0x0a)
+
+/*
+ * The file p2p_test_stall, which one program may have open at a time. The calling
+ * thread stops at the next page table that it gets, or, with an argument of n, at the
+ * one after n others.
+ */
+#define P2P_TEST_STALL	 _IO('P', 0x10)
+/* Does the thread stand still? 0 or 1. */
+#define P2P_TEST_STALLED _IO('P', 0x11)
+#define P2P_TEST_GO_ON	 _IO('P', 0x12)
 
 #endif /* _LIB_TEST_P2P_UAPI_H */

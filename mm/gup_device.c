@@ -11,6 +11,9 @@
  * reference to the folio behind an entry keeps its pages what they are. So entries
  * are read once to find the folio, and again with the folio held: what they say
  * then is true.
+ *
+ * Interrupts are off meanwhile, as in get_user_pages_fast(). So there is a limit to
+ * how much is looked at by one call, which does not depend on what it is asked for.
  */
 
 #include <linux/memremap.h>
@@ -20,6 +23,15 @@
 #include <linux/vm_p2p.h>
 
 #include "internal.h"
+
+/* Page table entries and folios that one call looks at, or a few more. */
+#define GUP_DEVICE_WORK		1024
+
+/*
+ * A folio with more references than this gets no further ones. Any number of CPUs may
+ * add those of a whole folio at a time without making the count negative.
+ */
+#define GUP_DEVICE_MAX_REFS	(INT_MAX / 2)
 
 /* May the walk use an entry? The lockless one has no VMA that tells. */
 static bool gup_device_pte_ok(pte_t pte, unsigned int flags, bool locked)
@@ -221,6 +233,21 @@ static struct dev_pagemap *gup_device_allowed(unsigned long pfn,
 	return *held;
 }
 
+/*
+ * As try_grab_folio(), but tells why: -EAGAIN if nobody holds the folio, as when it
+ * was unmapped a moment ago; -ENOMEM if too many do.
+ */
+static struct folio *gup_device_grab_folio(struct page *page,
+					   unsigned int flags)
+{
+	struct folio *folio;
+
+	if (unlikely(folio_ref_count(page_folio(page)) > GUP_DEVICE_MAX_REFS))
+		return ERR_PTR(-ENOMEM);
+	folio = try_grab_folio(page, 1, flags);
+	return folio ?: ERR_PTR(-EAGAIN);
+}
+
 /**
  * gup_device_run() - take one reference to the folio that is mapped at an address
  * @mm: the address space
@@ -234,16 +261,17 @@ static struct dev_pagemap *gup_device_allowed(unsigned long pfn,
  *
  * Context: Interrupts are off. Without @locked, @mm is the caller's own.
  * Return: how many pages from @page on belong to the same folio and are mapped at
- *	   @addr, one after the other. 0, and no reference, if the memory is none
- *	   of a device, is not mapped, or must not be had with these flags.
+ *	   @addr, one after the other; fewer if finding that out takes long. 0, and no
+ *	   reference, if the memory is none of a device, is not mapped, or must not be
+ *	   had with these flags; -ENOMEM, too, if the folio has too many references.
  */
-unsigned long gup_device_run(struct mm_struct *mm, unsigned long addr,
-			     unsigned long max, unsigned int flags, bool locked,
-			     struct dev_pagemap **held, struct page **page)
+long gup_device_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
+		    unsigned int flags, bool locked, struct dev_pagemap **held,
+		    struct page **page)
 {
+	unsigned long first, nr, work;
 	struct gup_device_leaf leaf;
 	struct dev_pagemap *pgmap;
-	unsigned long first, nr;
 	struct folio *folio;
 
 	/* One page, unless the entry is huge: the folio may have no more. */
@@ -255,9 +283,9 @@ unsigned long gup_device_run(struct mm_struct *mm, unsigned long addr,
 		return 0;
 
 	*page = pfn_to_page(first);
-	folio = try_grab_folio(*page, 1, flags);
-	if (!folio)
-		return 0;
+	folio = gup_device_grab_folio(*page, flags);
+	if (IS_ERR(folio))
+		return PTR_ERR(folio) == -ENOMEM ? -ENOMEM : 0;
 
 	max = min_t(unsigned long, max,
 		    folio_nr_pages(folio) - folio_page_idx(folio, *page));
@@ -267,10 +295,13 @@ unsigned long gup_device_run(struct mm_struct *mm, unsigned long addr,
 		return 0;
 	}
 	/* What other entries say is true: the folio is held already. */
-	while (nr < max &&
-	       gup_device_find(mm, addr + nr * PAGE_SIZE, max - nr, flags,
-			       locked, &leaf) && leaf.pfn == first + nr)
+	for (work = 0; work < GUP_DEVICE_WORK && nr < max; ) {
+		if (!gup_device_find(mm, addr + nr * PAGE_SIZE, max - nr, flags,
+				     locked, &leaf) || leaf.pfn != first + nr)
+			break;
+		work += leaf.huge ? 1 : leaf.nr_pages;
 		nr += min(max - nr, leaf.nr_pages);
+	}
 
 	p2p_gup_found(pgmap, first, nr, flags, locked);
 	return nr;
@@ -310,21 +341,26 @@ static void gup_device_store(struct page **pages, struct page *page,
 }
 
 /*
- * Takes the pages from @pfn on, folio by folio, and returns how many. Does not
- * store them if @pages is NULL.
+ * Takes the pages from @pfn on, folio by folio, and returns how many; fewer after
+ * @folios of these, which it counts down. Does not store them if @pages is NULL.
+ * -EAGAIN or -ENOMEM as from gup_device_grab_folio() if there is none.
  */
-static unsigned long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
-				     unsigned int flags, struct page **pages)
+static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
+			    unsigned int flags, struct page **pages,
+			    unsigned long *folios)
 {
 	unsigned long done = 0, nr;
 
-	while (done < nr_pages) {
+	for (; done < nr_pages && *folios; --*folios) {
 		/* Device memory has a memory map without gaps. */
 		struct page *page = pfn_to_page(pfn + done);
-		struct folio *folio = try_grab_folio(page, 1, flags);
+		struct folio *folio = gup_device_grab_folio(page, flags);
 
-		if (!folio)
+		if (IS_ERR(folio)) {
+			if (!done)
+				return PTR_ERR(folio);
 			break;
+		}
 		/* With a reference, the folio is what it is. */
 		nr = 1;
 		if (folio_test_large(folio))
@@ -342,12 +378,28 @@ static unsigned long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 	return done;
 }
 
-static void gup_device_release(unsigned long pfn, unsigned long nr_pages,
-			       unsigned int flags)
+/**
+ * gup_device_release() - release what gup_device_pages() has taken
+ * @pfn: page frame number of the first page
+ * @nr_pages: how many pages that follow each other, with a reference to each
+ * @flags: those that they were taken with
+ *
+ * Context: Any but NMI.
+ */
+void gup_device_release(unsigned long pfn, unsigned long nr_pages,
+			unsigned int flags)
 {
-	while (nr_pages--)
-		gup_put_folio(page_folio(pfn_to_page(pfn + nr_pages)), 1,
-			      flags);
+	while (nr_pages) {
+		struct page *page = pfn_to_page(pfn);
+		struct folio *folio = page_folio(page);
+		unsigned long nr = min_t(unsigned long, nr_pages,
+					 folio_nr_pages(folio) -
+					 folio_page_idx(folio, page));
+
+		gup_put_folio(folio, nr, flags);
+		pfn += nr;
+		nr_pages -= nr;
+	}
 }
 
 /**
@@ -363,22 +415,23 @@ static void gup_device_release(unsigned long pfn, unsigned long nr_pages,
  *
  * Context: Interrupts are off. Without @locked, @mm is the caller's own.
  * Return: how many pages were taken, one reference each, up to the first that is
- *	   no device memory, not mapped, or must not be had with these flags.
+ *	   no device memory, not mapped, or must not be had with these flags; fewer
+ *	   if they take long. -ENOMEM if the first has too many references already.
  */
-unsigned long gup_device_pages(struct mm_struct *mm, unsigned long addr,
-			       unsigned long nr_pages, unsigned int flags,
-			       bool locked, struct page **pages,
-			       unsigned long *first)
+long gup_device_pages(struct mm_struct *mm, unsigned long addr,
+		      unsigned long nr_pages, unsigned int flags, bool locked,
+		      struct page **pages, unsigned long *first)
 {
+	unsigned long done = 0, work = GUP_DEVICE_WORK, folios, looked, wanted;
 	struct dev_pagemap *held = NULL, *pgmap = NULL;
 	struct gup_device_leaf leaf;
-	unsigned long done = 0, wanted, nr;
+	long nr = 0;
 
 	/* Nothing could take the pages back when the device goes away. */
 	if (flags & FOLL_LONGTERM)
 		return 0;
 
-	while (done < nr_pages) {
+	while (done < nr_pages && work) {
 		struct dev_pagemap *last = pgmap;
 
 		if (!gup_device_find(mm, addr, nr_pages - done, flags, locked,
@@ -394,13 +447,17 @@ unsigned long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 		if (!pages && unlikely(held))
 			break;
 
+		folios = work;
 		wanted = min(leaf.nr_pages, nr_pages - done);
 		/* A huge entry has one page map, a page table may have several. */
 		if (!leaf.huge)
 			wanted = min(wanted, gup_device_left(pgmap, leaf.pfn));
 		nr = gup_device_grab(leaf.pfn, wanted, flags,
-				     pages ? pages + done : NULL);
-		if (!nr)
+				     pages ? pages + done : NULL, &folios);
+		/* A folio has one entry, or several, or is a part of one. */
+		looked = leaf.huge ? 1 : leaf.nr_pages;
+		work = min(folios, work - min(work, looked));
+		if (nr < 0)
 			break;
 		if (!gup_device_still(&leaf, nr, flags, locked)) {
 			gup_device_release(leaf.pfn, nr, flags);
@@ -415,5 +472,5 @@ unsigned long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 	}
 	if (held)
 		put_dev_pagemap(held);
-	return done;
+	return done || nr != -ENOMEM ? done : nr;
 }

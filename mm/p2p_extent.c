@@ -18,12 +18,12 @@
 #include "internal.h"
 
 /* Returns the pages of one folio that are mapped at @addr, with one reference. */
-static unsigned long p2p_run(struct mm_struct *mm, unsigned long addr,
-			     unsigned long max, unsigned int gup_flags,
-			     bool locked, struct page **page)
+static long p2p_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
+		    unsigned int gup_flags, bool locked, struct page **page)
 {
 	struct dev_pagemap *held = NULL;
-	unsigned long irq, nr;
+	unsigned long irq;
+	long nr;
 
 	local_irq_save(irq);
 	nr = gup_device_run(mm, addr & PAGE_MASK, max, gup_flags, locked,
@@ -32,7 +32,7 @@ static unsigned long p2p_run(struct mm_struct *mm, unsigned long addr,
 
 	/* Device memory of another kind. */
 	if (unlikely(held)) {
-		if (nr)
+		if (nr > 0)
 			gup_put_folio(page_folio(*page), 1, gup_flags);
 		put_dev_pagemap(held);
 		nr = 0;
@@ -44,6 +44,40 @@ static unsigned long p2p_run(struct mm_struct *mm, unsigned long addr,
 static size_t p2p_run_len(unsigned long start, size_t len, unsigned long nr)
 {
 	return min_t(size_t, len, nr * PAGE_SIZE - offset_in_page(start));
+}
+
+static struct dev_pagemap *p2p_run_pgmap(unsigned long pfn)
+{
+	return page_folio(pfn_to_page(pfn))->page.pgmap;
+}
+
+/*
+ * Takes the pages of a range, with interrupts on now and then, up to the first that
+ * does not follow the one before or has another provider.
+ */
+static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
+				   unsigned int flags, unsigned long *first)
+{
+	unsigned long done = 0, irq, pfn;
+	long nr;
+
+	while (done < nr_pages) {
+		local_irq_save(irq);
+		nr = gup_device_pages(current->mm, addr + done * PAGE_SIZE,
+				      nr_pages - done, flags, false, NULL, &pfn);
+		local_irq_restore(irq);
+		if (nr <= 0)
+			break;
+		if (!done)
+			*first = pfn;
+		if (pfn != *first + done ||
+		    p2p_run_pgmap(pfn) != p2p_run_pgmap(*first)) {
+			gup_device_release(pfn, nr, flags);
+			break;
+		}
+		done += nr;
+	}
+	return done;
 }
 
 /**
@@ -68,64 +102,93 @@ size_t get_user_p2p_run(unsigned long start, size_t len, size_t block,
 			unsigned int gup_flags, struct page **page)
 {
 	unsigned int flags = gup_flags | FOLL_GET | FOLL_PCI_P2PDMA;
-	unsigned long irq, first, nr, used;
+	unsigned long first, nr, used;
 
 	start = untagged_addr(start);
 	if (!access_ok((void __user *)start, len))
 		return 0;
 
-	local_irq_save(irq);
-	nr = gup_device_pages(current->mm, start & PAGE_MASK,
-			      PFN_UP(offset_in_page(start) + len), flags,
-			      false, NULL, &first);
-	local_irq_restore(irq);
+	nr = p2p_run_pages(start & PAGE_MASK,
+			   PFN_UP(offset_in_page(start) + len), flags, &first);
 	if (!nr)
 		return 0;
 
 	*page = pfn_to_page(first);
 	len = ALIGN_DOWN(p2p_run_len(start, len, nr), block);
 	/* Unless a block ends where it ends. */
-	for (used = len ? PFN_UP(offset_in_page(start) + len) : 0; used < nr; nr--)
-		gup_put_folio(page_folio(pfn_to_page(first + nr - 1)), 1, flags);
+	used = len ? PFN_UP(offset_in_page(start) + len) : 0;
+	gup_device_release(first + used, nr - used, flags);
 	return len;
 }
 EXPORT_SYMBOL_GPL(get_user_p2p_run);
 
-/* What the page tables don't show yet, or not with the protection it needs. */
-static unsigned long p2p_run_slow(unsigned long start, unsigned long max,
-				  unsigned int gup_flags, struct page **page,
-				  int *error)
+/*
+ * Maps what is not there yet. 0 if it is; -EAGAIN if that is to be seen, the lock
+ * having been dropped; -EBUSY if it would have to wait, with @held.
+ */
+static int p2p_run_fault(struct vm_area_struct *vma, unsigned long addr,
+			 unsigned int gup_flags, bool held)
+{
+	unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
+	vm_fault_t ret;
+
+	if (gup_flags & FOLL_NOFAULT)
+		return -EFAULT;
+	if (gup_flags & FOLL_WRITE)
+		flags |= FAULT_FLAG_WRITE;
+	if (held)
+		flags |= FAULT_FLAG_RETRY_NOWAIT;
+
+	ret = handle_mm_fault(vma, addr, flags, NULL);
+	if (ret & VM_FAULT_COMPLETED)
+		return -EAGAIN;
+	if (ret & VM_FAULT_RETRY)
+		return held ? -EBUSY : -EAGAIN;
+	return vm_fault_to_errno(ret, gup_flags);
+}
+
+/*
+ * What the page tables don't show yet, or not with the protection it needs. Who has
+ * got pages before (@held) does not wait for more: 0.
+ */
+static long p2p_run_slow(unsigned long start, unsigned long max,
+			 unsigned int gup_flags, bool held, struct page **page)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
-	unsigned long nr = 0;
+	unsigned long nr_pages;
+	long nr;
 
-	*error = mmap_read_lock_killable(mm);
-	if (*error)
-		return 0;
+again:
+	nr = mmap_read_lock_killable(mm);
+	if (nr)
+		return nr;
 
 	vma = vma_lookup(mm, start);
 	if (!vma) {
-		*error = -EFAULT;
+		nr = -EFAULT;
 		goto unlock;
 	}
 	/* Not ours: get_user_pages() knows what else there is. */
 	if (!vma_is_p2p(vma))
 		goto unlock;
 
-	*error = p2p_gup_check_vma(vma, gup_flags);
-	if (*error < 0)
+	nr = p2p_gup_check_vma(vma, gup_flags);
+	if (nr < 0)
 		goto unlock;
 
-	max = min(max, PFN_DOWN(vma->vm_end - (start & PAGE_MASK)));
+	nr_pages = min(max, PFN_DOWN(vma->vm_end - (start & PAGE_MASK)));
 	do {
-		*error = p2p_fault_in(vma, start, gup_flags);
-		if (*error)
+		nr = fatal_signal_pending(current) ? -EINTR :
+		     p2p_run_fault(vma, start, gup_flags, held);
+		if (nr == -EAGAIN)
+			goto again;
+		if (nr)
 			break;
-		nr = p2p_run(mm, start, max, gup_flags, true, page);
-	} while (!nr && !fatal_signal_pending(current));
-	if (!nr && !*error)
-		*error = -EINTR;
+		nr = p2p_run(mm, start, nr_pages, gup_flags, true, page);
+	} while (!nr);
+	if (nr == -EBUSY)
+		nr = 0;
 unlock:
 	mmap_read_unlock(mm);
 	return nr;
@@ -151,8 +214,9 @@ unlock:
  *	   for lack of room, or because memory of another kind follows. 0 if the
  *	   memory at @start is of another kind, for which there is
  *	   pin_user_pages(). -EFAULT if there is no memory, or if it does not
- *	   permit the access; -EINTR after a fatal signal; -ENOMEM; -EINVAL for
- *	   other flags.
+ *	   permit the access; -EINTR after a fatal signal; -ENOMEM without memory
+ *	   for a page table, or if a folio has too many references; -EINVAL for other
+ *	   flags.
  */
 int pin_user_p2p_extents(unsigned long start, size_t len,
 			 unsigned int gup_flags, struct p2p_extent *extents,
@@ -160,7 +224,7 @@ int pin_user_p2p_extents(unsigned long start, size_t len,
 {
 	unsigned int flags = gup_flags | FOLL_PIN | FOLL_PCI_P2PDMA;
 	unsigned int i = 0;
-	int error = 0;
+	long nr = 0;
 
 	if (WARN_ON_ONCE(gup_flags & ~(FOLL_WRITE | FOLL_NOFAULT)))
 		return -EINVAL;
@@ -170,13 +234,13 @@ int pin_user_p2p_extents(unsigned long start, size_t len,
 		return -EFAULT;
 
 	while (len && i < max) {
-		unsigned long nr, pages = PFN_UP(offset_in_page(start) + len);
+		unsigned long pages = PFN_UP(offset_in_page(start) + len);
 		struct page *page;
 
 		nr = p2p_run(current->mm, start, pages, flags, false, &page);
 		if (!nr)
-			nr = p2p_run_slow(start, pages, flags, &page, &error);
-		if (!nr)
+			nr = p2p_run_slow(start, pages, flags, i, &page);
+		if (nr <= 0)
 			break;
 
 		extents[i].folio = page_folio(page);
@@ -187,7 +251,7 @@ int pin_user_p2p_extents(unsigned long start, size_t len,
 		len -= extents[i].len;
 		i++;
 	}
-	return i ? i : error;
+	return i ? i : nr;
 }
 EXPORT_SYMBOL_GPL(pin_user_p2p_extents);
 

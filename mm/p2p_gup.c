@@ -19,7 +19,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
-#include <linux/printk.h>
+#include <linux/p2p_ratelimit.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -46,9 +46,9 @@ static int p2p_gup_not_here(const struct vm_area_struct *vma,
 			    unsigned int gup_flags, const char *why)
 {
 	if (!p2p_gup_is_inspection(vma, gup_flags))
-		pr_notice_ratelimited("%s[%d]: peer-to-peer memory of %pD can't be used here: %s\n",
-				      current->comm, task_pid_nr(current),
-				      vma->vm_file, why);
+		pr_notice_p2p("%s[%d]: peer-to-peer memory of %pD can't be used here: %s\n",
+			      current->comm, task_pid_nr(current), vma->vm_file,
+			      why);
 	return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
 }
 
@@ -114,21 +114,22 @@ int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 }
 
 /* With interrupts on in between, however much the caller wants at once. */
-static unsigned long p2p_follow_batch(struct vm_area_struct *vma,
-				      unsigned long addr, unsigned long nr,
-				      struct page **pages, unsigned int flags)
+static long p2p_follow_batch(struct vm_area_struct *vma, unsigned long addr,
+			     unsigned long nr, struct page **pages,
+			     unsigned int flags)
 {
 	unsigned long irq, first;
+	long got;
 
 	if (!pages)
 		return gup_device_mapped(vma->vm_mm, addr, nr, flags);
 
 	nr = min_t(unsigned long, nr, PTRS_PER_PTE);
 	local_irq_save(irq);
-	nr = gup_device_pages(vma->vm_mm, addr, nr, flags, true, pages,
-			      &first);
+	got = gup_device_pages(vma->vm_mm, addr, nr, flags, true, pages,
+			       &first);
 	local_irq_restore(irq);
-	return nr;
+	return got;
 }
 
 /**
@@ -139,45 +140,22 @@ static unsigned long p2p_follow_batch(struct vm_area_struct *vma,
  *
  * Context: Process context. The caller holds the mmap_lock.
  * Return: the page, with a reference to it; NULL if it is not mapped; an ERR_PTR() of
- *	   -EREMOTEIO or -EOPNOTSUPP as from p2p_gup_check_vma().
+ *	   -EREMOTEIO or -EOPNOTSUPP as from p2p_gup_check_vma(), or of -ENOMEM if it has
+ *	   too many references.
  */
 struct page *p2p_follow_page(struct vm_area_struct *vma, unsigned long addr,
 			     unsigned int flags)
 {
 	int error = p2p_gup_check(vma, flags);
 	struct page *page;
+	long nr;
 
 	if (error)
 		return ERR_PTR(error);
-	return p2p_follow_batch(vma, addr & PAGE_MASK, 1, &page, flags) ? page :
-									   NULL;
-}
-
-/**
- * p2p_fault_in() - map the memory of a VM_P2P mapping
- * @vma: the mapping
- * @addr: user address
- * @gup_flags: the FOLL_* flags of the walk that needs it
- *
- * Context: Process context. The caller holds the mmap_lock, which is not dropped:
- *	    the memory is there, nobody waits for it.
- * Return: 0; -EFAULT if the memory is gone, or for FOLL_NOFAULT; -ENOMEM.
- */
-int p2p_fault_in(struct vm_area_struct *vma, unsigned long addr,
-		 unsigned int gup_flags)
-{
-	unsigned int fault_flags = 0;
-	vm_fault_t ret;
-
-	if (gup_flags & FOLL_NOFAULT)
-		return -EFAULT;
-	if (gup_flags & FOLL_WRITE)
-		fault_flags |= FAULT_FLAG_WRITE;
-	if (gup_flags & FOLL_REMOTE)
-		fault_flags |= FAULT_FLAG_REMOTE;
-
-	ret = handle_mm_fault(vma, addr, fault_flags, NULL);
-	return vm_fault_to_errno(ret, gup_flags);
+	nr = p2p_follow_batch(vma, addr & PAGE_MASK, 1, &page, flags);
+	if (nr < 0)
+		return ERR_PTR(nr);
+	return nr ? page : NULL;
 }
 
 /**
@@ -191,10 +169,11 @@ int p2p_fault_in(struct vm_area_struct *vma, unsigned long addr,
  * @i: how many pages there are already in @pages
  * @gup_flags: the FOLL_* flags of the walk
  *
+ * Takes what is mapped. What is not is for the caller to fault in.
+ *
  * Context: Process context. The caller holds the mmap_lock, which is not dropped.
- * Return: how many pages there are now. If there is none: -EINTR after a fatal
- *	   signal, -EFAULT if the memory is gone or, with FOLL_NOFAULT, not mapped
- *	   yet; -ENOMEM without memory for a page table.
+ * Return: how many pages there are now, which may be none. If there is none: -EINTR
+ *	   after a fatal signal; -ENOMEM if the page has too many references.
  */
 long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 		      struct vm_area_struct **vmas, unsigned long *start,
@@ -202,8 +181,8 @@ long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 {
 	unsigned long addr = *start & PAGE_MASK;
 	unsigned long left = min(*nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT);
-	unsigned long nr;
 	int error = 0;
+	long nr;
 
 	while (left) {
 		if (fatal_signal_pending(current)) {
@@ -214,12 +193,12 @@ long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 
 		nr = p2p_follow_batch(vma, addr, left,
 				      pages ? pages + i : NULL, gup_flags);
-		if (!nr) {
-			error = p2p_fault_in(vma, addr, gup_flags);
-			if (error)
-				break;
-			continue;
+		if (nr < 0) {
+			error = nr;
+			break;
 		}
+		if (!nr)
+			break;
 
 		addr += nr << PAGE_SHIFT;
 		*start += nr << PAGE_SHIFT;

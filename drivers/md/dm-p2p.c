@@ -47,7 +47,7 @@ void dm_table_set_p2p(struct dm_table *t, struct request_queue *q)
 }
 
 /* The method of block_device_operations. */
-bool dm_p2p_reaches(struct gendisk *disk, const struct page *page)
+bool dm_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv)
 {
 	struct mapped_device *md = disk->private_data;
 	struct dm_table *map;
@@ -56,7 +56,7 @@ bool dm_p2p_reaches(struct gendisk *disk, const struct page *page)
 
 	map = dm_get_live_table(md, &srcu_idx);
 	reaches = map && dm_table_all_devs(map, device_not_reaching,
-					   (void *)page);
+					   (void *)bv);
 	dm_put_live_table(md, srcu_idx);
 	return reaches;
 }

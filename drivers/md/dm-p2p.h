@@ -4,14 +4,14 @@
 
 #include <linux/types.h>
 
+struct bio_vec;
 struct dm_table;
 struct gendisk;
-struct page;
 struct request_queue;
 
 #ifdef CONFIG_VM_P2P
 void dm_table_set_p2p(struct dm_table *t, struct request_queue *q);
-bool dm_p2p_reaches(struct gendisk *disk, const struct page *page);
+bool dm_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv);
 #else
 static inline void dm_table_set_p2p(struct dm_table *t, struct request_queue *q)
 {

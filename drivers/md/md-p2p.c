@@ -9,13 +9,22 @@
  * An array takes such memory while all its drives do, spares included, because a
  * spare becomes a member without I/O being stopped for it.
  *
- * Whether a drive reaches a provider is asked before any drive is told to write.
- * If only the DMA mapping of one leg of a mirror found out, the legs would
- * differ, and md would take a good drive for a broken one and fail it.
+ * Whether a drive reaches a provider is asked before any drive is told to write. A
+ * bio has memory of one provider (see blk-p2p.c), so that is one question a drive. If
+ * a route changes in between, the DMA mapping of one leg of a mirror finds out, and
+ * the legs differ.
+ *
+ * Where such a transfer fails, the drive may be sound: the way to the memory, or the
+ * other device, is as likely to have failed it, and anybody who may use the memory
+ * could have a drive failed or given bad blocks. So a read is tried on the other
+ * copies and not repaired, and a write fails, with a resync to follow, which uses
+ * host memory and finds out whether the drive is to blame.
  */
 #include <linux/blk-p2p.h>
 #include <linux/blkdev.h>
+#include <linux/export.h>
 #include <linux/mm.h>
+#include <linux/p2p_ratelimit.h>
 #include <linux/raid/md_u.h>
 
 #include "md.h"
@@ -79,20 +88,15 @@ void md_p2p_add_drive(struct mddev *mddev)
 
 static bool rdev_p2p_permits(struct md_rdev *rdev, struct bio *bio)
 {
-	const struct dev_pagemap *last = NULL;
 	struct bvec_iter iter;
 	struct bio_vec bv;
 
 	if (!bdev_p2p_capable(rdev->bdev))
 		return false;
-	bio_for_each_bvec(bv, bio, iter) {
-		if (!is_pci_p2pdma_page(bv.bv_page) ||
-		    page_pgmap(bv.bv_page) == last)
-			continue;
-		if (!bdev_p2p_reaches(rdev->bdev, bv.bv_page))
+	/* The DMA mask of the drive may end in the memory. */
+	bio_for_each_bvec(bv, bio, iter)
+		if (!bdev_p2p_reaches(rdev->bdev, &bv))
 			return false;
-		last = page_pgmap(bv.bv_page);
-	}
 	return true;
 }
 
@@ -113,8 +117,8 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 		if (test_bit(Faulty, &rdev->flags) ||
 		    rdev_p2p_permits(rdev, bio))
 			continue;
-		pr_notice_ratelimited("md: %s: can't use peer-to-peer memory that its drive %pg does not reach\n",
-				      mdname(mddev), rdev->bdev);
+		pr_notice_p2p("md: %s: can't use peer-to-peer memory that its drive %pg does not reach\n",
+			      mdname(mddev), rdev->bdev);
 		permits = false;
 		break;
 	}
@@ -122,15 +126,44 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 	return permits;
 }
 
+/*
+ * A device has not written its part of a write at @sector of the array, which others
+ * may have written. The write fails, and a resync makes the copies equal again.
+ */
+void md_p2p_write_failed(struct mddev *mddev, sector_t sector)
+{
+	sector_t from = READ_ONCE(mddev->p2p_refused_from);
+
+	while (sector < from &&
+	       !try_cmpxchg(&mddev->p2p_refused_from, &from, sector))
+		;
+	set_bit(MD_RECOVERY_NEEDED, &mddev->recovery);
+	md_wakeup_thread(mddev->thread);
+}
+EXPORT_SYMBOL_GPL(md_p2p_write_failed);
+
+/* The caller holds the reconfig_mutex, and no resync is running. */
+void md_p2p_want_resync(struct mddev *mddev)
+{
+	sector_t from = xchg(&mddev->p2p_refused_from, MaxSector);
+
+	if (from >= mddev->recovery_cp)
+		return;
+	pr_info("md: %s: resync from sector %llu, since some devices could not write peer-to-peer memory\n",
+		mdname(mddev), (unsigned long long)from);
+	mddev->recovery_cp = from;
+	set_bit(MD_SB_CHANGE_CLEAN, &mddev->sb_flags);
+}
+
 /* The method of block_device_operations. */
-bool md_p2p_reaches(struct gendisk *disk, const struct page *page)
+bool md_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv)
 {
 	struct mddev *mddev = disk->private_data;
 	struct md_rdev *rdev;
 
 	rdev_for_each_rcu(rdev, mddev)
 		if (!test_bit(Faulty, &rdev->flags) &&
-		    !bdev_p2p_reaches(rdev->bdev, page))
+		    !bdev_p2p_reaches(rdev->bdev, bv))
 			return false;
 	return true;
 }

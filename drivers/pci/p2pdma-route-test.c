@@ -11,10 +11,12 @@
 
 #include <kunit/test.h>
 #include <linux/atomic.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/seq_buf.h>
+#include <linux/sizes.h>
 #include <linux/string.h>
 
 #include "p2pdma.h"
@@ -27,6 +29,7 @@ struct node {
 	struct pci_bus below;
 	char name[16];
 	u16 acs_ctrl;
+	bool hidden;	/* its configuration reads all ones */
 };
 
 struct tree {
@@ -39,11 +42,14 @@ static int tree_read(struct pci_bus *bus, unsigned int devfn, int where,
 		     int size, u32 *value)
 {
 	struct pci_dev *dev;
+	struct node *node;
 
 	*value = 0;
-	list_for_each_entry(dev, &bus->devices, bus_list)
+	list_for_each_entry(dev, &bus->devices, bus_list) {
+		node = container_of(dev, struct node, dev);
 		if (dev->devfn == devfn && where == ACS_CAP + PCI_ACS_CTRL)
-			*value = container_of(dev, struct node, dev)->acs_ctrl;
+			*value = node->hidden ? ~0 : node->acs_ctrl;
+	}
 	return PCIBIOS_SUCCESSFUL;
 }
 
@@ -66,6 +72,7 @@ static void tree_add(struct node *node, struct pci_bus *bus, int slot,
 {
 	node->dev.bus = bus;
 	node->dev.devfn = PCI_DEVFN(slot, function);
+	node->dev.error_state = pci_channel_io_normal;
 	snprintf(node->name, sizeof(node->name), "0000:%02x:%02x.%d",
 		 bus->number, slot, function);
 	node->dev.dev.init_name = node->name;
@@ -193,6 +200,48 @@ static void acs_redirect_above(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, why, "");
 }
 
+/* Through the host bridge, if at all, while a bridge on the way can't be asked. */
+static void expect_unknown(struct kunit *test, bool unknown)
+{
+	struct tree *tree = test->priv;
+	char why[128];
+	int dist;
+
+	KUNIT_EXPECT_EQ(test, unknown,
+			path(tree, &tree->client[0], &dist, why, sizeof(why)) !=
+			PCI_P2PDMA_MAP_BUS_ADDR);
+	KUNIT_EXPECT_EQ_MSG(test, unknown,
+			    strstarts(why, " acs-unknown=0000:02:00.0"),
+			    "%s", why);
+	/* It is on nobody's way there. */
+	path(tree, &tree->client[1], &dist, why, sizeof(why));
+	KUNIT_EXPECT_PTR_EQ_MSG(test, strstr(why, "acs"), NULL, "%s", why);
+}
+
+static void being_reset(struct kunit *test)
+{
+	struct tree *tree = test->priv;
+	struct node *down = &tree->down[0];
+
+	expect_unknown(test, false);
+	down->hidden = true;
+	expect_unknown(test, true);
+	down->hidden = false;
+
+	down->dev.block_cfg_access = 1;
+	expect_unknown(test, true);
+	down->dev.block_cfg_access = 0;
+
+	down->dev.error_state = pci_channel_io_frozen;
+	expect_unknown(test, true);
+	down->dev.error_state = pci_channel_io_normal;
+
+	down->dev.current_state = PCI_D3cold;
+	expect_unknown(test, true);
+	down->dev.current_state = PCI_D0;
+	expect_unknown(test, false);
+}
+
 static void other_root_port(struct kunit *test)
 {
 	struct tree *tree = test->priv;
@@ -223,11 +272,69 @@ static void written_by_userspace(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&pci_p2pdma_generation), before);
 
 	pci_p2pdma_config_written(bridge, ACS_CAP + PCI_ACS_CTRL, 2);
-	KUNIT_EXPECT_EQ(test, atomic_read(&pci_p2pdma_generation), before + 1);
-	pci_p2pdma_config_written(bridge, ACS_CAP + PCI_ACS_CTRL - 2, 4);
 	KUNIT_EXPECT_EQ(test, atomic_read(&pci_p2pdma_generation), before + 2);
+	pci_p2pdma_config_written(bridge, ACS_CAP + PCI_ACS_CTRL - 2, 4);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pci_p2pdma_generation), before + 4);
 	pci_p2pdma_config_written(bridge, ACS_CAP + PCI_ACS_CTRL + 1, 1);
-	KUNIT_EXPECT_EQ(test, atomic_read(&pci_p2pdma_generation), before + 3);
+	KUNIT_EXPECT_EQ(test, atomic_read(&pci_p2pdma_generation), before + 6);
+}
+
+/*
+ * What finds a route is right whether a slot holds it or not. Two devices share a
+ * slot here; neither is a PCI device, so that nobody has to be asked.
+ */
+static void slots(struct kunit *test)
+{
+	struct pci_p2pdma_pagemap *p2p = kunit_kzalloc(test, sizeof(*p2p), GFP_KERNEL);
+	char *room = kunit_kzalloc(test, SZ_64K, GFP_KERNEL);
+	struct pci_p2pdma_map_state state;
+	struct p2pdma_route_slot *slot;
+	struct device *dev[2];
+	unsigned int now;
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, p2p);
+	KUNIT_ASSERT_NOT_NULL(test, room);
+	p2p->pgmap.type = MEMORY_DEVICE_PCI_P2PDMA;
+	dev[0] = (struct device *)room;
+	dev[1] = (struct device *)(room + SZ_32K);
+	slot = pci_p2pdma_slot(p2p, dev[0]);
+	KUNIT_ASSERT_PTR_EQ(test, slot, pci_p2pdma_slot(p2p, dev[1]));
+
+	for (i = 0; i < 2; i++) {
+		pci_p2pdma_route(&state, dev[0], &p2p->pgmap);
+		KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);
+		KUNIT_EXPECT_EQ(test, slot->key,
+				(unsigned long)dev[0] + PCI_P2PDMA_MAP_NOT_SUPPORTED);
+	}
+
+	/* It changes hands once a tick. */
+	do {
+		slot->key = (unsigned long)dev[0] + PCI_P2PDMA_MAP_NOT_SUPPORTED;
+		now = jiffies;
+		slot->filled = now;
+		pci_p2pdma_route(&state, dev[1], &p2p->pgmap);
+		KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);
+	} while (now != (unsigned int)jiffies);
+	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[0]);
+	slot->filled = now - HZ;
+	pci_p2pdma_route(&state, dev[1], &p2p->pgmap);
+	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[1]);
+
+	/* Nobody else owns what is outdated. */
+	slot->filled = jiffies;
+	pci_p2pdma_routes_changed();
+	pci_p2pdma_route(&state, dev[0], &p2p->pgmap);
+	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[0]);
+
+	/* While another CPU fills it, it is left alone, and not believed. */
+	slot->generation = 1;
+	slot->filled = now - HZ;
+	slot->key = (unsigned long)dev[1] + PCI_P2PDMA_MAP_BUS_ADDR;
+	KUNIT_EXPECT_FALSE(test, pci_p2pdma_bus_route(dev[1], &p2p->pgmap));
+	pci_p2pdma_route(&state, dev[1], &p2p->pgmap);
+	KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);
+	KUNIT_EXPECT_EQ(test, slot->generation, 1);
 }
 
 static struct kunit_case route_cases[] = {
@@ -235,8 +342,10 @@ static struct kunit_case route_cases[] = {
 	KUNIT_CASE(acs_redirect),
 	KUNIT_CASE(acs_redirect_on_both),
 	KUNIT_CASE(acs_redirect_above),
+	KUNIT_CASE(being_reset),
 	KUNIT_CASE(other_root_port),
 	KUNIT_CASE(written_by_userspace),
+	KUNIT_CASE(slots),
 	{}
 };
 

@@ -10,7 +10,9 @@
  * An answer holds until the topology changes: until a device comes or goes, a
  * driver is bound or unbound, or somebody writes to ACS control registers. That
  * starts a new generation, and answers of another generation are not believed.
- * They are not looked for either, so that this costs nothing.
+ * They are not looked for either, so that this costs nothing. An answer that was
+ * found while a bridge could not be asked, because it is being reset, is not
+ * remembered at all.
  *
  * What depends on the device's addressing is not remembered, because a driver may
  * set its DMA mask at any time.
@@ -19,13 +21,15 @@
 #define pr_fmt(fmt) "pci-p2pdma: " fmt
 #include <linux/atomic.h>
 #include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
 #include <linux/init.h>
+#include <linux/jiffies.h>
 #include <linux/memremap.h>
 #include <linux/notifier.h>
+#include <linux/p2p_ratelimit.h>
 #include <linux/p2pdma-map.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
-#include <linux/spinlock.h>
 #include <linux/swiotlb.h>
 
 #include "p2pdma.h"
@@ -36,21 +40,24 @@ static_assert(__alignof__(struct device) > P2PDMA_ROUTE_MASK);
 
 /*
  * Which generation of routes this is. To be read before a route is looked for, and
- * to be compared with what it is when the route is used. 0 is that of empty slots.
+ * to be compared with what it is when the route is used. 0 is that of empty slots,
+ * odd numbers are that of none.
  */
-atomic_t pci_p2pdma_generation = ATOMIC_INIT(1);
+atomic_t pci_p2pdma_generation = ATOMIC_INIT(2);
 
-static DEFINE_SPINLOCK(p2pdma_route_lock);	/* who fills slots */
+#define SLOT_IS_FILLED_NOW	1	/* instead of a generation */
 
 /**
  * pci_p2pdma_routes_changed() - forget all routes
+ *
+ * To be called after the change, by whoever makes it.
  *
  * Context: Any. Memory that is mapped stays mapped as it is.
  */
 void pci_p2pdma_routes_changed(void)
 {
-	if (unlikely(!atomic_inc_return_release(&pci_p2pdma_generation)))
-		atomic_inc(&pci_p2pdma_generation);
+	if (unlikely(!atomic_add_return_release(2, &pci_p2pdma_generation)))
+		atomic_add(2, &pci_p2pdma_generation);
 }
 
 /**
@@ -65,10 +72,43 @@ const char *pci_p2pdma_unfit(struct device *dev)
 	/* Its DMA is to be copied, which the CPU can't do with this memory. */
 	if (!get_dma_ops(dev) && is_swiotlb_force_bounce(dev))
 		return "bounce-buffer";
+	/* Some ways to translate its DMA know nothing of this memory. */
+	if (!dma_pci_p2pdma_supported(dev))
+		return "dma-ops";
 	/* The IOMMU is to see all its DMA. */
 	if (to_pci_dev(dev)->untrusted)
 		return "untrusted";
 	return NULL;
+}
+
+/*
+ * Nobody waits for a slot: a route that finds no place is in the xarray. When more
+ * clients than there are slots share one, it changes hands once a tick, so that
+ * those who miss it write nothing that others read.
+ *
+ * Readers look at the generation first, then at the key, and may see a new key with
+ * the old generation. If that is the current one, so is that of the key: @old was
+ * read before @generation was found to be current.
+ */
+static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
+			     unsigned int generation)
+{
+	/* Before the generation is looked at below. */
+	unsigned int old = smp_load_acquire(&slot->generation);
+	unsigned int now = jiffies;
+
+	if (old == generation && READ_ONCE(slot->filled) == now)
+		return;
+	/* Else what was found may be outdated, and nobody would notice. */
+	if (generation != atomic_read(&pci_p2pdma_generation))
+		return;
+	if (old == SLOT_IS_FILLED_NOW ||
+	    cmpxchg(&slot->generation, old, SLOT_IS_FILLED_NOW) != old)
+		return;
+	WRITE_ONCE(slot->key, key);
+	WRITE_ONCE(slot->filled, now);
+	/* Pairs with the acquire in pci_p2pdma_route(). */
+	smp_store_release(&slot->generation, generation);
 }
 
 /**
@@ -82,22 +122,16 @@ const char *pci_p2pdma_unfit(struct device *dev)
 enum pci_p2pdma_map_type
 pci_p2pdma_find_route(struct pci_p2pdma_pagemap *p2p, struct device *dev)
 {
-	struct p2pdma_route_slot *slot = pci_p2pdma_slot(p2p, dev);
+	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
 	enum pci_p2pdma_map_type type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
-	int generation = atomic_read_acquire(&pci_p2pdma_generation);
-	unsigned long flags;
+	bool known = true;
 
 	if (dev_is_pci(dev) && !pci_p2pdma_unfit(dev))
-		type = pci_p2pdma_map_type(p2p->provider, to_pci_dev(dev));
-
-	spin_lock_irqsave(&p2pdma_route_lock, flags);
-	/* Else what was found may be outdated, and nobody would notice. */
-	if (generation == atomic_read(&pci_p2pdma_generation)) {
-		WRITE_ONCE(slot->key, (unsigned long)dev + type);
-		/* Pairs with the acquire in pci_p2pdma_route(). */
-		smp_store_release(&slot->generation, generation);
-	}
-	spin_unlock_irqrestore(&p2pdma_route_lock, flags);
+		type = pci_p2pdma_map_type(p2p->provider, to_pci_dev(dev),
+					   &known);
+	if (known)
+		p2pdma_fill_slot(pci_p2pdma_slot(p2p, dev),
+				 (unsigned long)dev + type, generation);
 	return type;
 }
 
@@ -124,65 +158,109 @@ pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
 
 	p2pmem_stats_refuse(p2p, dev, phys, size);
 	if (type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
-		dev_notice_ratelimited(dev, "can't address peer-to-peer memory of %s at %s address %#llx: its DMA mask ends at %#llx\n",
-				       pci_name(p2p->provider),
-				       bus ? "bus" : "physical",
-				       (u64)phys + (bus ? p2p->bus_offset : 0) +
-				       size - 1, pci_p2pdma_limit(dev));
+		dev_notice_p2p(dev, "can't address peer-to-peer memory of %s at %s address %#llx: its DMA mask ends at %#llx\n",
+			       pci_name(p2p->provider),
+			       bus ? "bus" : "physical",
+			       (u64)phys + (bus ? p2p->bus_offset : 0) +
+			       size - 1, pci_p2pdma_limit(dev));
 	return PCI_P2PDMA_MAP_NOT_SUPPORTED;
 }
 
-/**
- * pci_p2pdma_is_bus_addr() - is a DMA address one of another PCI device?
- * @dev: the device that it is an address for
- * @addr: a DMA address, from a DMA mapping of @dev
- *
- * A bus address lies in a window of the host bridge that both devices are under.
- * No other DMA address does: RAM can't be where the bridge forwards to devices, and
- * IOVAs are not allocated there, see iova_reserve_pci_windows(). Windows don't
- * change while there are devices under a host bridge.
- *
- * Context: Any.
- * Return: true if it is.
- */
-bool pci_p2pdma_is_bus_addr(struct device *dev, dma_addr_t addr)
+static int p2pdma_map_page_any_way(struct device *dev, struct page *page,
+				   size_t offset, size_t size,
+				   enum dma_data_direction dir,
+				   dma_addr_t *addr, bool *is_bus_addr)
 {
-	struct resource_entry *window;
-	struct pci_host_bridge *host;
+	phys_addr_t phys = page_to_phys(page) + offset;
+	struct dev_pagemap *pgmap = page_pgmap(page);
+	struct pci_p2pdma_map_state state = {}, now;
 
-	if (!dev_is_pci(dev))
-		return false;
-
-	host = pci_find_host_bridge(to_pci_dev(dev)->bus);
-	resource_list_for_each_entry(window, &host->windows) {
-		if (resource_type(window->res) == IORESOURCE_MEM &&
-		    addr >= window->res->start - window->offset &&
-		    addr <= window->res->end - window->offset)
-			return true;
+	switch (pci_p2pdma_map_phys(&state, dev, pgmap, phys, size, addr)) {
+	case PCI_P2PDMA_MAP_BUS_ADDR:
+		*is_bus_addr = true;
+		return 0;
+	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
+		break;
+	default:
+		return -EREMOTEIO;
 	}
-	return false;
+
+	*is_bus_addr = false;
+	*addr = dma_map_page_attrs(dev, page, offset, size, dir,
+				   DMA_ATTR_SKIP_CPU_SYNC);
+	if (!dma_mapping_error(dev, *addr))
+		return 0;
+	/* The IOMMU has no room at the moment, or the route has changed just now. */
+	pci_p2pdma_route(&now, dev, pgmap);
+	if (get_dma_ops(dev) || now.map != state.map)
+		return -ENOMEM;
+	return -EREMOTEIO;
 }
+
+/**
+ * pci_p2pdma_map_page() - map a piece of peer-to-peer memory for DMA
+ * @dev: the device that will do DMA
+ * @page: a page of type MEMORY_DEVICE_PCI_P2PDMA
+ * @offset: where the piece begins, in bytes from the beginning of @page
+ * @size: its length in bytes, at least 1; all of it lies in one folio
+ * @dir: the direction
+ * @addr: where to store the address for @dev
+ * @is_bus_addr: where to store whether that is a bus address
+ *
+ * What dma_map_page() is for RAM, for callers that remember what they got: a bus
+ * address is just used, anything else is to be unmapped by dma_unmap_page(). There
+ * is nothing to synchronize in either case. dma_map_page() gives nobody a bus
+ * address, and so refuses memory that is reached by one.
+ *
+ * Context: Any. The caller holds a reference to @page.
+ * Return: 0; -EREMOTEIO if @dev can't reach the memory, which will not succeed if
+ *	   tried again; -ENOMEM if there is no room in the IOMMU, or for its tables,
+ *	   which may.
+ */
+int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
+			size_t size, enum dma_data_direction dir,
+			dma_addr_t *addr, bool *is_bus_addr)
+{
+	struct dev_pagemap *pgmap = page_pgmap(page);
+	struct pci_p2pdma_pagemap *p2p = to_p2p_pgmap(pgmap);
+
+	if (likely(pci_p2pdma_bus_route(dev, pgmap))) {
+		*addr = page_to_phys(page) + offset + p2p->bus_offset;
+		if (likely(pci_p2pdma_fits(dev, *addr + size - 1))) {
+			pci_p2pdma_count_bus(p2p, size);
+			*is_bus_addr = true;
+			return 0;
+		}
+	}
+	return p2pdma_map_page_any_way(dev, page, offset, size, dir, addr,
+				       is_bus_addr);
+}
+EXPORT_SYMBOL_GPL(pci_p2pdma_map_page);
 
 #ifdef CONFIG_VM_P2P
 /**
- * pci_p2pdma_reaches() - can a device's DMA reach a page of peer-to-peer memory?
+ * pci_p2pdma_reaches() - can a device's DMA reach a piece of peer-to-peer memory?
  * @client: the device, or a child of it
  * @page: a page of type MEMORY_DEVICE_PCI_P2PDMA
+ * @offset: where the piece begins, in bytes from the beginning of @page
+ * @len: its length in bytes, at least 1; all of it lies in one folio
  *
- * The answer is the one that a DMA mapping of @page alone gets. The log tells why
- * two devices don't reach each other, once.
+ * The answer is the one that a DMA mapping of the piece gets. A DMA mask may end
+ * inside a BAR, so the last byte counts. The log tells why two devices don't reach
+ * each other, once.
  *
  * Context: Any. The caller holds a reference to @page.
  * Return: true if there is a way between both; false if there is none, @client is
- *	   not a PCI device, or can't address the page.
+ *	   not a PCI device, or can't address all of the piece.
  */
-bool pci_p2pdma_reaches(struct device *client, const struct page *page)
+bool pci_p2pdma_reaches(struct device *client, const struct page *page,
+			size_t offset, size_t len)
 {
 	struct dev_pagemap *pgmap = page_pgmap(page);
 	struct pci_p2pdma_map_state state;
 	struct device *dev = client;
-	phys_addr_t phys = page_to_phys(page);
-	u64 last = phys + PAGE_SIZE - 1;
+	phys_addr_t phys = page_to_phys(page) + offset;
+	u64 last = phys + len - 1;
 
 	/* A device holds its parents. */
 	while (dev && !dev_is_pci(dev))
@@ -209,7 +287,7 @@ bool pci_p2pdma_reaches(struct device *client, const struct page *page)
 	}
 	if (last <= pci_p2pdma_limit(dev))
 		return true;
-	pci_p2pdma_refuse(pgmap, dev, phys, PAGE_SIZE, state.map);
+	pci_p2pdma_refuse(pgmap, dev, phys, len, state.map);
 	return false;
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_reaches);

@@ -9,7 +9,7 @@ struct pci_dev;
 struct seq_buf;
 
 enum pci_p2pdma_map_type pci_p2pdma_map_type(struct pci_dev *provider,
-					     struct pci_dev *client);
+					     struct pci_dev *client, bool *known);
 enum pci_p2pdma_map_type pci_p2pdma_path(struct pci_dev *provider,
 					 struct pci_dev *client, int *dist,
 					 struct seq_buf *why);

@@ -20,7 +20,9 @@
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/pgtable.h>
+#include <linux/security.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 
 /* The parameters hold for devices that are bound from then on. */
 static int p2pmem_bar_bar = -1;
@@ -85,6 +87,38 @@ static int p2pmem_bar_check_bar(struct pci_dev *pdev, int bar)
 	return 0;
 }
 
+static bool p2pmem_bar_overlaps(struct pci_dev *pdev, int reg, u64 len, int bar,
+				u64 offset, u64 size)
+{
+	u32 at;
+
+	pci_read_config_dword(pdev, reg, &at);
+	if ((at & PCI_MSIX_TABLE_BIR) != bar)
+		return false;
+	at &= PCI_MSIX_TABLE_OFFSET;
+	return at < offset + size && at + len > offset;
+}
+
+/* Whoever writes to the MSI-X table makes the device write anywhere. */
+static bool p2pmem_bar_has_msix(struct pci_dev *pdev, int bar, u64 offset,
+				u64 size)
+{
+	int cap = pci_find_capability(pdev, PCI_CAP_ID_MSIX);
+	unsigned int nr;
+	u16 flags;
+
+	if (!cap)
+		return false;
+
+	pci_read_config_word(pdev, cap + PCI_MSIX_FLAGS, &flags);
+	nr = (flags & PCI_MSIX_FLAGS_QSIZE) + 1;
+	return p2pmem_bar_overlaps(pdev, cap + PCI_MSIX_TABLE,
+				   nr * PCI_MSIX_ENTRY_SIZE, bar, offset, size) ||
+		p2pmem_bar_overlaps(pdev, cap + PCI_MSIX_PBA,
+				    DIV_ROUND_UP(nr, 64) * sizeof(u64), bar,
+				    offset, size);
+}
+
 /* struct pages come by subsections, whose start and size are aligned. */
 static int p2pmem_bar_check_range(struct pci_dev *pdev, int bar, u64 offset,
 				  u64 *size)
@@ -99,6 +133,11 @@ static int p2pmem_bar_check_range(struct pci_dev *pdev, int bar, u64 offset,
 	if (!*size)
 		*size = len - offset;
 
+	if (p2pmem_bar_has_msix(pdev, bar, offset, *size)) {
+		pci_err(pdev, "BAR %d: the MSI-X table or pending bits lie in it; leave them out with the parameters offset= and size=\n",
+			bar);
+		return -EINVAL;
+	}
 	if (*size < SUBSECTION_SIZE) {
 		pci_err(pdev, "BAR %d: %#llx bytes are too small, %#lx are the least\n",
 			bar, *size, SUBSECTION_SIZE);
@@ -143,12 +182,65 @@ static int p2pmem_bar_folio_order(struct pci_dev *pdev, int bar, u64 offset,
 	return ilog2(folio_size) - PAGE_SHIFT;
 }
 
+static void p2pmem_bar_free_state(void *state)
+{
+	kfree(state);
+}
+
+/* For p2pmem_bar_restore(): what a reset takes away. */
+static int p2pmem_bar_save(struct pci_dev *pdev)
+{
+	struct pci_saved_state *state;
+	int error;
+
+	error = pci_save_state(pdev);
+	if (error)
+		return error;
+
+	state = pci_store_saved_state(pdev);
+	if (!state)
+		return -ENOMEM;
+	pci_set_drvdata(pdev, state);
+	return devm_add_action_or_reset(&pdev->dev, p2pmem_bar_free_state,
+					state);
+}
+
+/* Returns whether the device decodes its BARs. */
+static bool p2pmem_bar_decodes(struct pci_dev *pdev)
+{
+	u16 command;
+
+	pci_read_config_word(pdev, PCI_COMMAND, &command);
+	return !PCI_POSSIBLE_ERROR(command) && command & PCI_COMMAND_MEMORY;
+}
+
+/*
+ * After a reset that the PCI core did not see coming its BARs are as at power-on. Else
+ * the core has restored them. Returns whether the memory can be reached.
+ */
+static bool p2pmem_bar_restore(struct pci_dev *pdev)
+{
+	if (p2pmem_bar_decodes(pdev))
+		return true;
+	if (pci_load_saved_state(pdev, pci_get_drvdata(pdev)))
+		return false;
+	pci_restore_state(pdev);
+	return p2pmem_bar_decodes(pdev);
+}
+
 static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	u64 offset = p2pmem_bar_offset;
 	u64 size = p2pmem_bar_size;
 	int bar = p2pmem_bar_bar;
 	int error, order;
+
+	/* It gives a user what the files resourceN do. */
+	error = security_locked_down(LOCKDOWN_PCI_ACCESS);
+	if (error) {
+		pci_err(pdev, "the kernel is locked down\n");
+		return error;
+	}
 
 	if (bar == -1) {
 		bar = p2pmem_bar_choose(pdev);
@@ -174,6 +266,13 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 		return error;
 	}
 
+	/* It is not to do DMA. A driver that had it before may have left it at it. */
+	pci_clear_master(pdev);
+
+	error = p2pmem_bar_save(pdev);
+	if (error)
+		return error;
+
 	error = pci_request_region(pdev, bar, "p2pmem-bar");
 	if (error) {
 		pci_err(pdev, "BAR %d: is busy, %pR; /proc/iomem shows who uses it\n",
@@ -194,10 +293,43 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	return 0;
 }
 
+static void p2pmem_bar_reset_done(struct pci_dev *pdev)
+{
+	if (p2pmem_bar_restore(pdev))
+		pci_p2pmem_resume(pdev);
+	else
+		pci_p2pmem_give_up(pdev);
+}
+
+static pci_ers_result_t p2pmem_bar_error_detected(struct pci_dev *pdev,
+						  pci_channel_state_t state)
+{
+	switch (state) {
+	case pci_channel_io_normal:
+		/* The memory can be reached, and the device has nothing to do with it. */
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	case pci_channel_io_perm_failure:
+		pci_p2pmem_give_up(pdev);
+		return PCI_ERS_RESULT_DISCONNECT;
+	default:
+		pci_p2pmem_freeze(pdev);
+		return PCI_ERS_RESULT_NEED_RESET;
+	}
+}
+
+static pci_ers_result_t p2pmem_bar_slot_reset(struct pci_dev *pdev)
+{
+	return p2pmem_bar_restore(pdev) ? PCI_ERS_RESULT_RECOVERED :
+					  PCI_ERS_RESULT_DISCONNECT;
+}
+
 /* Mappings survive a reset, and so does what they are for; the data may not. */
 static const struct pci_error_handlers p2pmem_bar_err_handler = {
+	.error_detected	= p2pmem_bar_error_detected,
+	.slot_reset	= p2pmem_bar_slot_reset,
+	.resume		= pci_p2pmem_resume,
 	.reset_prepare	= pci_p2pmem_pause,
-	.reset_done	= pci_p2pmem_resume,
+	.reset_done	= p2pmem_bar_reset_done,
 };
 
 /* All is managed: unbinding revokes the memory and releases the BAR. */

@@ -43,6 +43,12 @@
 
 #define BLOCK_PAGES	(PMD_SIZE >> PAGE_SHIFT)
 
+/* The owner of data, as p2pmem-history.c knows it. */
+static u64 p2pmem_owner(const struct p2pmem_user *user)
+{
+	return P2PMEM_NOBODY + 1 + __kuid_val(user->uid);
+}
+
 static bool p2pmem_may_see_all(void)
 {
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RAWIO);
@@ -112,7 +118,8 @@ int p2pmem_clear(struct p2pmem_history *history,
 	unsigned long from, to;
 	int error;
 
-	from = pfn + p2pmem_history_match(history, pfn, nr_pages, user->uid);
+	from = pfn + p2pmem_history_match(history, pfn, nr_pages,
+					  p2pmem_owner(user));
 	if (from == end)
 		return 0;
 
@@ -128,7 +135,8 @@ int p2pmem_clear(struct p2pmem_history *history,
 	p2pmem_zero(from, to - from);
 	/* What is before it in the block is the user's, too. */
 	pfn = max(pfn, ALIGN_DOWN(from, BLOCK_PAGES));
-	error = p2pmem_history_set(history, pfn, to - pfn, user->uid);
+	error = p2pmem_history_set(history, pfn, to - pfn,
+				   p2pmem_owner(user));
 	trace_p2pmem_clear(from, to - from, error);
 	if (error)
 		return error;

@@ -21,8 +21,8 @@
 #define FIRST		(16 * PUD_NR + 5)
 #define BLOCK(n)	(16 * PUD_NR + (n) * PMD_NR)
 
-#define ALICE		KUIDT_INIT(1000)
-#define BOB		KUIDT_INIT(1001)
+#define ALICE		1000
+#define BOB		1001
 
 /* The one history of a test. It goes when the test ends. */
 static struct p2pmem_history *new_history(struct kunit *test,
@@ -42,7 +42,7 @@ static void begins_as_nobodys(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_history_match(history, FIRST, 1, ALICE));
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_history_match(history, FIRST, 4 * PMD_NR,
-						      GLOBAL_ROOT_UID));
+						      1));
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_history_arrays(history));
 }
 
@@ -114,7 +114,7 @@ static void as_an_array(struct kunit *test)
 {
 	const unsigned long nr_pages = 6 * PMD_NR - 11;
 	struct p2pmem_history *history = new_history(test, nr_pages);
-	kuid_t *want = kvmalloc_array(nr_pages, sizeof(*want), GFP_KERNEL);
+	u64 *want = kvmalloc_array(nr_pages, sizeof(*want), GFP_KERNEL);
 	struct rnd_state rnd;
 	unsigned long i, n;
 	int round;
@@ -128,19 +128,19 @@ static void as_an_array(struct kunit *test)
 		unsigned long from = prandom_u32_state(&rnd) % nr_pages;
 		unsigned long nr = prandom_u32_state(&rnd) %
 			(prandom_u32_state(&rnd) % 4 ? 32 : nr_pages);
-		kuid_t uid = KUIDT_INIT(prandom_u32_state(&rnd) % 3);
+		u64 owner = 1 + prandom_u32_state(&rnd) % 3;
 
 		nr = min(nr + 1, nr_pages - from);
-		if (p2pmem_history_set(history, FIRST + from, nr, uid))
+		if (p2pmem_history_set(history, FIRST + from, nr, owner))
 			break;
 		for (i = from; i < from + nr; i++)
-			want[i] = uid;
+			want[i] = owner;
 
 		from = prandom_u32_state(&rnd) % nr_pages;
-		for (n = from; n < nr_pages && uid_eq(want[n], uid); n++)
+		for (n = from; n < nr_pages && want[n] == owner; n++)
 			;
 		if (p2pmem_history_match(history, FIRST + from, nr_pages - from,
-					 uid) != n - from)
+					 owner) != n - from)
 			break;
 	}
 	KUNIT_EXPECT_EQ(test, 2000, round);

@@ -2,21 +2,27 @@
 /*
  * Whose data does PCI peer-to-peer memory hold?
  *
- * Each page of a region has the user who used it last, whether it is in use or
- * free: it is the data that is somebody's. So this changes when memory is used
+ * Each page of a region has the owner who used it last, a number that the caller
+ * gives, whether it is in use or free: it is the data that is somebody's. So this
+ * changes when memory is used
  * for the first time after it was allocated, and not when it is allocated or
  * freed: what was allocated and never touched still holds what it held before,
  * and a free, which may be in softirq context, has nothing to do.
  *
  * A region is divided into blocks, as large and as aligned as what one PMD maps.
- * A block has one user, until a part of it is used by another one. From then on
- * it has an array of the users of its pages, until one uses all of it at once.
+ * A block has one owner, until a part of it is used by another one. From then on
+ * it has an array of the owners of its pages, until one uses all of it at once.
  * So large buffers cost as much as they have blocks, small ones are told apart
- * page by page, and all of it takes 16 bytes a block, and 2 KiB more where small
- * buffers have been: about a sixteenth of what struct pages take at most.
+ * page by page, and all of it takes 16 bytes a block, and 4 KiB more where small
+ * buffers have been: about an eighth of what struct pages take at most. These 4 KiB
+ * are accounted to who made them necessary.
  *
  * Who can't be told apart for want of memory becomes P2PMEM_NOBODY. That is never
  * wrong: nobody's data is cleared for everybody.
+ *
+ * The lock is held for no more than one block, however long a range is: interrupts
+ * are off meanwhile. Who looks at several blocks owns the pages, so that nothing
+ * changes in between but that all may be forgotten.
  */
 
 #include <linux/align.h>
@@ -33,8 +39,8 @@
 #define BLOCK_PAGES	(PMD_SIZE >> PAGE_SHIFT)
 
 struct p2pmem_block {
-	kuid_t uid;		/* of all pages, if there is no array */
-	kuid_t *pages;
+	u64 owner;		/* of all pages, if there is no array */
+	u64 *pages;
 };
 
 struct p2pmem_history {
@@ -101,119 +107,123 @@ void p2pmem_history_destroy(struct p2pmem_history *history)
 	kvfree(history);
 }
 
+/* How many of the pages of a block, from the first one on, are the owner's? */
+static unsigned long p2pmem_block_match(const struct p2pmem_block *block,
+					unsigned long first, unsigned long nr,
+					u64 owner)
+{
+	unsigned long i = 0;
+
+	if (!block->pages)
+		return block->owner == owner ? nr : 0;
+	while (i < nr && block->pages[first + i] == owner)
+		i++;
+	return i;
+}
+
 /**
- * p2pmem_history_match() - how many pages hold data of one user only?
+ * p2pmem_history_match() - how many pages hold data of one owner only?
  * @history: history of the region
  * @pfn: the first page frame
- * @nr_pages: how many pages to look at
- * @uid: the user
+ * @nr_pages: how many pages to look at, at least one
+ * @owner: the owner
  *
  * Context: Any but NMI.
- * Return: how many of the pages, from the first one on, are that user's:
+ * Return: how many of the pages, from the first one on, are that owner's:
  *	   @nr_pages if all are.
  */
 unsigned long p2pmem_history_match(struct p2pmem_history *history,
 				   unsigned long pfn, unsigned long nr_pages,
-				   kuid_t uid)
+				   u64 owner)
 {
-	unsigned long done = 0, nr, i, flags;
+	unsigned long done = 0, match, nr, flags;
 	const struct p2pmem_block *block;
 
-	spin_lock_irqsave(&history->lock, flags);
-	for (; done < nr_pages; done += nr) {
+	do {
 		block = p2pmem_block_of(history, pfn + done, nr_pages - done,
 					&nr);
-		if (!block->pages) {
-			if (!uid_eq(block->uid, uid))
-				break;
-			continue;
-		}
-		for (i = 0; i < nr; i++)
-			if (!uid_eq(block->pages[(pfn + done + i) % BLOCK_PAGES],
-				    uid))
-				break;
-		if (i < nr) {
-			done += i;
-			break;
-		}
-	}
-	spin_unlock_irqrestore(&history->lock, flags);
+		spin_lock_irqsave(&history->lock, flags);
+		match = p2pmem_block_match(block, (pfn + done) % BLOCK_PAGES, nr,
+					   owner);
+		spin_unlock_irqrestore(&history->lock, flags);
+		done += match;
+	} while (match == nr && done < nr_pages);
 	return done;
 }
 
 /*
- * Some pages of a block have a new user. @array: memory for the users of single
+ * Some pages of a block have a new owner. @array: memory for the owners of single
  * pages, or NULL. Returns what is to be freed.
  */
-static kuid_t *p2pmem_block_set(struct p2pmem_block *block, unsigned long first,
-				unsigned long nr, kuid_t uid, kuid_t *array)
+static u64 *p2pmem_block_set(struct p2pmem_block *block, unsigned long first,
+			     unsigned long nr, u64 owner, u64 *array)
 {
 	unsigned long i;
 
 	if (nr == BLOCK_PAGES) {
 		array = block->pages;
 		block->pages = NULL;
-		block->uid = uid;
+		block->owner = owner;
 		return array;
 	}
 	if (!block->pages) {
-		if (uid_eq(block->uid, uid))
+		if (block->owner == owner)
 			return array;
 		if (!array) {
-			block->uid = P2PMEM_NOBODY;
+			block->owner = P2PMEM_NOBODY;
 			return NULL;
 		}
 		for (i = 0; i < BLOCK_PAGES; i++)
-			array[i] = block->uid;
+			array[i] = block->owner;
 		swap(block->pages, array);
 	}
 	for (i = first; i < first + nr; i++)
-		block->pages[i] = uid;
+		block->pages[i] = owner;
 	return array;
 }
 
 static bool p2pmem_block_needs_array(const struct p2pmem_block *block,
-				     unsigned long nr, kuid_t uid)
+				     unsigned long nr, u64 owner)
 {
-	return nr < BLOCK_PAGES && !block->pages && !uid_eq(block->uid, uid);
+	return nr < BLOCK_PAGES && !block->pages && block->owner != owner;
 }
 
 /**
- * p2pmem_history_set() - the pages hold data of one user only
+ * p2pmem_history_set() - the pages hold data of one owner only
  * @history: history of the region
  * @pfn: the first page frame
  * @nr_pages: how many pages
- * @uid: the user
+ * @owner: the owner
  *
  * Context: Process context, may sleep. The caller owns the pages.
  * Return: 0, or -ENOMEM; then some of the pages may be as before.
  */
 int p2pmem_history_set(struct p2pmem_history *history, unsigned long pfn,
-		       unsigned long nr_pages, kuid_t uid)
+		       unsigned long nr_pages, u64 owner)
 {
 	struct p2pmem_block *block;
 	unsigned long nr, flags;
-	kuid_t *array;
+	u64 *array;
 	bool needed;
 
 	for (; nr_pages; pfn += nr, nr_pages -= nr) {
 		block = p2pmem_block_of(history, pfn, nr_pages, &nr);
 
 		spin_lock_irqsave(&history->lock, flags);
-		needed = p2pmem_block_needs_array(block, nr, uid);
+		needed = p2pmem_block_needs_array(block, nr, owner);
 		if (!needed)
 			array = p2pmem_block_set(block, pfn % BLOCK_PAGES, nr,
-						 uid, NULL);
+						 owner, NULL);
 		spin_unlock_irqrestore(&history->lock, flags);
 
 		if (needed) {
 			array = kmalloc_array(BLOCK_PAGES, sizeof(*array),
-					      GFP_KERNEL);
+					      GFP_KERNEL_ACCOUNT);
 			if (!array)
 				return -ENOMEM;
 			spin_lock_irqsave(&history->lock, flags);
 			array = p2pmem_block_set(block, pfn % BLOCK_PAGES, nr,
-						 uid, array);
+						 owner, array);
 			spin_unlock_irqrestore(&history->lock, flags);
 		}
 		kfree(array);
@@ -222,7 +232,7 @@ int p2pmem_history_set(struct p2pmem_history *history, unsigned long pfn,
 }
 
 /**
- * p2pmem_history_forget() - the pages hold nobody's data, or more than one user's
+ * p2pmem_history_forget() - the pages hold nobody's data, or more than one owner's
  * @history: history of the region
  * @pfn: the first page frame
  * @nr_pages: how many pages
@@ -237,14 +247,16 @@ void p2pmem_history_forget(struct p2pmem_history *history, unsigned long pfn,
 {
 	struct p2pmem_block *block;
 	unsigned long nr, flags;
+	u64 *array;
 
-	spin_lock_irqsave(&history->lock, flags);
 	for (; nr_pages; pfn += nr, nr_pages -= nr) {
 		block = p2pmem_block_of(history, pfn, nr_pages, &nr);
-		kfree(p2pmem_block_set(block, pfn % BLOCK_PAGES, nr,
-				       P2PMEM_NOBODY, NULL));
+		spin_lock_irqsave(&history->lock, flags);
+		array = p2pmem_block_set(block, pfn % BLOCK_PAGES, nr,
+					 P2PMEM_NOBODY, NULL);
+		spin_unlock_irqrestore(&history->lock, flags);
+		kfree(array);
 	}
-	spin_unlock_irqrestore(&history->lock, flags);
 }
 
 #if IS_ENABLED(CONFIG_PCI_P2PMEM_KUNIT_TEST)

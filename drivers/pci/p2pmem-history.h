@@ -4,10 +4,9 @@
 #define _PCI_P2PMEM_HISTORY_H
 
 #include <linux/types.h>
-#include <linux/uidgid.h>
 
-/* The data is that of the device, of a driver, or of more than one user. */
-#define P2PMEM_NOBODY	INVALID_UID
+/* The data is that of the device, of a driver, or of more than one owner. */
+#define P2PMEM_NOBODY	0
 
 struct p2pmem_history;
 
@@ -16,9 +15,9 @@ struct p2pmem_history *p2pmem_history_create(unsigned long pfn,
 void p2pmem_history_destroy(struct p2pmem_history *history);
 unsigned long p2pmem_history_match(struct p2pmem_history *history,
 				   unsigned long pfn, unsigned long nr_pages,
-				   kuid_t uid);
+				   u64 owner);
 int p2pmem_history_set(struct p2pmem_history *history, unsigned long pfn,
-		       unsigned long nr_pages, kuid_t uid);
+		       unsigned long nr_pages, u64 owner);
 void p2pmem_history_forget(struct p2pmem_history *history, unsigned long pfn,
 			   unsigned long nr_pages);
 unsigned long p2pmem_history_arrays(struct p2pmem_history *history);

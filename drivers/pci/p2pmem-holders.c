@@ -11,6 +11,7 @@
  */
 
 #include <linux/list.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/sched.h>
@@ -24,8 +25,7 @@
 #define P2PMEM_HOLDERS_SHOWN	8
 
 struct p2pmem_holder {
-	struct list_head node;		/* in p2pmem_holders, with pages only */
-	const struct p2pmem_pool *pool;
+	struct list_head node;		/* of the pool's, with pages only */
 	unsigned long nr_pages;		/* left behind */
 	kuid_t uid;			/* whom they count for */
 	bool has_buffer;
@@ -33,26 +33,27 @@ struct p2pmem_holder {
 	char comm[TASK_COMM_LEN];
 };
 
-static LIST_HEAD(p2pmem_holders);
-static DEFINE_SPINLOCK(p2pmem_holders_lock);	/* and all that is listed */
+/*
+ * Protects all holders, and the lists of all pools. A pool is there while a holder is
+ * in its list, for then it lacks pages.
+ */
+static DEFINE_SPINLOCK(p2pmem_holders_lock);
 
 /**
  * p2pmem_holder_create() - remember the current process
- * @pool: where it takes memory from
- * @uid: the user whom that was charged to
+ * @uid: the user whom its memory was charged to
  *
  * Context: Process context.
  * Return: what p2pmem_holder_done() has to be called for, or NULL without memory.
  */
-struct p2pmem_holder *p2pmem_holder_create(const struct p2pmem_pool *pool,
-					   kuid_t uid)
+struct p2pmem_holder *p2pmem_holder_create(kuid_t uid)
 {
-	struct p2pmem_holder *holder = kzalloc(sizeof(*holder), GFP_KERNEL);
+	struct p2pmem_holder *holder = kzalloc(sizeof(*holder),
+					       GFP_KERNEL_ACCOUNT);
 
 	if (!holder)
 		return NULL;
 
-	holder->pool = pool;
 	holder->uid = uid;
 	holder->has_buffer = true;
 	/* It may be gone, and its number used again, when it is told. */
@@ -92,7 +93,8 @@ void p2pmem_holder_leave(struct p2pmem_holder *holder, struct page *page,
 	set_page_private(page, (unsigned long)holder);
 	spin_lock_irqsave(&p2pmem_holders_lock, flags);
 	if (!holder->nr_pages)
-		list_add_tail(&holder->node, &p2pmem_holders);
+		list_add_tail(&holder->node,
+			      p2pmem_pool_holders(page_pgmap(page)->owner));
 	holder->nr_pages += nr_pages;
 	spin_unlock_irqrestore(&p2pmem_holders_lock, flags);
 }
@@ -153,14 +155,12 @@ void p2pmem_holder_done(struct p2pmem_holder *holder)
  * Context: Process context.
  * Return: whether there are.
  */
-bool p2pmem_has_holders(const struct p2pmem_pool *pool)
+bool p2pmem_has_holders(struct p2pmem_pool *pool)
 {
-	struct p2pmem_holder *holder;
-	bool found = false;
+	bool found;
 
 	spin_lock_irq(&p2pmem_holders_lock);
-	list_for_each_entry(holder, &p2pmem_holders, node)
-		found |= holder->pool == pool;
+	found = !list_empty(p2pmem_pool_holders(pool));
 	spin_unlock_irq(&p2pmem_holders_lock);
 	return found;
 }
@@ -179,9 +179,7 @@ void p2pmem_holders_report(struct pci_dev *pdev, struct p2pmem_pool *pool)
 	int i, nr = 0;
 
 	spin_lock_irq(&p2pmem_holders_lock);
-	list_for_each_entry(holder, &p2pmem_holders, node) {
-		if (holder->pool != pool)
-			continue;
+	list_for_each_entry(holder, p2pmem_pool_holders(pool), node) {
 		shown[nr++] = *holder;
 		if (nr == ARRAY_SIZE(shown))
 			break;

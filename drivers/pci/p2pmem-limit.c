@@ -27,7 +27,7 @@
 void p2pmem_limit_init(struct p2pmem_limit *limit)
 {
 	limit->max = P2PMEM_NO_LIMIT;
-	xa_init_flags(&limit->pages, XA_FLAGS_LOCK_IRQ);
+	xa_init_flags(&limit->pages, XA_FLAGS_LOCK_IRQ | XA_FLAGS_ACCOUNT);
 }
 
 /**

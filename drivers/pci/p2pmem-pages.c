@@ -29,6 +29,7 @@
 
 #include <linux/align.h>
 #include <linux/container_of.h>
+#include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/llist.h>
 #include <linux/memremap.h>
@@ -36,6 +37,7 @@
 #include <linux/page_ref.h>
 #include <linux/percpu-refcount.h>
 #include <linux/pgtable.h>
+#include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/uidgid.h>
 #include <linux/vm_p2p.h>
@@ -85,6 +87,7 @@ static void p2pmem_return_folio(struct folio *folio)
 	p2pmem_return_pages(&folio->page, nr_pages, uid);
 }
 
+/* Base pages, too. */
 static LLIST_HEAD(p2pmem_freed_folios);
 
 static void p2pmem_return_freed(struct work_struct *work)
@@ -105,14 +108,16 @@ static void p2pmem_return_freed(struct work_struct *work)
 static DECLARE_WORK(p2pmem_freed_work, p2pmem_return_freed);
 
 /*
- * Any context but NMI: the last reference may be that of a bio. The struct pages
- * of 1 GiB are 16 MiB: too many to write to where others wait.
+ * Any context but NMI: the last reference may be that of a bio. There may be hundreds
+ * in one softirq, each of some thousand instructions, and more for a folio. And the
+ * struct pages of 1 GiB are 16 MiB: too many to write to where others wait.
  */
 static void p2pmem_page_free(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 
-	if (folio_order(folio) <= P2PMEM_PMD_ORDER || p2pmem_fixed_order(page)) {
+	if (in_task() && !irqs_disabled() &&
+	    (folio_order(folio) <= P2PMEM_PMD_ORDER || p2pmem_fixed_order(page))) {
 		p2pmem_return_folio(folio);
 		return;
 	}
@@ -250,6 +255,9 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios,
 		unsigned int order = folios ?
 			p2pmem_order_in(pfn, first, nr_pages, fixed) : fixed;
 
+		/* A buffer may have any number of them. */
+		if (folios)
+			cond_resched();
 		size = 1UL << order;
 		page = pfn_to_page(pfn);
 		/*
@@ -260,10 +268,8 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios,
 		if (!page_ref_count(page))
 			continue;
 		if (page_ref_freeze(page, 1)) {
-			if (order && !fixed) {
+			if (order && !fixed)
 				p2p_folio_take_apart(page_folio(page));
-				cond_resched();
-			}
 			continue;
 		}
 
@@ -323,7 +329,8 @@ bool p2pmem_is_held(unsigned long first, unsigned long nr_pages)
 
 	for (pfn = first; pfn < end;
 	     pfn += 1UL << p2pmem_order(pfn, first, nr_pages)) {
-		if (page_ref_count(pfn_to_page(pfn)) > 1)
+		/* Neither unused nor in use by the owner alone. */
+		if (page_ref_count(pfn_to_page(pfn)) & ~1)
 			return true;
 		cond_resched();
 	}

@@ -23,8 +23,10 @@
 #include <linux/err.h>
 #include <linux/list.h>
 #include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -42,6 +44,7 @@ struct p2pmem_pool {
 	unsigned long avail;
 	unsigned int order;	/* of what can be allocated at least */
 	struct p2pmem_limit limit;	/* not by the lock */
+	struct list_head holders;	/* nor this, see p2pmem-holders.c */
 	int nid;
 };
 
@@ -78,6 +81,7 @@ struct p2pmem_pool *p2pmem_pool_create(int nid)
 	spin_lock_init(&pool->lock);
 	p2pmem_limit_init(&pool->limit);
 	INIT_LIST_HEAD(&pool->regions);
+	INIT_LIST_HEAD(&pool->holders);
 	pool->nid = nid;
 	return pool;
 }
@@ -271,18 +275,22 @@ struct p2pmem_history *p2pmem_pool_history(struct p2pmem_pool *pool,
  * p2pmem_pool_forget() - the memory of a pool holds nobody knows whose data
  * @pool: the pool
  *
- * Context: Any but NMI. It is not destroyed meanwhile.
+ * Context: Process context, may sleep. It is not destroyed meanwhile, nor is memory
+ *	    added.
  */
 void p2pmem_pool_forget(struct p2pmem_pool *pool)
 {
 	struct p2pmem_region *region;
-	unsigned long flags;
+	unsigned long done, nr;
 
-	spin_lock_irqsave(&pool->lock, flags);
-	list_for_each_entry(region, &pool->regions, node)
-		p2pmem_history_forget(region->history, region->pfn,
-				      region->nr_pages);
-	spin_unlock_irqrestore(&pool->lock, flags);
+	list_for_each_entry(region, &pool->regions, node) {
+		for (done = 0; done < region->nr_pages; done += nr) {
+			nr = min(region->nr_pages - done, PUD_PAGES);
+			p2pmem_history_forget(region->history,
+					      region->pfn + done, nr);
+			cond_resched();
+		}
+	}
 }
 
 /**
@@ -295,6 +303,18 @@ void p2pmem_pool_forget(struct p2pmem_pool *pool)
 struct p2pmem_limit *p2pmem_pool_limit(struct p2pmem_pool *pool)
 {
 	return &pool->limit;
+}
+
+/**
+ * p2pmem_pool_holders() - who has left pages of a pool behind?
+ * @pool: the pool
+ *
+ * Context: Any.
+ * Return: the list of them; there until the pool is destroyed.
+ */
+struct list_head *p2pmem_pool_holders(struct p2pmem_pool *pool)
+{
+	return &pool->holders;
 }
 
 /**

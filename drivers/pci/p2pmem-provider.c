@@ -14,6 +14,7 @@
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
+#include <linux/kobject.h>
 #include <linux/kref.h>
 #include <linux/kstrtox.h>
 #include <linux/list.h>
@@ -72,27 +73,23 @@ static void p2pmem_devres_release(struct device *dev, void *res)
 	p2pmem_provider_put(*(struct p2pmem_provider **)res);
 }
 
-/**
- * p2pmem_provider() - the provider that a device is
- * @pdev: the device
- *
- * Context: Process context, from a file in sysfs or from the device's driver.
- * Return: the provider, which p2pmem_setup() makes outlive the sysfs files; NULL if
- *	   it is none.
- */
-struct p2pmem_provider *p2pmem_provider(struct pci_dev *pdev)
+/* With the lock held: is the pool, with what it knows of the memory, still there? */
+static bool p2pmem_has_pool(const struct p2pmem_provider *provider)
 {
-	struct p2pmem_provider **res;
-
-	res = devres_find(&pdev->dev, p2pmem_devres_release, NULL, NULL);
-	return res ? *res : NULL;
+	return provider->live || provider->lost;
 }
 
-/* Returns the pool with the lock held, or NULL if the device loses it. */
+/*
+ * Returns the pool with the lock held. NULL if the device has none yet, or loses it;
+ * its files are there before the memory is, and after it.
+ */
 static struct p2pmem_pool *p2pmem_lock_pool(struct p2pmem_provider *provider)
 {
+	if (!provider)
+		return NULL;
+
 	mutex_lock(&provider->lock);
-	if (provider->live)
+	if (p2pmem_has_pool(provider))
 		return provider->pool;
 	mutex_unlock(&provider->lock);
 	return NULL;
@@ -171,6 +168,7 @@ struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
  * p2pmem_setup() - prepare a PCI device to be a provider
  * @pdev: the device
  * @pool: its pool of peer-to-peer memory
+ * @provider_p: where to store what p2pmem_provider() will return
  *
  * Must be called before the file p2pmem/allocate is made, and
  * before the devres action that will remove them is registered, so that what
@@ -179,7 +177,8 @@ struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
  * Context: Process context, from the driver's probe().
  * Return: 0, or -ENOMEM.
  */
-int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
+int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
+		 struct p2pmem_provider **provider_p)
 {
 	struct p2pmem_provider *provider;
 	struct p2pmem_provider **res;
@@ -212,6 +211,7 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
 
 	*res = provider;
 	devres_add(&pdev->dev, res);
+	*provider_p = provider;
 	return 0;
 
 err_free_provider:
@@ -255,6 +255,7 @@ static void p2pmem_revoke(void *data)
 
 	filemap_invalidate_lock(mapping);
 	provider->live = false;
+	provider->lost = false;
 	WRITE_ONCE(provider->paused, false);
 	unmap_mapping_range(mapping, 0, 0, true);
 	filemap_invalidate_unlock(mapping);
@@ -300,13 +301,30 @@ int p2pmem_add_region(struct pci_dev *pdev)
 	return 0;
 }
 
+/**
+ * p2pmem_announce() - tell udev that processes can allocate memory, or no longer can
+ * @pdev: the provider
+ * @there: whether they can
+ *
+ * A driver may add its memory long after it was bound, as nvme does. Until then there
+ * are no files whose owner, mode or contents a rule could set.
+ *
+ * Context: Process context.
+ */
+void p2pmem_announce(struct pci_dev *pdev, bool there)
+{
+	char *env[] = { there ? "P2PMEM=1" : "P2PMEM=0", NULL };
+
+	kobject_uevent_env(&pdev->dev.kobj, KOBJ_CHANGE, env);
+}
+
 static bool p2pmem_is_in_transfer(struct p2pmem_provider *provider)
 {
 	struct p2pmem_buffer *buffer;
 	bool held = false;
 
 	mutex_lock(&provider->lock);
-	if (provider->live) {
+	if (p2pmem_has_pool(provider)) {
 		list_for_each_entry(buffer, &provider->buffers, node)
 			held = held || p2pmem_is_held(buffer->pfn,
 						      buffer->nr_pages);
@@ -331,6 +349,33 @@ bool p2pmem_has_region(struct pci_dev *pdev)
 }
 
 /**
+ * pci_p2pmem_freeze() - keep userspace off a device whose link was cut
+ * @pdev: the device; nothing happens if it is no provider
+ *
+ * For the error_detected() method of a provider's driver, if the channel is frozen.
+ * As pci_p2pmem_pause(), but nobody is waited for: transfers that are under way have
+ * failed already, or will when their own device is told. pci_p2pmem_resume() ends
+ * it, or pci_p2pmem_give_up(). The PCI core calls the latter if recovery fails.
+ *
+ * Context: As for pci_p2pmem_pause().
+ */
+void pci_p2pmem_freeze(struct pci_dev *pdev)
+{
+	struct p2pmem_provider *provider = p2pmem_provider(pdev);
+	struct address_space *mapping;
+
+	if (!provider)
+		return;
+
+	mapping = provider->file->f_mapping;
+	filemap_invalidate_lock(mapping);
+	WRITE_ONCE(provider->paused, true);
+	unmap_mapping_range(mapping, 0, 0, true);
+	filemap_invalidate_unlock(mapping);
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_freeze);
+
+/**
  * pci_p2pmem_pause() - keep userspace off a device that can't be reached
  * @pdev: the device; nothing happens if it is no provider
  *
@@ -347,17 +392,11 @@ void pci_p2pmem_pause(struct pci_dev *pdev)
 {
 	struct p2pmem_provider *provider = p2pmem_provider(pdev);
 	unsigned long until = jiffies + P2PMEM_PAUSE_WAIT;
-	struct address_space *mapping;
 
 	if (!provider)
 		return;
 
-	mapping = provider->file->f_mapping;
-	filemap_invalidate_lock(mapping);
-	WRITE_ONCE(provider->paused, true);
-	unmap_mapping_range(mapping, 0, 0, true);
-	filemap_invalidate_unlock(mapping);
-
+	pci_p2pmem_freeze(pdev);
 	while (p2pmem_is_in_transfer(provider)) {
 		if (time_after(jiffies, until)) {
 			pci_warn(pdev, "is reset, although transfers or drivers still use its peer-to-peer memory\n");
@@ -369,11 +408,47 @@ void pci_p2pmem_pause(struct pci_dev *pdev)
 EXPORT_SYMBOL_GPL(pci_p2pmem_pause);
 
 /**
- * pci_p2pmem_resume() - let userspace use a device again
- * @pdev: a device for which pci_p2pmem_pause() was called
+ * pci_p2pmem_give_up() - the memory of a device will not be back
+ * @pdev: the device; nothing happens if it is no provider
  *
- * For the reset_done() method of a provider's driver. What the memory holds is up to
- * the device.
+ * For the error_detected() method of a provider's driver, if the failure is permanent.
+ * Nobody waits for the memory any more: a CPU access gets SIGBUS, a system call
+ * -EFAULT, and nothing can be allocated. Buffers stay, and pci_p2pmem_resume() gives
+ * them back, should the device be repaired after all.
+ *
+ * Context: As for pci_p2pmem_pause().
+ */
+void pci_p2pmem_give_up(struct pci_dev *pdev)
+{
+	struct p2pmem_provider *provider = p2pmem_provider(pdev);
+	struct address_space *mapping;
+	bool was_live;
+
+	if (!provider)
+		return;
+
+	mapping = provider->file->f_mapping;
+	mutex_lock(&provider->lock);
+	filemap_invalidate_lock(mapping);
+	was_live = provider->live;
+	provider->lost |= was_live;
+	provider->live = false;
+	WRITE_ONCE(provider->paused, false);
+	unmap_mapping_range(mapping, 0, 0, true);
+	filemap_invalidate_unlock(mapping);
+	mutex_unlock(&provider->lock);
+	wake_up_all(&provider->resumed);
+	if (was_live)
+		pci_err(pdev, "has failed: processes that use its peer-to-peer memory get SIGBUS\n");
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_give_up);
+
+/**
+ * pci_p2pmem_resume() - let userspace use a device again
+ * @pdev: a device for which one of the functions above was called
+ *
+ * For the reset_done() and resume() methods of a provider's driver. What the memory
+ * holds is up to the device.
  *
  * Context: As for pci_p2pmem_pause().
  */
@@ -386,11 +461,15 @@ void pci_p2pmem_resume(struct pci_dev *pdev)
 		return;
 
 	mapping = provider->file->f_mapping;
+	mutex_lock(&provider->lock);
 	filemap_invalidate_lock(mapping);
+	provider->live |= provider->lost;
+	provider->lost = false;
 	if (provider->live)
 		p2pmem_pool_forget(provider->pool);
 	WRITE_ONCE(provider->paused, false);
 	filemap_invalidate_unlock(mapping);
+	mutex_unlock(&provider->lock);
 	wake_up_all(&provider->resumed);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_resume);

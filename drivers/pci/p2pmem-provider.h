@@ -28,11 +28,12 @@ struct p2pmem_provider {
 	struct kref ref;		/* the device's and one per buffer */
 	struct pci_dev *pdev;		/* valid while live */
 	struct file *file;		/* what the buffers are copies of */
-	struct mutex lock;		/* protects buffers, live and pool */
+	struct mutex lock;		/* protects buffers, live, lost and pool */
 	struct list_head buffers;
-	struct p2pmem_pool *pool;		/* to be used only while live */
-	/* Both are written under the file's invalidate_lock. */
+	struct p2pmem_pool *pool;	/* to be used only while live or lost */
+	/* All are written under the file's invalidate_lock. */
 	bool live;
+	bool lost;			/* not live, but the pool is there */
 	bool paused;			/* the device can't be reached */
 	wait_queue_head_t resumed;
 };
@@ -49,7 +50,6 @@ struct p2pmem_buffer {
 	struct mutex first_use;		/* who clears pages, and forms a folio */
 };
 
-struct p2pmem_provider *p2pmem_provider(struct pci_dev *pdev);
 void p2pmem_provider_put(struct p2pmem_provider *provider);
 
 #endif /* _PCI_P2PMEM_PROVIDER_H */

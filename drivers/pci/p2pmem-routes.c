@@ -84,6 +84,35 @@ static void p2pmem_route_line(struct seq_buf *line, struct pci_dev *provider,
 		       dist, (int)seq_buf_used(&why), reasons);
 }
 
+/**
+ * pci_p2pdma_describe_route() - tell a person how a device reaches peer-to-peer memory
+ * @client: the device, or a child of it
+ * @page: a page of the memory
+ * @text: where to store the answer: the provider, and a line of its p2pmem/routes
+ * @size: how much room there is, in bytes
+ *
+ * Context: Any. The caller holds a reference to @page.
+ */
+void pci_p2pdma_describe_route(struct device *client, const struct page *page,
+			       char *text, size_t size)
+{
+	struct pci_dev *provider = to_p2p_pgmap(page_pgmap(page))->provider;
+	struct seq_buf line;
+
+	while (client && !dev_is_pci(client))
+		client = client->parent;
+	if (!client) {
+		snprintf(text, size, "%s: not a PCI device", pci_name(provider));
+		return;
+	}
+
+	seq_buf_init(&line, text, size);
+	seq_buf_printf(&line, "%s: ", pci_name(provider));
+	p2pmem_route_line(&line, provider, to_pci_dev(client));
+	/* Without the newline; what did not fit is missing. */
+	text[min_t(size_t, seq_buf_used(&line), size) - 1] = '\0';
+}
+
 /*
  * The part from @off on. Lines before it are made and thrown away, so that nothing
  * has to be kept between two reads.

@@ -33,6 +33,7 @@ static void p2pmem_stats_release(struct device *dev, void *res)
 /**
  * p2pmem_stats_setup() - prepare the counters of a provider
  * @pdev: the device
+ * @stats: where to store what p2pmem_stats() will return
  *
  * Must be called before the sysfs files and the page maps are made, so that the
  * counters outlive these.
@@ -40,7 +41,8 @@ static void p2pmem_stats_release(struct device *dev, void *res)
  * Context: Process context, from the driver's probe().
  * Return: 0, or -ENOMEM.
  */
-int p2pmem_stats_setup(struct pci_dev *pdev)
+int p2pmem_stats_setup(struct pci_dev *pdev,
+		       struct p2pmem_stats __percpu **stats)
 {
 	struct p2pmem_stats_devres *res;
 
@@ -55,21 +57,8 @@ int p2pmem_stats_setup(struct pci_dev *pdev)
 	}
 
 	devres_add(&pdev->dev, res);
+	*stats = res->stats;
 	return 0;
-}
-
-/**
- * p2pmem_stats() - the counters of a provider
- * @pdev: a device that p2pmem_stats_setup() has prepared
- *
- * Return: them, or NULL if there are none.
- */
-struct p2pmem_stats __percpu *p2pmem_stats(struct pci_dev *pdev)
-{
-	struct p2pmem_stats_devres *res;
-
-	res = devres_find(&pdev->dev, p2pmem_stats_release, NULL, NULL);
-	return res ? res->stats : NULL;
 }
 
 /**
@@ -114,6 +103,8 @@ static ssize_t p2pmem_stats_show(struct device *dev, char *buf, size_t counter)
 	u64 sum = 0;
 	int cpu;
 
+	if (!stats)
+		return -ENODEV;
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(*(u64 *)((void *)per_cpu_ptr(stats, cpu) +
 					  counter));

@@ -29,12 +29,16 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/p2p_ratelimit.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/percpu-refcount.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/security.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include <linux/uidgid.h>
@@ -80,52 +84,54 @@ static int p2pmem_buffer_charge(struct p2pmem_buffer *buffer,
 							   CAP_SYS_RESOURCE));
 
 	if (error == -EDQUOT)
-		dev_notice_ratelimited(&provider->pdev->dev,
-				       "%s[%d] of user %u asked for %lu KiB of peer-to-peer memory: with what the user has, more than the %lu KiB of p2pmem/user_limit\n",
-				       current->comm, task_pid_nr(current),
-				       from_kuid(&init_user_ns, buffer->user.uid),
-				       nr_pages << (PAGE_SHIFT - 10),
-				       limit->max << (PAGE_SHIFT - 10));
+		dev_notice_p2p(&provider->pdev->dev,
+			       "%s[%d] of user %u asked for %lu KiB of peer-to-peer memory: with what the user has, more than the %lu KiB of p2pmem/user_limit\n",
+			       current->comm, task_pid_nr(current),
+			       from_kuid(&init_user_ns, buffer->user.uid),
+			       nr_pages << (PAGE_SHIFT - 10),
+			       limit->max << (PAGE_SHIFT - 10));
 	return error;
 }
 
 static struct p2pmem_buffer *
 p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size,
-		    const struct file *sysfs_file)
+		    struct file *sysfs_file)
 {
 	struct p2pmem_buffer *buffer;
 	struct percpu_ref *pgmap_ref;
 	unsigned long nr_pages, pfn;
+	unsigned int noio;
 	int error;
 
-	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
+	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL_ACCOUNT);
 	if (!buffer)
 		return ERR_PTR(-ENOMEM);
 
+	p2pmem_user_init(&buffer->user, sysfs_file);
+	buffer->holder = p2pmem_holder_create(buffer->user.uid);
+	if (!buffer->holder) {
+		kfree(buffer);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	/* A reset wants the lock, maybe of the drive that reclaim would write to. */
+	noio = memalloc_noio_save();
 	mutex_lock(&provider->lock);
 	error = -ENODEV;
 	if (!provider->live)
 		goto err_unlock;
 
-	p2pmem_user_init(&buffer->user, sysfs_file);
-	error = -ENOMEM;
-	buffer->holder = p2pmem_holder_create(provider->pool,
-					      buffer->user.uid);
-	if (!buffer->holder)
-		goto err_unlock;
-
 	nr_pages = p2pmem_pool_pages(provider->pool, size);
 	error = p2pmem_buffer_charge(buffer, provider, nr_pages);
 	if (error)
-		goto err_holder_done;
+		goto err_unlock;
 
 	error = -ENOMEM;
 	pfn = p2pmem_pool_alloc(provider->pool, nr_pages, (void **)&pgmap_ref);
 	if (!pfn) {
-		dev_notice_ratelimited(&provider->pdev->dev,
-				       "%s[%d] asked for %zu KiB of contiguous peer-to-peer memory, more than is left; see p2pmem/available\n",
-				       current->comm, task_pid_nr(current),
-				       size >> 10);
+		dev_notice_p2p(&provider->pdev->dev,
+			       "%s[%d] asked for %zu KiB of contiguous peer-to-peer memory, more than is left; see p2pmem/available\n",
+			       current->comm, task_pid_nr(current), size >> 10);
 		goto err_uncharge;
 	}
 
@@ -145,6 +151,7 @@ p2pmem_buffer_alloc(struct p2pmem_provider *provider, size_t size,
 	list_add(&buffer->node, &provider->buffers);
 	kref_get(&provider->ref);
 	mutex_unlock(&provider->lock);
+	memalloc_noio_restore(noio);
 	return buffer;
 
 err_pool_free:
@@ -152,10 +159,10 @@ err_pool_free:
 err_uncharge:
 	p2pmem_limit_uncharge(p2pmem_pool_limit(provider->pool),
 			      buffer->user.uid, nr_pages);
-err_holder_done:
-	p2pmem_holder_done(buffer->holder);
 err_unlock:
 	mutex_unlock(&provider->lock);
+	memalloc_noio_restore(noio);
+	p2pmem_holder_done(buffer->holder);
 	kfree(buffer);
 	return ERR_PTR(error);
 }
@@ -263,6 +270,8 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 {
 	struct p2pmem_buffer *buffer = vmf->vma->vm_file->private_data;
 	unsigned long pfn = linear_page_index(vmf->vma, vmf->address);
+	unsigned int noio;
+	vm_fault_t ret;
 
 	if (!buffer->provider->live ||
 	    WARN_ON_ONCE(pfn - buffer->pfn >= buffer->nr_pages))
@@ -271,8 +280,12 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 	if (buffer->provider->paused)
 		return VM_FAULT_RETRY;
 
-	return order ? p2pmem_map_huge(vmf, buffer, pfn, order) :
-		       p2pmem_map_pages(vmf, buffer);
+	/* A reset wants the lock, maybe of the drive that reclaim would write to. */
+	noio = memalloc_noio_save();
+	ret = order ? p2pmem_map_huge(vmf, buffer, pfn, order) :
+		      p2pmem_map_pages(vmf, buffer);
+	memalloc_noio_restore(noio);
+	return ret;
 }
 
 /* The fault is to be tried again when the device can be reached. */
@@ -282,7 +295,8 @@ static vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf)
 	struct p2pmem_buffer *buffer = file->private_data;
 	struct p2pmem_provider *provider = buffer->provider;
 
-	if (!fault_flag_allow_retry_first(vmf->flags)) {
+	/* Who can't let the lock go has to wait with it. */
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
 		wait_event_killable(provider->resumed,
 				    !READ_ONCE(provider->paused));
 		return VM_FAULT_NOPAGE;
@@ -290,7 +304,7 @@ static vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf)
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
 
-	/* Others may change the address space meanwhile. */
+	/* Others may change the address space meanwhile, however often it takes. */
 	get_file(file);
 	mmap_read_unlock(vmf->vma->vm_mm);
 	wait_event_killable(provider->resumed, !READ_ONCE(provider->paused));
@@ -341,6 +355,7 @@ static int p2pmem_access(struct vm_area_struct *vma, unsigned long addr,
 {
 	struct file *file = vma->vm_file;
 	struct p2pmem_buffer *buffer = file->private_data;
+	unsigned int noio = memalloc_noio_save();
 	int ret;
 
 	do {
@@ -353,6 +368,7 @@ static int p2pmem_access(struct vm_area_struct *vma, unsigned long addr,
 			ret = p2pmem_copy(vma, addr, buf, len, write);
 		filemap_invalidate_unlock_shared(file->f_mapping);
 	} while (ret == -EAGAIN);
+	memalloc_noio_restore(noio);
 	return ret;
 }
 
@@ -372,6 +388,11 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	struct p2pmem_buffer *buffer;
 	struct file *file;
 	int error;
+
+	/* As the files resourceN. */
+	error = security_locked_down(LOCKDOWN_PCI_ACCESS);
+	if (error)
+		return error;
 
 	if (!provider || !pci_has_p2pmem(pdev))
 		return -ENODEV;
@@ -414,6 +435,11 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 
 struct bin_attribute p2pmem_allocate_attr = {
 	.attr	= { .name = "allocate", .mode = 0660 },
+	/*
+	 * Python's mmap module and others map no more of a file than its size.
+	 * As large as any BAR will be; Linux 6.2 has the same.
+	 */
+	.size	= SZ_1T,
 	.mmap	= p2pmem_allocate_mmap,
 	.get_unmapped_area = p2p_get_unmapped_area,
 };

@@ -18,6 +18,7 @@ struct device;
 struct device_attribute;
 struct p2pmem_history;
 struct p2pmem_limit;
+struct p2pmem_provider;
 struct p2pmem_stats;
 struct pci_dev;
 struct pci_p2pdma_pagemap;
@@ -42,6 +43,7 @@ struct p2pmem_history *p2pmem_pool_history(struct p2pmem_pool *pool,
 					   unsigned long pfn);
 void p2pmem_pool_forget(struct p2pmem_pool *pool);
 struct p2pmem_limit *p2pmem_pool_limit(struct p2pmem_pool *pool);
+struct list_head *p2pmem_pool_holders(struct p2pmem_pool *pool);
 size_t p2pmem_pool_size(struct p2pmem_pool *pool);
 size_t p2pmem_pool_avail(struct p2pmem_pool *pool);
 unsigned long p2pmem_pool_visits(struct p2pmem_pool *pool);
@@ -77,14 +79,13 @@ static inline void p2pmem_pool_free_virt(struct p2pmem_pool *pool, void *addr,
 
 struct p2pmem_holder;
 
-struct p2pmem_holder *p2pmem_holder_create(const struct p2pmem_pool *pool,
-					   kuid_t uid);
+struct p2pmem_holder *p2pmem_holder_create(kuid_t uid);
 kuid_t p2pmem_holder_uid(const struct p2pmem_holder *holder);
 void p2pmem_holder_leave(struct p2pmem_holder *holder, struct page *page,
 			 unsigned long nr_pages);
 kuid_t p2pmem_holder_return(struct page *page, unsigned long nr_pages);
 void p2pmem_holder_done(struct p2pmem_holder *holder);
-bool p2pmem_has_holders(const struct p2pmem_pool *pool);
+bool p2pmem_has_holders(struct p2pmem_pool *pool);
 void p2pmem_holders_report(struct pci_dev *pdev, struct p2pmem_pool *pool);
 
 /* Was p2pmem_use() called for the folio that begins with this page of a buffer? */
@@ -125,16 +126,20 @@ int p2pmem_copy(const struct vm_area_struct *vma, unsigned long addr, void *buf,
 extern struct bin_attribute p2pmem_allocate_attr;
 extern struct bin_attribute p2pmem_routes_attr;
 extern struct device_attribute dev_attr_user_limit;
-int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool);
+int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
+		 struct p2pmem_provider **provider_p);
+struct p2pmem_provider *p2pmem_provider(struct pci_dev *pdev);
 int p2pmem_add_region(struct pci_dev *pdev);
 bool p2pmem_has_region(struct pci_dev *pdev);
+void p2pmem_announce(struct pci_dev *pdev, bool there);
 struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
 				const struct file_operations *fops, void *priv);
 
 extern struct device_attribute dev_attr_dma_bus_bytes;
 extern struct device_attribute dev_attr_dma_host_bridge_bytes;
 extern struct device_attribute dev_attr_dma_refused;
-int p2pmem_stats_setup(struct pci_dev *pdev);
+int p2pmem_stats_setup(struct pci_dev *pdev,
+		       struct p2pmem_stats __percpu **stats);
 struct p2pmem_stats __percpu *p2pmem_stats(struct pci_dev *pdev);
 void p2pmem_stats_refuse(struct pci_p2pdma_pagemap *p2p,
 			 const struct device *client, phys_addr_t phys,
@@ -207,7 +212,8 @@ static inline void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
 {
 }
 
-static inline int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool)
+static inline int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
+			       struct p2pmem_provider **provider_p)
 {
 	return 0;
 }
@@ -222,14 +228,14 @@ static inline bool p2pmem_has_region(struct pci_dev *pdev)
 	return true;
 }
 
-static inline int p2pmem_stats_setup(struct pci_dev *pdev)
+static inline void p2pmem_announce(struct pci_dev *pdev, bool there)
 {
-	return 0;
 }
 
-static inline struct p2pmem_stats __percpu *p2pmem_stats(struct pci_dev *pdev)
+static inline int p2pmem_stats_setup(struct pci_dev *pdev,
+				     struct p2pmem_stats __percpu **stats)
 {
-	return NULL;
+	return 0;
 }
 
 static inline void p2pmem_stats_refuse(struct pci_p2pdma_pagemap *p2p,

@@ -7,12 +7,28 @@
 
 #include <linux/blk_types.h>
 
+struct bio_vec;
 struct block_device;
-struct page;
+
+/**
+ * bio_p2p_refused() - did a bio fail only because of the memory that it has?
+ * @bio: a bio that has ended
+ *
+ * For drivers that stack devices, and judge these by the errors of their bios.
+ *
+ * Context: Any.
+ * Return: true if @bio has peer-to-peer memory that could not be reached. Then
+ *	   nothing has been read or written, and nothing is wrong with the device.
+ */
+static inline bool bio_p2p_refused(const struct bio *bio)
+{
+	return unlikely(bio->bi_status == BLK_STS_P2P_REFUSED) &&
+	       bio->bi_opf & REQ_P2P;
+}
 
 #ifdef CONFIG_VM_P2P
 bool bdev_p2p_capable(struct block_device *bdev);
-bool bdev_p2p_reaches(struct block_device *bdev, const struct page *page);
+bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv);
 #else
 static inline bool bdev_p2p_capable(struct block_device *bdev)
 {

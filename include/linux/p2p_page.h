@@ -35,44 +35,11 @@ static inline bool p2p_phys_mergeable(const struct page *prev,
 		return false;
 	return !is_pci_p2pdma_page(page) || page_pgmap(prev) == page_pgmap(page);
 }
-
-/**
- * p2p_page_run() - how many pages may share a DMA segment for sure?
- * @pages: pages that are to follow each other
- * @max: how many there are, at least 1
- *
- * Counts the pages that are physically adjacent, up to the next subsection: up
- * to there p2p_phys_mergeable() has nothing to look at. ZONE_DEVICE depends on
- * SPARSEMEM_VMEMMAP, so neighbours in memory are neighbours in the memory map.
- *
- * Context: Any.
- * Return: The length of the run that @pages begins with, from 1 to @max.
- */
-static inline unsigned int p2p_page_run(struct page **pages, unsigned int max)
-{
-	struct page *first = pages[0];
-	unsigned int room, n;
-
-	if (max < 2 || pages[1] != first + 1)
-		return 1;
-	room = PAGES_PER_SUBSECTION -
-	       page_to_pfn(first) % PAGES_PER_SUBSECTION;
-	max = min(max, room);
-	for (n = 1; n < max; n++)
-		if (pages[n] != first + n)
-			break;
-	return n;
-}
 #else
 static inline bool p2p_phys_mergeable(const struct page *prev,
 				      const struct page *page, phys_addr_t addr)
 {
 	return true;
-}
-
-static inline unsigned int p2p_page_run(struct page **pages, unsigned int max)
-{
-	return 1;
 }
 #endif /* CONFIG_VM_P2P */
 

@@ -29,10 +29,12 @@ struct p2pmem_stats {
  * struct p2pdma_route_slot - a route that was asked for lately
  * @key: the address of the client's struct device, plus the route
  * @generation: of routes in which it was found; see drivers/pci/p2pdma-route.c
+ * @filled: when that was, in jiffies
  */
 struct p2pdma_route_slot {
 	unsigned long key;
 	unsigned int generation;
+	unsigned int filled;
 } __aligned(16);
 
 struct pci_p2pdma_pagemap {
@@ -69,7 +71,6 @@ pci_p2pdma_find_route(struct pci_p2pdma_pagemap *p2p, struct device *dev);
 enum pci_p2pdma_map_type
 pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
 		  phys_addr_t phys, size_t size, enum pci_p2pdma_map_type type);
-bool pci_p2pdma_is_bus_addr(struct device *dev, dma_addr_t addr);
 
 static inline struct p2pdma_route_slot *
 pci_p2pdma_slot(struct pci_p2pdma_pagemap *p2p, struct device *dev)
@@ -154,7 +155,7 @@ static __always_inline void pci_p2pdma_route(struct pci_p2pdma_map_state *state,
 {
 	struct pci_p2pdma_pagemap *p2p = to_p2p_pgmap(pgmap);
 	struct p2pdma_route_slot *slot = pci_p2pdma_slot(p2p, dev);
-	/* Pairs with the release in pci_p2pdma_find_route(). */
+	/* Pairs with the release in p2pdma_fill_slot(). */
 	unsigned int generation = smp_load_acquire(&slot->generation);
 	unsigned long type = READ_ONCE(slot->key) - (unsigned long)dev;
 
@@ -200,7 +201,7 @@ static __always_inline bool pci_p2pdma_bus_route(struct device *dev,
 
 	if (unlikely(pgmap->type != MEMORY_DEVICE_PCI_P2PDMA))
 		return false;
-	/* Pairs with the release in pci_p2pdma_find_route(). */
+	/* Pairs with the release in p2pdma_fill_slot(). */
 	if (unlikely(smp_load_acquire(&slot->generation) !=
 		     atomic_read(&pci_p2pdma_generation)))
 		return false;
@@ -295,6 +296,12 @@ static inline void pci_p2pdma_count_bus(struct pci_p2pdma_pagemap *p2p,
 {
 }
 
+static inline void pci_p2pdma_route(struct pci_p2pdma_map_state *state,
+				    struct device *dev,
+				    struct dev_pagemap *pgmap)
+{
+}
+
 static inline enum pci_p2pdma_map_type
 pci_p2pdma_map_phys(struct pci_p2pdma_map_state *state, struct device *dev,
 		    struct dev_pagemap *pgmap, phys_addr_t phys, size_t size,
@@ -321,11 +328,6 @@ pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
 		  phys_addr_t phys, size_t size, enum pci_p2pdma_map_type type)
 {
 	return PCI_P2PDMA_MAP_NOT_SUPPORTED;
-}
-
-static inline bool pci_p2pdma_is_bus_addr(struct device *dev, dma_addr_t addr)
-{
-	return false;
 }
 #endif /* CONFIG_PCI_P2PDMA */
 

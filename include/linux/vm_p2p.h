@@ -43,6 +43,21 @@ static inline bool p2p_vma_has_pages(const struct vm_area_struct *vma)
 	return !(vma->vm_flags & VM_IO);
 }
 
+/*
+ * A flag of get_user_pages() beside FOLL_PCI_P2PDMA: the caller holds pages already
+ * that somebody may wait for. So it does not wait for a device that is being reset
+ * to get more, but does with those that it has.
+ */
+#define FOLL_P2P_HELD	0x200000
+
+/* What to fault a page in with; @held: the walk itself has got pages before. */
+static inline unsigned int p2p_gup_fault_flags(const struct vm_area_struct *vma,
+					       unsigned int gup_flags, bool held)
+{
+	return vma_is_p2p(vma) && (held || gup_flags & FOLL_P2P_HELD) ?
+	       FOLL_NOWAIT : 0;
+}
+
 int p2p_vma_init(struct vm_area_struct *vma);
 int p2p_vma_init_io(struct vm_area_struct *vma);
 void p2p_vma_open(struct vm_area_struct *vma);
@@ -83,10 +98,17 @@ int p2p_gup_refused(const struct vm_area_struct *vma, unsigned int gup_flags,
 #else /* CONFIG_VM_P2P */
 
 #define VM_P2P_GATE	VM_NONE
+#define FOLL_P2P_HELD	0
 
 static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 {
 	return false;
+}
+
+static inline unsigned int p2p_gup_fault_flags(const struct vm_area_struct *vma,
+					       unsigned int gup_flags, bool held)
+{
+	return 0;
 }
 
 static inline int p2p_vma_init(struct vm_area_struct *vma)

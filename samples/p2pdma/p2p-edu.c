@@ -169,14 +169,26 @@ static int p2p_edu_pin(struct p2p_edu_range *range, u64 addr, u32 len,
 		return 0;
 
 	range->nr_pages = DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
-	pinned = pin_user_pages_fast(addr, range->nr_pages, flags,
-				     range->pages);
-	if (pinned < 0)
-		return pinned;
-	/* The beginning was there, but not all of it. */
-	if (pinned < range->nr_pages) {
-		error = -EFAULT;
-		goto err_unpin;
+	for (;;) {
+		pinned = pin_user_pages_fast(addr, range->nr_pages, flags,
+					     range->pages);
+		if (pinned < 0)
+			return pinned;
+		if (pinned == range->nr_pages)
+			break;
+		/*
+		 * The beginning was there, but not all of it. Perhaps a provider
+		 * is being reset, and waits for what is pinned. So let go before
+		 * waiting, or finding out what is wrong, with the next page.
+		 */
+		unpin_user_pages(range->pages, pinned);
+		pinned = pin_user_pages_fast(addr + pinned * PAGE_SIZE, 1,
+					     flags, range->pages);
+		if (pinned <= 0)
+			return pinned ?: -EFAULT;
+		unpin_user_pages(range->pages, 1);
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
 
 	/*

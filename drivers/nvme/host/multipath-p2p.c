@@ -27,7 +27,7 @@ void nvme_mpath_update_p2p(struct nvme_ns_head *head)
 }
 
 /* The method of block_device_operations. */
-bool nvme_mpath_p2p_reaches(struct gendisk *disk, const struct page *page)
+bool nvme_mpath_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv)
 {
 	struct nvme_ns_head *head = disk->private_data;
 	bool reaches = true;
@@ -37,7 +37,7 @@ bool nvme_mpath_p2p_reaches(struct gendisk *disk, const struct page *page)
 	srcu_idx = srcu_read_lock(&head->srcu);
 	list_for_each_entry_rcu(ns, &head->list, siblings,
 				srcu_read_lock_held(&head->srcu))
-		reaches &= bdev_p2p_reaches(ns->disk->part0, page);
+		reaches &= bdev_p2p_reaches(ns->disk->part0, bv);
 	srcu_read_unlock(&head->srcu, srcu_idx);
 	return reaches;
 }

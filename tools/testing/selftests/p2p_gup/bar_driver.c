@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,6 +22,12 @@
 #define BAR_PREFETCH	0x2000
 #define UNIT		(2 * MIB)	/* what struct pages come by */
 #define DEFAULT_BAR	-1
+
+/* Of the configuration space. */
+#define COMMAND		4
+#define COMMAND_MASTER	4
+#define CAP_FIRST	0x34
+#define CAP_MSIX	0x11
 
 FIXTURE(bar_driver)
 {
@@ -304,6 +311,72 @@ TEST_F(bar_driver, io_bar)
 		SKIP(return, "no device without a driver has an I/O BAR");
 	EXPECT_EQ(EINVAL, bind_other(device, bar));
 	EXPECT_TRUE(said(self, device, "is an I/O BAR, not memory"));
+}
+
+static int config(const char *device, int flags)
+{
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, device, "config");
+	return open(path, flags | O_CLOEXEC);
+}
+
+/* The memory BAR with the MSI-X table of a device without a driver, or -1. */
+static int find_msix(char *device)
+{
+	DIR *dir = opendir(P2P_PCI_DEVICES);
+	char path[P2P_PATH_LEN];
+	struct dirent *entry;
+	uint8_t at, cap[8];
+	int fd, bar = -1;
+
+	while (bar < 0 && dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(device, P2P_ADDR_LEN, "%.23s", entry->d_name);
+		p2p_path(path, device, "driver");
+		fd = config(device, O_RDONLY);
+		if (access(path, F_OK) && pread(fd, &at, 1, CAP_FIRST) == 1)
+			while (at && pread(fd, cap, sizeof(cap), at) == sizeof(cap)) {
+				if (cap[0] == CAP_MSIX)
+					bar = cap[4] & 7;
+				at = cap[1];
+			}
+		close(fd);
+	}
+	if (dir)
+		closedir(dir);
+	return bar;
+}
+
+/* Who can write to the table can make the device write anywhere. */
+TEST_F(bar_driver, msix)
+{
+	char device[P2P_ADDR_LEN];
+	int bar = find_msix(device);
+
+	if (bar < 0)
+		SKIP(return, "no device without a driver has MSI-X");
+	EXPECT_EQ(EINVAL, bind_other(device, bar));
+	EXPECT_TRUE(said(self, device, "the MSI-X table or pending bits lie in it"));
+}
+
+/* Whatever the device was doing for another driver. */
+TEST_F(bar_driver, no_dma)
+{
+	uint16_t command;
+	int fd = config(self->provider, O_RDWR);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(2, pread(fd, &command, 2, COMMAND));
+	command |= COMMAND_MASTER;
+	ASSERT_EQ(2, pwrite(fd, &command, 2, COMMAND));
+	ASSERT_EQ(2, pread(fd, &command, 2, COMMAND));
+	EXPECT_TRUE(command & COMMAND_MASTER);
+	EXPECT_EQ(0, bind_as(self->provider, DEFAULT_BAR, 0, 0));
+	ASSERT_EQ(2, pread(fd, &command, 2, COMMAND));
+	EXPECT_FALSE(command & COMMAND_MASTER);
+	close(fd);
 }
 
 TEST_F(bar_driver, no_prefetchable_bar)

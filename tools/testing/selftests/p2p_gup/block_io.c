@@ -5,7 +5,8 @@
  *
  *	block_io DEVICE works		the data arrives
  *	block_io DEVICE refused		EREMOTEIO, and nothing has changed
- *	block_io DEVICE write		a single write of 64 KiB at 1 MiB; exits
+ *	block_io DEVICE mixed		the data of vectors of all memory arrives
+ *	block_io DEVICE write|read	a single transfer of 64 KiB at 1 MiB; exits
  *					with its errno
  *
  * The device holds 4 MiB at least; what it holds is overwritten. Says what is
@@ -24,11 +25,13 @@
 #include <unistd.h>
 
 #include "../kselftest.h"
+#include "mixed.h"
 #include "p2pmem.h"
 
 #define SIZE	(2 * MIB)
 #define POISON	0xdeadbeefcafef00dULL
 #define NR_VEC	300		/* more than a bio holds */
+#define NR_MIXED	100
 
 static const char *provider;
 static char *mem, *ram;		/* SIZE each */
@@ -111,7 +114,7 @@ static void alternate(off_t where, bool works)
 	}
 }
 
-static void run(bool works, bool own)
+static void run(bool works)
 {
 	const size_t sizes[] = {
 		sector, 4 * KIB, 64 * KIB + sector, MIB + 3 * sector,
@@ -121,20 +124,37 @@ static void run(bool works, bool own)
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		transfer(sizes[i], (i + 1) * 60 * KIB, works);
 	put(SIZE, 4, MIB);
-	/* A controller may refuse to mix its own buffer with other memory. */
-	if (own)
-		return;
 	alternate(MIB, works);
-	/* The first segment was in peer-to-peer memory: nothing has begun. */
-	if (!works)
-		holds(SIZE, 4, MIB, "data after a refused vector");
+	/* RAM of the vector may have been written. */
+	for (i = 0; !works && i < NR_VEC; i += 2)
+		holds(4 * KIB, 4, MIB + i * 4 * KIB,
+		      "data after a refused vector");
+}
+
+/* RAM and the memory of all providers, in any order. */
+static int mix(void)
+{
+	const char *wrong;
+	struct mixed m;
+	int i;
+
+	wrong = mixed_init(&m, fd, sector, true);
+	for (i = 0; !wrong && i < NR_MIXED; i++)
+		wrong = mixed_transfer(&m, MIB);
+	if (wrong)
+		printf("# transfer %d: %s\n", i, wrong);
+	mixed_end(&m);
+	return !!wrong;
 }
 
 /* The device is in a state in which no other I/O would come back. */
-static int write_once(void)
+static int transfer_once(bool write)
 {
+	ssize_t got;
+
 	p2p_fill(mem, 64 * KIB, 9, MIB);
-	return pwrite(fd, mem, 64 * KIB, MIB) == 64 * KIB ? 0 : errno;
+	got = write ? pwrite(fd, mem, 64 * KIB, MIB) : pread(fd, mem, 64 * KIB, MIB);
+	return got == 64 * KIB ? 0 : errno;
 }
 
 int main(int argc, char **argv)
@@ -146,7 +166,7 @@ int main(int argc, char **argv)
 	int size, error;
 
 	if (argc != 3 || !nr) {
-		printf("# usage: block_io DEVICE works|refused|write, with a provider\n");
+		printf("# usage: block_io DEVICE works|refused|mixed|write|read, with a provider\n");
 		return 1;
 	}
 	fd = open(argv[1], O_RDWR | O_DIRECT);
@@ -156,6 +176,8 @@ int main(int argc, char **argv)
 	}
 	sector = size;
 	ram = p2p_ram(SIZE);
+	if (!strcmp(argv[2], "mixed"))
+		return mix();
 
 	for (i = 0; i < nr; i++) {
 		provider = all[i].provider;
@@ -165,13 +187,12 @@ int main(int argc, char **argv)
 			printf("# %s: no memory: %s\n", provider, strerror(errno));
 			return 1;
 		}
-		if (!strcmp(argv[2], "write")) {
-			error = write_once();
+		if (!strcmp(argv[2], "write") || !strcmp(argv[2], "read")) {
+			error = transfer_once(!strcmp(argv[2], "write"));
 			munmap(mem, SIZE);
 			return error;
 		}
-		run(!strcmp(argv[2], "works"),
-		    p2p_path_is_own(argv[1], provider));
+		run(!strcmp(argv[2], "works"));
 		munmap(mem, SIZE);
 		check(p2p_settles(provider, before), "pages are left",
 		      before - p2p_available(provider));

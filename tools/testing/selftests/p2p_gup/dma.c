@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +215,18 @@ static void expect_addresses(struct __test_metadata *_metadata,
 		const char *this = way[(int)kinds[i / PAGES]];
 		struct p2p_test_segment *segment = &self->segments[i];
 
+		/* Only who asks for a bus address gets one, and is told so. */
+		EXPECT_EQ(segment->page_is_bus_addr ||
+			  segment->page_addr == ~UINT64_C(0),
+			  segment->plain_addr == ~UINT64_C(0))
+			TH_LOG("%s %d", kinds, i);
+		if (strcmp(this, "none")) {
+			EXPECT_EQ(!strcmp(this, "bus"),
+				  segment->page_is_bus_addr);
+		}
+		EXPECT_EQ(segment->page_addr == ~UINT64_C(0) ? -EREMOTEIO : 0,
+			  segment->page_error) TH_LOG("%s %d", kinds, i);
+
 		/* The mask in the file is that of the device now: 32 bits. */
 		if (!strcmp(this, "none") && segment->page_addr == ~UINT64_C(0)) {
 			none = true;
@@ -275,6 +288,8 @@ TEST_F(dma, mask)
 	ASSERT_TRUE(put(self, 0, 'a'));
 	segments = map_for_dma(self, 1, ~UINT64_C(0));
 	last = self->segments[nr - 1].phys + page - 1;
+	for (i = 0; i < nr; i++)
+		EXPECT_EQ(segments > 0, self->segments[i].run_reaches);
 	if (segments == -EREMOTEIO) {
 		/* No mask makes it reachable. */
 		EXPECT_EQ(-EREMOTEIO, map_for_dma(self, 1, last));
@@ -291,19 +306,26 @@ TEST_F(dma, mask)
 		for (i = 0; i < segments; i++)
 			EXPECT_LE(self->segments[i].sg_addr +
 				  self->segments[i].sg_len - 1, UINT32_MAX);
-		for (i = 0; i < nr; i++)
+		for (i = 0; i < nr; i++) {
 			EXPECT_LE(self->segments[i].page_addr, UINT32_MAX);
+			EXPECT_EQ(1, self->segments[i].run_reaches);
+		}
 		return;
 	}
 
 	/* Pages of a buffer follow each other. */
 	EXPECT_LT(0, map_for_dma(self, 1, last));
 	EXPECT_EQ(self->segments[nr - 1].phys, self->segments[nr - 1].page_addr);
+	EXPECT_EQ(1, self->segments[nr - 1].reaches);
+	EXPECT_EQ(1, self->segments[nr - 1].run_reaches);
 
 	/* The last byte of the last page is too far. */
 	EXPECT_EQ(-EREMOTEIO, map_for_dma(self, 1, last - 1));
 	EXPECT_EQ(~UINT64_C(0), self->segments[nr - 1].page_addr);
 	EXPECT_EQ(self->segments[0].phys, self->segments[0].page_addr);
+	EXPECT_EQ(1, self->segments[nr - 2].run_reaches);
+	EXPECT_EQ(0, self->segments[nr - 1].reaches);
+	EXPECT_EQ(0, self->segments[nr - 1].run_reaches);
 
 	/* All of it is; devices with less than 32 bits don't reach all RAM. */
 	if (self->segments[0].phys <= UINT32_MAX)
@@ -311,6 +333,69 @@ TEST_F(dma, mask)
 	EXPECT_EQ(-EREMOTEIO, map_for_dma(self, 1, UINT32_MAX));
 	for (i = 0; i < nr; i++)
 		EXPECT_EQ(~UINT64_C(0), self->segments[i].page_addr);
+}
+
+/*
+ * When the IOMMU has no addresses left, that is no refusal: the same may be mapped
+ * later. Here it has less than four, or none: page 0 is never used.
+ */
+TEST_F(dma, no_room)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE);
+	int nr = PAGES, segments, i;
+
+	ASSERT_TRUE(put(self, 0, 'a'));
+	segments = map_for_dma(self, 1, ~UINT64_C(0));
+	if (segments <= 0 || self->segments[0].sg_addr == self->segments[0].phys)
+		return;		/* no IOMMU between both */
+
+	EXPECT_EQ(-ENOMEM, map_for_dma(self, 1, PAGES * page - 1));
+	for (i = 0; i < nr; i++)
+		EXPECT_NE(-EREMOTEIO, self->segments[i].page_error);
+
+	EXPECT_EQ(-ENOMEM, map_for_dma(self, 1, page - 1));
+	for (i = 0; i < nr; i++) {
+		EXPECT_EQ(-ENOMEM, self->segments[i].page_error);
+		EXPECT_EQ(~UINT64_C(0), self->segments[i].page_addr);
+		EXPECT_EQ(~UINT64_C(0), self->segments[i].plain_addr);
+		/* It is reached all the same. */
+		EXPECT_EQ(1, self->segments[i].reaches);
+	}
+
+	/* The IOMMU goes on to think so until something that was unmapped is free. */
+	for (i = 0; i < 500 && map_for_dma(self, 1, UINT32_MAX) <= 0; i++)
+		usleep(10000);
+	EXPECT_GT(500, i);
+}
+
+/*
+ * Interrupts come while a route is being found and remembered, and need it, too: by
+ * lockdep, or by a CPU that waits for itself, it shows which locks are wrong.
+ */
+TEST_F(dma, in_any_context)
+{
+	struct p2p_test_contexts arg = {
+		.addr = (uintptr_t)self->room,
+		.client = self->client,
+		.runs = 2000,
+	};
+	cpu_set_t one;
+	char way[16];
+
+	route_of(self->provider, self->client_name, way, sizeof(way));
+	/* What is refused is logged each time. */
+	if (strcmp(way, "bus") && strcmp(way, "host-bridge"))
+		ASSERT_TRUE(p2p_function_of(self->provider, &arg.client));
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+
+	ASSERT_TRUE(put(self, 0, 'a'));
+	ASSERT_EQ(0, ioctl(self->fd, P2P_TEST_CONTEXTS, &arg)) TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(0, arg.differs);
+	EXPECT_GE(0, arg.process);
+	EXPECT_EQ(arg.process, arg.softirq);
+	EXPECT_EQ(arg.process, arg.hardirq);
 }
 
 /* What drivers do that have nothing to do with userspace. */
@@ -333,7 +418,8 @@ TEST_F(dma, drivers)
 	if (!strcmp(way, "bus")) {
 		EXPECT_EQ(1, pool.result);
 		EXPECT_EQ(pool.len, pool.sg_bytes);
-		EXPECT_EQ(pool.bus_addr, pool.single_addr);
+		/* dma_map_single() gives nobody a bus address. */
+		EXPECT_EQ(~UINT64_C(0), pool.single_addr);
 		EXPECT_NE(0, pool.sg_addr);
 	} else {
 		EXPECT_EQ(-EREMOTEIO, pool.result);

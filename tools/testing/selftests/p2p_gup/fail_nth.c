@@ -312,7 +312,13 @@ static long do_dma(void *data)
 		.client = self->client,
 	};
 
-	return ioctl(self->dma, P2P_TEST_DMA, &dma) ? -errno : dma.result;
+	if (ioctl(self->dma, P2P_TEST_DMA, &dma))
+		return -errno;
+	/* That the IOMMU has no memory for its tables is no refusal. */
+	for (int i = 0; i < PAGES; i++)
+		if (self->segments[i].page_error == -EREMOTEIO)
+			return -EREMOTEIO;
+	return dma.result;
 }
 
 static long do_pool(void *data)

@@ -20,6 +20,9 @@
 #define LIMIT		(64 * PAGE)
 #define PMD		(2 * MIB)
 
+#define STRANGER	2002	/* and above: the log says nothing of them otherwise */
+#define NR_NOTICES	10U	/* of each, in five seconds */
+
 FIXTURE(limits)
 {
 	const char *provider;
@@ -398,6 +401,39 @@ TEST_F(limits, notice)
 			usleep(100000);
 	}
 	EXPECT_TRUE(found);
+	close(kmsg);
+}
+
+static unsigned int count_notices(int kmsg, uid_t uid)
+{
+	char record[8192], want[64];
+	unsigned int nr = 0;
+
+	snprintf(want, sizeof(want), "of user %u asked for", uid);
+	lseek(kmsg, 0, SEEK_DATA);
+	while (!klog_next(kmsg, record, sizeof(record)))
+		nr += !!strstr(record, want);
+	return nr;
+}
+
+/* Who is refused all the time keeps nobody else's notice from the log. */
+TEST_F(limits, notice_of_each_user)
+{
+	uid_t noisy = STRANGER + 2 * variant->p2p.index, quiet = noisy + 1;
+	unsigned int before[2];
+	int i, kmsg = klog_open();
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, set_limit(self, 0));
+	before[0] = count_notices(kmsg, noisy);
+	before[1] = count_notices(kmsg, quiet);
+	for (i = 0; i < 10 * NR_NOTICES; i++)
+		EXPECT_EQ(0, as(noisy, self, have_nothing));
+	EXPECT_EQ(0, as(quiet, self, have_nothing));
+	/* It may have taken longer than the time that as many are allowed in. */
+	EXPECT_LT(0, count_notices(kmsg, noisy) - before[0]);
+	EXPECT_GT(9 * NR_NOTICES, count_notices(kmsg, noisy) - before[0]);
+	EXPECT_EQ(1, count_notices(kmsg, quiet) - before[1]);
 	close(kmsg);
 }
 

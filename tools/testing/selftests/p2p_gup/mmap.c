@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,6 +76,15 @@ TEST_F(allocate, too_large_refused)
 	EXPECT_EQ(MAP_FAILED, map(self->fd, 16 * size, RW, MAP_SHARED, 0));
 	EXPECT_EQ(ENOMEM, errno);
 	EXPECT_EQ(self->before, p2p_available(self->provider));
+}
+
+/* Programs that map no more of a file than it has. */
+TEST_F(allocate, size_of_file)
+{
+	struct stat st;
+
+	ASSERT_EQ(0, fstat(self->fd, &st));
+	EXPECT_LE(p2p_number(self->provider, "p2pmem/size"), st.st_size);
 }
 
 /* It may have been said often enough lately. */

@@ -80,6 +80,7 @@ struct ops_stats {
 	unsigned long unbound;
 	unsigned long removed;
 	unsigned long unplugged;
+	unsigned long switched;	/* ACS redirection, on or off */
 	int stop;
 };
 

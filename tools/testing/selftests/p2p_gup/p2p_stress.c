@@ -12,7 +12,8 @@
  * with memory of its own, where no byte may change but by its own doing. Two more
  * processes unbind the first provider's driver, and remove or unplug the last
  * provider. It goes on for the time that is given and until each of this has
- * happened; what passes or fails does not depend on how fast.
+ * happened; what passes or fails does not depend on how fast. Where the port above
+ * the drive has ACS, its redirection is switched on and off meanwhile.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #include "../kselftest.h"
+#include "acs.h"
 #include "ops.h"
 
 #define MAX_PROCESSES	32
@@ -224,6 +226,37 @@ static pid_t start_disturber(struct ops_stats *stats, int nr,
 	_exit(0);
 }
 
+/*
+ * Switches ACS redirection on and off above the drive, if there is a port that can:
+ * routes change while transfers are under way. Returns 0 if there is none.
+ */
+static pid_t start_switcher(struct ops_stats *stats)
+{
+	char port[PATH_MAX];
+	uint16_t ctrl = 0;
+	pid_t pid;
+	int acs;
+
+	if (!acs_path_of_disk(p2p_disk("raw"), port))
+		return 0;
+	*strrchr(port, '/') = 0;
+	acs = acs_find(port);
+	if (!acs)
+		return 0;
+	pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!stopped(stats)) {
+		ctrl ^= ACS_REDIRECT;
+		config_write(port, acs + ACS_CTRL, ctrl);
+		stats->switched++;
+		usleep(20000);
+	}
+	config_write(port, acs + ACS_CTRL, 0);
+	_exit(0);
+}
+
 static bool unplugs;
 
 /* By turns. */
@@ -250,7 +283,8 @@ static void print_progress(const struct ops_stats *stats, long seconds,
 	       seconds, ops_calls(stats), stats->verified / MIB, stats->wrong);
 	printf("%lu times unbound, %lu removed, %lu unplugged; ",
 	       stats->unbound, stats->removed, stats->unplugged);
-	printf("%lu processes killed\n", killed);
+	printf("%lu processes killed; ACS switched %lu times\n", killed,
+	       stats->switched);
 	fflush(stdout);
 }
 
@@ -288,7 +322,7 @@ static unsigned long keep_going(struct ops_stats *stats, pid_t *pids, int nr,
 int main(int argc, char **argv)
 {
 	int i, opt, status = 0, bad = 0, nr = 2;
-	pid_t pids[MAX_PROCESSES + 2];
+	pid_t pids[MAX_PROCESSES + 3];
 	struct ops_stats *stats;
 	uint64_t seed = 1;
 	long seconds = 10;
@@ -327,9 +361,10 @@ int main(int argc, char **argv)
 	pids[nr] = start_disturber(stats, 0, ops_rebind);
 	pids[nr + 1] = start_disturber(stats, stats->nr_providers - 1,
 				       remove_or_unplug);
+	pids[nr + 2] = start_switcher(stats);
 	keep_going(stats, pids, nr, ops_random(&seed), seconds);
 	__atomic_store_n(&stats->stop, 1, __ATOMIC_RELAXED);
-	for (i = 0; i < nr + 2; i++) {
+	for (i = 0; i < nr + 2 + !!pids[nr + 2]; i++) {
 		if (waitpid(pids[i], &status, 0) == pids[i] && !status)
 			continue;
 		printf("# process %d: ended with status %#x\n", i, status);

@@ -169,12 +169,11 @@ TEST_F(passthru, unaligned)
 	EXPECT_EQ(-1, p2p_differs(self->ram, len, 2, self->where));
 }
 
-/* Segments here and there; the drive's own memory and RAM may not be mixed. */
 TEST_F(passthru, vector)
 {
 	struct iovec vec[] = {
 		{ self->mem,			4 * KIB },
-		{ self->ram + MIB,		8 * KIB },
+		{ self->mem + 32 * KIB,		8 * KIB },
 		{ self->mem + 64 * KIB,		52 * KIB },
 	};
 	const size_t len = 64 * KIB;
@@ -195,10 +194,36 @@ TEST_F(passthru, vector)
 		return;
 	}
 	EXPECT_EQ(-1, p2p_differs(self->mem, 4 * KIB, 1, self->where));
-	EXPECT_EQ(-1, p2p_differs(self->ram + MIB, 8 * KIB, 1,
+	EXPECT_EQ(-1, p2p_differs(self->mem + 32 * KIB, 8 * KIB, 1,
 				  self->where + 4 * KIB));
 	EXPECT_EQ(-1, p2p_differs(self->mem + 64 * KIB, 52 * KIB, 1,
 				  self->where + 12 * KIB));
+}
+
+/* A command can't be split, and has memory of one kind. */
+TEST_F(passthru, vector_with_ram)
+{
+	struct iovec vec[] = {
+		{ self->mem,			4 * KIB },
+		{ self->ram + MIB,		8 * KIB },
+		{ self->mem + 64 * KIB,		52 * KIB },
+	};
+	const size_t len = 64 * KIB;
+	struct nvme_passthru_cmd64 cmd = {
+		.opcode = NVME_READ,
+		.nsid = self->nsid,
+		.addr = (uintptr_t)vec,
+		.vec_cnt = 3,
+		.cdw10 = self->where / SECTOR,
+		.cdw12 = len / SECTOR - 1,
+	};
+
+	p2p_set(self->mem, 128 * KIB, POISON);
+	p2p_set(self->ram + MIB, 8 * KIB, POISON);
+	EXPECT_EQ(-EINVAL,
+		  p2p_result(ioctl(self->fd, NVME_IOCTL_IO64_CMD_VEC, &cmd)));
+	EXPECT_EQ(-1, p2p_not_set(self->mem, 128 * KIB, POISON));
+	EXPECT_EQ(-1, p2p_not_set(self->ram + MIB, 8 * KIB, POISON));
 }
 
 /* The admin queue belongs to no block device that could say what it can do. */

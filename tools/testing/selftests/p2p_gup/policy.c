@@ -30,6 +30,31 @@ TEST_F(mapping, mbind)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
+/* The same for huge entries as for others, on whichever node the device is. */
+TEST_F(mapping, mbind_huge)
+{
+	const size_t size = 4 * MIB;
+	unsigned long node;
+	char *mem;
+
+	if (no_numa())
+		SKIP(return, WITHOUT "NUMA");
+	mem = p2p_map(self->provider, size);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_store(mem, 1);
+	p2p_store(mem + size / 2, 1);
+	for (node = 1; node < 4; node <<= 1) {
+		/* EINVAL: there is no such node. */
+		if (syscall(__NR_mbind, mem, size, MPOL_BIND, &node,
+			    8 * sizeof(node), MPOL_MF_STRICT))
+			EXPECT_EQ(EINVAL, errno);
+		if (syscall(__NR_mbind, mem, size, MPOL_BIND, &node,
+			    8 * sizeof(node), MPOL_MF_STRICT | MPOL_MF_MOVE))
+			EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_EQ(0, munmap(mem, size));
+}
+
 TEST_F(mapping, set_mempolicy)
 {
 	unsigned long node = 1;

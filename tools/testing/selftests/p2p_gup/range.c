@@ -82,6 +82,10 @@ TEST_F(range, no_pages)
 		}
 		ASSERT_EQ(0, madvise(self->mem, self->size, MADV_DONTNEED));
 	}
+	/* Nor the page frame number, which nobody would take back. */
+	p2p_load(self->mem);
+	EXPECT_EQ(-1, ioctl(fd, P2P_TEST_FOLLOW_PFN, self->mem));
+	EXPECT_EQ(EINVAL, errno);
 	close(fd);
 
 	fd = open(P2P_TEST_EXTENTS_FILE, O_RDWR);

@@ -126,6 +126,59 @@ TEST_F(refcount, huge_folio_in_softirq)
 		    P2P_TEST_PUT_SOFTIRQ);
 }
 
+/*
+ * A folio with as many references as the count can tell gets no more: that is
+ * neither waited for, nor tried again, nor does it do any harm.
+ */
+static void exhausted(struct __test_metadata *_metadata,
+		      struct _test_data_refcount *self, size_t size)
+{
+	int fd = open(P2P_TEST_FILE, O_RDWR);
+	int extents = open("/sys/kernel/debug/p2p_test_extents", O_RDWR);
+	char *mem = p2p_map(self->provider, size);
+	struct p2p_test_pin pin = {
+		.addr = (uintptr_t)mem,
+		.len = 2 * self->page,
+		.nr_extents = 1,
+	};
+	const struct form *form;
+	struct p2p_test_page page;
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, extents);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_store(mem, 1);
+	ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_GET, mem, 1, FOLL_PCI_P2PDMA,
+			      &page));
+	ASSERT_EQ(0, ioctl(self->test, P2P_TEST_EXHAUST, 0));
+	for_each_form(form)
+		EXPECT_EQ(form->only ? 0 : -ENOMEM,
+			  gup(fd, form->nr, mem, 2, FOLL_PCI_P2PDMA))
+			TH_LOG("%s", form->name);
+	EXPECT_EQ(-ENOMEM, gup(fd, P2P_TEST_FOLLOW, mem, 1,
+			       FOLL_GET | FOLL_PCI_P2PDMA));
+	ASSERT_EQ(0, ioctl(extents, P2P_TEST_EXTENTS, &pin));
+	EXPECT_EQ(-ENOMEM, pin.result);
+	EXPECT_EQ(2 + P2P_TEST_MANY, gup_count(fd, page.pfn));
+
+	EXPECT_EQ(0, gup_put(self->test));
+	EXPECT_EQ(1, gup_count(fd, page.pfn));
+	EXPECT_EQ(2, gup(fd, P2P_TEST_PIN_FAST, mem, 2, FOLL_PCI_P2PDMA));
+	EXPECT_EQ(0, munmap(mem, size));
+	close(extents);
+	close(fd);
+}
+
+TEST_F(refcount, exhausted_page)
+{
+	exhausted(_metadata, self, SMALL);
+}
+
+TEST_F(refcount, exhausted_folio)
+{
+	exhausted(_metadata, self, LARGE);
+}
+
 struct holder {
 	struct _test_data_refcount *self;
 	pthread_t thread;

@@ -18,11 +18,17 @@
 #include "bind.h"
 #include "gup_call.h"
 #include "removal.h"
+#include "stall.h"
 
 #define NR_CHILDREN	5
 #define NR_REQUESTS	4
 #define STILL_USED	"is reset, although transfers or drivers still use"
 #define ROUNDS		5
+
+/* Nobody has page tables there: half of a mapping gets new ones for itself. */
+#define MIDDLE		((char *)0x200040000000)
+#define HALF		SMALL
+#define HALF_PAGES	(HALF / (4 * KIB))
 
 /* What a test shares with its children. */
 struct shared {
@@ -203,6 +209,122 @@ TEST_F(outage, page_is_kept)
 	EXPECT_EQ(0, p2p_fault_of(self->large, true));
 	close(klog);
 	close(test);
+}
+
+/*
+ * A reset begins while somebody has taken the pages of one half of a mapping, and
+ * before the other half is faulted in. The reset waits for the pages that are taken,
+ * so who has them must not wait for the reset. use() is to return @due.
+ */
+static void hold_one_half(struct __test_metadata *_metadata,
+			  struct _test_data_outage *self, const char *what,
+			  long (*use)(struct _test_data_outage *self, int test,
+				      char *mem, const struct form *form),
+			  const struct form *form, long due)
+{
+	int stall = stall_open(), fd = p2p_open(self->provider, O_RDWR);
+	int klog = klog_open();
+	char *mem = mmap(MIDDLE - HALF, 2 * HALF, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+	int test = open(P2P_TEST_FILE, O_RDWR);
+	pid_t child, reset;
+	int status;
+
+	if (stall < 0 || test < 0)
+		SKIP(return, "no " P2P_STALL_FILE
+		     ": CONFIG_TEST_P2P, CONFIG_TRACEPOINTS, debugfs?");
+	if (!stall_cpu(1))
+		SKIP(return, "needs two CPUs");
+	ASSERT_LE(0, klog);
+	ASSERT_EQ(MIDDLE - HALF, mem);
+	p2p_store(self->large, 1);
+	child = outage_fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		if (!stall_cpu(0) || p2p_fault_of(mem, true) ||
+		    stall_at_page_table(stall, 0))
+			_exit(2);
+		_exit(use(self, test, mem, form) != due);
+	}
+
+	ASSERT_TRUE(stall_wait(stall));
+	reset = outage_fork();
+	ASSERT_LE(0, reset);
+	if (!reset)
+		_exit(outage(self->provider));
+	while (p2p_pagemap(self->large) & PAGEMAP_PRESENT)
+		usleep(500);
+	EXPECT_TRUE(stall_end(stall)) TH_LOG("%s", what);
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status) TH_LOG("%s", what);
+	EXPECT_EQ(reset, waitpid(reset, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_FALSE(klog_said(klog, STILL_USED, "")) TH_LOG("%s", what);
+	EXPECT_EQ(0, munmap(mem, 2 * HALF));
+	close(test);
+	close(klog);
+	close(fd);
+	close(stall);
+}
+
+/* It returns what it has, and lets that go. */
+static long use_gup(struct _test_data_outage *self, int test, char *mem,
+		    const struct form *form)
+{
+	return gup(test, form->nr, mem, 2 * HALF_PAGES, FOLL_PCI_P2PDMA);
+}
+
+TEST_F(outage, half_of_a_walk)
+{
+	const struct form *form;
+
+	for_each_form(form)
+		if (!form->only)
+			hold_one_half(_metadata, self, form->name, use_gup,
+				      form, HALF_PAGES);
+}
+
+static long use_extents(struct _test_data_outage *self, int test, char *mem,
+			const struct form *form)
+{
+	struct p2p_test_pin pin = {
+		.addr = (uintptr_t)mem,
+		.len = 2 * HALF,
+		.nr_extents = 2 * HALF_PAGES,
+	};
+	int fd = open("/sys/kernel/debug/p2p_test_extents", O_RDWR);
+
+	return ioctl(fd, P2P_TEST_EXTENTS, &pin) ? -1 : pin.result;
+}
+
+TEST_F(outage, half_of_the_extents)
+{
+	hold_one_half(_metadata, self, "extents", use_extents, NULL, HALF_PAGES);
+}
+
+/* The rest of it comes by the page cache. */
+static long use_read(struct _test_data_outage *self, int test, char *mem,
+		     const struct form *form)
+{
+	return p2p_result(pread(self->disk, mem, 2 * HALF, 0));
+}
+
+TEST_F(outage, half_of_a_read)
+{
+	hold_one_half(_metadata, self, "read", use_read, NULL,
+		      self->works ? (long)(2 * HALF) : -EREMOTEIO);
+}
+
+static long use_write(struct _test_data_outage *self, int test, char *mem,
+		      const struct form *form)
+{
+	return p2p_result(pwrite(self->disk, mem, 2 * HALF, MIB));
+}
+
+TEST_F(outage, half_of_a_write)
+{
+	hold_one_half(_metadata, self, "write", use_write, NULL,
+		      self->works ? (long)(2 * HALF) : -EREMOTEIO);
 }
 
 TEST_HARNESS_MAIN

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Log lines about peer-to-peer memory that users cause. */
+#ifndef _LINUX_P2P_RATELIMIT_H
+#define _LINUX_P2P_RATELIMIT_H
+
+#include <linux/dev_printk.h>
+#include <linux/printk.h>
+
+#ifdef CONFIG_VM_P2P
+bool p2p_ratelimit(void);
+bool p2p_ratelimit_about(const void *subject, const void *object);
+#else
+static inline bool p2p_ratelimit(void)
+{
+	return printk_ratelimit();
+}
+#endif
+
+#define pr_notice_p2p(fmt, ...)						\
+do {									\
+	if (p2p_ratelimit())						\
+		pr_notice(fmt, ##__VA_ARGS__);				\
+} while (0)
+
+#define dev_notice_p2p(dev, fmt, ...)					\
+do {									\
+	if (p2p_ratelimit())						\
+		dev_notice(dev, fmt, ##__VA_ARGS__);			\
+} while (0)
+
+#endif /* _LINUX_P2P_RATELIMIT_H */

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Stops a thread of a test program at a point inside the kernel, until the program
+ * lets it go on: the file p2p_test_stall in debugfs. So a test of a race has the
+ * order of things that it is about, each time.
+ *
+ * The points are tracepoints, so that nothing is in the way of anybody else. The
+ * thread waits where it is, with what locks it holds, and preemption disabled: what
+ * it is to race with must run on another CPU, and not wait for an RCU grace period.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/init.h>
+#include <linux/jiffies.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+#include <trace/events/kmem.h>
+
+#include "test_p2p_uapi.h"
+
+/* A thread that nobody lets go on goes on by itself. */
+#define P2P_STALL_TIMEOUT	(10 * HZ)
+
+static DEFINE_MUTEX(p2p_stall_lock);	/* one file is open at a time */
+
+static struct {
+	struct task_struct *task;	/* only ever compared with current */
+	unsigned int left;		/* points to pass before */
+	bool stalled;
+	bool go_on;
+} p2p_stall;
+
+static void p2p_stall_here(void)
+{
+	unsigned long timeout = jiffies + P2P_STALL_TIMEOUT;
+
+	if (READ_ONCE(p2p_stall.task) != current)
+		return;
+	if (p2p_stall.left) {
+		p2p_stall.left--;
+		return;
+	}
+
+	WRITE_ONCE(p2p_stall.task, NULL);
+	/* Who sees that comes after what was done so far. */
+	smp_store_release(&p2p_stall.stalled, true);
+	/* Pairs with the release in p2p_stall_end(). */
+	while (!smp_load_acquire(&p2p_stall.go_on) &&
+	       time_before(jiffies, timeout))
+		cpu_relax();
+	WRITE_ONCE(p2p_stall.stalled, false);
+}
+
+/* What page tables of user memory are allocated with, and little else. */
+#define GFP_PAGE_TABLE	(GFP_KERNEL_ACCOUNT | __GFP_ZERO)
+
+static void p2p_stall_page_alloc(void *data, struct page *page,
+				 unsigned int order, gfp_t gfp_flags,
+				 int migratetype)
+{
+	if (!order && (gfp_flags & GFP_PAGE_TABLE) == GFP_PAGE_TABLE)
+		p2p_stall_here();
+}
+
+static void p2p_stall_end(void)
+{
+	WRITE_ONCE(p2p_stall.task, NULL);
+	/* The thread goes on after what was done meanwhile. */
+	smp_store_release(&p2p_stall.go_on, true);
+}
+
+static long p2p_stall_ioctl(struct file *file, unsigned int cmd,
+			    unsigned long arg)
+{
+	switch (cmd) {
+	case P2P_TEST_STALL:
+		/* Only the thread itself looks at these before it stops. */
+		p2p_stall.left = arg;
+		p2p_stall.go_on = false;
+		WRITE_ONCE(p2p_stall.task, current);
+		return 0;
+	case P2P_TEST_STALLED:
+		/* Pairs with the release in p2p_stall_here(). */
+		return smp_load_acquire(&p2p_stall.stalled);
+	case P2P_TEST_GO_ON:
+		p2p_stall_end();
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int p2p_stall_open(struct inode *inode, struct file *file)
+{
+	int error;
+
+	if (!mutex_trylock(&p2p_stall_lock))
+		return -EBUSY;
+	error = register_trace_mm_page_alloc(p2p_stall_page_alloc, NULL);
+	if (error) {
+		mutex_unlock(&p2p_stall_lock);
+		return error;
+	}
+	return nonseekable_open(inode, file);
+}
+
+static int p2p_stall_release(struct inode *inode, struct file *file)
+{
+	p2p_stall_end();
+	unregister_trace_mm_page_alloc(p2p_stall_page_alloc, NULL);
+	tracepoint_synchronize_unregister();
+	mutex_unlock(&p2p_stall_lock);
+	return 0;
+}
+
+static const struct file_operations p2p_stall_fops = {
+	.owner		= THIS_MODULE,
+	.open		= p2p_stall_open,
+	.release	= p2p_stall_release,
+	.unlocked_ioctl	= p2p_stall_ioctl,
+};
+
+static int __init p2p_stall_init(void)
+{
+	debugfs_create_file_unsafe("p2p_test_stall", 0600, NULL, NULL,
+				   &p2p_stall_fops);
+	return 0;
+}
+late_initcall(p2p_stall_init);

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory that a provider has struct pages for is the provider's alone: neither /dev/mem
+ * nor the file resourceN gives a second mapping of it, of another kind (IO_STRICT_DEVMEM).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bind.h"
+#include "variants.h"
+
+FIXTURE(devmem)
+{
+	const char *provider;
+	char resource[P2P_PATH_LEN];
+	uint64_t start, len;
+	size_t page;
+	int mem;
+};
+
+P2P_VARIANTS(devmem, NULL, NULL);
+
+FIXTURE_SETUP(devmem)
+{
+	uint64_t flags, pfn;
+	char name[16];
+	int bar;
+	char *p;
+
+	self->mem = open("/dev/mem", O_RDWR | O_SYNC);
+	if (self->mem < 0)
+		SKIP(p2p_skip_now(), "no /dev/mem: CONFIG_DEVMEM?");
+	self->provider = variant->p2p.provider;
+	self->page = sysconf(_SC_PAGESIZE);
+	p = p2p_map(self->provider, self->page);
+	ASSERT_NE(MAP_FAILED, p);
+	p2p_store(p, 1);
+	pfn = PAGEMAP_PFN(p2p_pagemap(p));
+	bar = p2p_bar_of_pfn(self->provider, pfn, &self->start, &self->len, &flags);
+	ASSERT_LE(0, bar);
+	self->start = pfn * self->page;
+	munmap(p, self->page);
+	snprintf(name, sizeof(name), "resource%d", bar);
+	p2p_path(self->resource, self->provider, name);
+}
+
+FIXTURE_TEARDOWN(devmem)
+{
+	close(self->mem);
+}
+
+TEST_F(devmem, dev_mem)
+{
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ, MAP_SHARED, self->mem,
+				   self->start));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED,
+				   self->mem, self->start));
+}
+
+TEST_F(devmem, resource_file)
+{
+	int fd = open(self->resource, O_RDWR);
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	EXPECT_EQ(EINVAL, errno);
+	close(fd);
+}
+
+/*
+ * While there is no provider the memory is a device's as any other. The next provider
+ * takes away what was mapped meanwhile.
+ */
+TEST_F(devmem, after_unbind)
+{
+	char *p;
+	int fd;
+
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		return;
+	fd = open(self->resource, O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	p = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	EXPECT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, p2p_fault_of(p, true));
+	EXPECT_EQ(0, p2p_bind(self->provider));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(p, false));
+	munmap(p, self->page);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Root of a user namespace, as in a container, is nobody special: it has what the user
+ * has who made the namespace, in a provider's files and of its memory.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "bind.h"
+#include "users.h"
+#include "variants.h"
+
+#define PAGE	(4 * KIB)
+#define LIMIT	(16 * PAGE)
+#define SIZE	(2 * MIB)
+#define SECRET	0x7365637265742121ULL
+
+FIXTURE(userns)
+{
+	const char *provider;
+	char limit[P2P_PATH_LEN];
+	long long before;
+	struct shared {
+		uint64_t phys;
+	} *shared;
+};
+
+P2P_VARIANTS(userns, NULL, NULL);
+
+FIXTURE_SETUP(userns)
+{
+	if (access("/proc/self/ns/user", F_OK))
+		SKIP(p2p_skip_now(), "not configured: CONFIG_USER_NS");
+	self->provider = variant->p2p.provider;
+	self->before = p2p_available(self->provider);
+	p2p_path(self->limit, self->provider, "p2pmem/user_limit");
+	self->shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->shared);
+}
+
+FIXTURE_TEARDOWN(userns)
+{
+	EXPECT_EQ(0, p2p_write_file(self->limit, "max\n"));
+	EXPECT_TRUE(users_admit(self->provider, 0));
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+static bool write_id_map(const char *file, unsigned int outside)
+{
+	char path[32], text[32];
+
+	snprintf(path, sizeof(path), "/proc/self/%s", file);
+	snprintf(text, sizeof(text), "0 %u 1", outside);
+	return !p2p_write_file(path, text);
+}
+
+/* Makes a user of the machine root of a namespace of its own. */
+static bool become_root_of_container(uid_t uid)
+{
+	/* The /proc files of who changed its user id are root's. */
+	if (!users_become(uid) || prctl(PR_SET_DUMPABLE, 1) ||
+	    unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return false;
+	return !p2p_write_file("/proc/self/setgroups", "deny") &&
+	       write_id_map("uid_map", uid) && write_id_map("gid_map", USERS) &&
+	       !setresgid(0, 0, 0) && !setresuid(0, 0, 0) && !getuid();
+}
+
+/* A part that root of a container plays: where it failed, or 0. */
+static int in_container(uid_t uid, struct _test_data_userns *self,
+			int (*part)(struct _test_data_userns *self))
+{
+	pid_t child = fork();
+
+	if (!child)
+		_exit(become_root_of_container(uid) ? part(self) : 100);
+	return child < 0 ? -1 : users_wait(child);
+}
+
+static int change_nothing(struct _test_data_userns *self)
+{
+	char path[P2P_PATH_LEN];
+
+	if (p2p_write_file(self->limit, "max\n") != EACCES)
+		return 1;
+	p2p_path(path, self->provider, "reset");
+	if (!access(path, F_OK) && p2p_write_file(path, "1") != EACCES)
+		return 2;
+	p2p_path(path, self->provider, "driver/unbind");
+	if (p2p_write_file(path, self->provider) != EACCES)
+		return 3;
+	/* Nor is the file for whoever is not in the group. */
+	if (p2p_open(self->provider, O_RDWR) >= 0 || errno != EACCES)
+		return 4;
+	p2p_path(path, self->provider, "p2pmem/allocate");
+	if (!chown(path, 0, 0) || !chmod(path, 0666))
+		return 5;
+	return 0;
+}
+
+TEST_F(userns, files)
+{
+	EXPECT_EQ(0, in_container(ALICE, self, change_nothing));
+}
+
+static int stay_below_limit(struct _test_data_userns *self)
+{
+	char *mem = p2p_map(self->provider, LIMIT), *more;
+
+	if (mem == MAP_FAILED)
+		return 1;
+	more = p2p_map(self->provider, PAGE);
+	if (more != MAP_FAILED)
+		return 2;
+	return 0;
+}
+
+/* The limit is that of the user outside, in one container or in several. */
+TEST_F(userns, limit)
+{
+	char text[32];
+	pid_t child;
+	int go[2];
+	char *mem;
+
+	snprintf(text, sizeof(text), "%lu\n", LIMIT);
+	ASSERT_EQ(0, p2p_write_file(self->limit, text));
+	ASSERT_TRUE(users_admit(self->provider, USERS));
+	EXPECT_EQ(0, in_container(ALICE, self, stay_below_limit));
+
+	/* What the user has outside counts. */
+	ASSERT_EQ(0, pipe(go));
+	child = users_fork(ALICE);
+	ASSERT_LE(0, child);
+	if (!child) {
+		mem = p2p_map(self->provider, PAGE);
+		_exit(mem == MAP_FAILED || write(go[1], "", 1) != 1 || pause());
+	}
+	ASSERT_EQ(1, read(go[0], text, 1));
+	EXPECT_EQ(1, in_container(ALICE, self, stay_below_limit));
+	EXPECT_EQ(0, in_container(BOB, self, stay_below_limit));
+	kill(child, SIGKILL);
+	users_wait(child);
+	close(go[0]);
+	close(go[1]);
+}
+
+/* Another user's data: all of the memory, so that it has to be the same. */
+static int look_for_secret(struct _test_data_userns *self)
+{
+	char *mem = p2p_map(self->provider, SIZE);
+
+	if (mem == MAP_FAILED)
+		return 1;
+	if (users_phys(mem) != self->shared->phys)
+		return 2;
+	return p2p_not_set(mem, SIZE, 0) == -1 ? 0 : 3;
+}
+
+TEST_F(userns, data_of_others)
+{
+	pid_t child;
+	char *mem;
+
+	ASSERT_TRUE(users_admit(self->provider, USERS));
+	child = users_fork(ALICE);
+	ASSERT_LE(0, child);
+	if (!child) {
+		mem = p2p_map(self->provider, SIZE);
+		if (mem == MAP_FAILED)
+			_exit(1);
+		p2p_set(mem, SIZE, SECRET);
+		self->shared->phys = users_phys(mem);
+		_exit(0);
+	}
+	ASSERT_EQ(0, users_wait(child));
+	ASSERT_TRUE(p2p_settles(self->provider, self->before));
+	EXPECT_EQ(0, in_container(BOB, self, look_for_secret));
+}
+
+TEST_HARNESS_MAIN
