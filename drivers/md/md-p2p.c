@@ -20,6 +20,7 @@
  * copies and not repaired, and a write fails, with a resync to follow, which uses
  * host memory and finds out whether the drive is to blame.
  */
+#include <linux/align.h>
 #include <linux/blk-p2p.h>
 #include <linux/blkdev.h>
 #include <linux/export.h>
@@ -28,6 +29,7 @@
 #include <linux/raid/md_u.h>
 
 #include "md.h"
+#include "md-bitmap.h"
 #include "md-p2p.h"
 
 static bool md_level_passes_p2p(int level)
@@ -63,6 +65,10 @@ void md_p2p_update(struct mddev *mddev)
 {
 	if (!mddev->queue)	/* dm-raid, which never takes it */
 		return;
+
+	/* A level without copies has nothing to make equal. */
+	if (mddev->pers && !mddev->pers->sync_request)
+		WRITE_ONCE(mddev->p2p_failed_from, MaxSector);
 
 	if (md_p2p_capable(mddev))
 		blk_queue_flag_set(QUEUE_FLAG_PCI_P2PDMA, mddev->queue);
@@ -127,31 +133,57 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 }
 
 /*
- * A device has not written its part of a write at @sector of the array, which others
- * may have written. The write fails, and a resync makes the copies equal again.
+ * Some devices have not written their part of a write that has ended, and others have.
+ * It has failed, and a resync makes the copies equal again. The bitmap, if there is
+ * one, knows already that it is needed, and the array is not clean before that.
  */
-void md_p2p_write_failed(struct mddev *mddev, sector_t sector)
+void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
+			 sector_t nr_sectors)
 {
-	sector_t from = READ_ONCE(mddev->p2p_refused_from);
+	sector_t from = READ_ONCE(mddev->p2p_failed_from);
+	sector_t to = READ_ONCE(mddev->p2p_failed_to);
+	sector_t end = sector + nr_sectors;
 
+	sector = ALIGN_DOWN(sector, PAGE_SECTORS);
+	while (end > to && !try_cmpxchg(&mddev->p2p_failed_to, &to, end))
+		;
+	/* Who sees this, sees that, or begins with nothing: see below. */
 	while (sector < from &&
-	       !try_cmpxchg(&mddev->p2p_refused_from, &from, sector))
+	       !try_cmpxchg(&mddev->p2p_failed_from, &from, sector))
 		;
 	set_bit(MD_RECOVERY_NEEDED, &mddev->recovery);
 	md_wakeup_thread(mddev->thread);
 }
 EXPORT_SYMBOL_GPL(md_p2p_write_failed);
 
+/*
+ * A check or a recovery that was running may have cleared the bits of the bitmap
+ * without making all copies equal, so set them again.
+ */
+static void md_p2p_dirty_bitmap(struct mddev *mddev, sector_t from, sector_t to)
+{
+	unsigned int shift = mddev->bitmap->counts.chunkshift;
+
+	md_bitmap_dirty_bits(mddev->bitmap, from >> shift, (to - 1) >> shift);
+}
+
 /* The caller holds the reconfig_mutex, and no resync is running. */
 void md_p2p_want_resync(struct mddev *mddev)
 {
-	sector_t from = xchg(&mddev->p2p_refused_from, MaxSector);
+	sector_t from = xchg(&mddev->p2p_failed_from, MaxSector), to;
 
-	if (from >= mddev->recovery_cp)
+	if (from == MaxSector)
 		return;
-	pr_info("md: %s: resync from sector %llu, since some devices could not write peer-to-peer memory\n",
-		mdname(mddev), (unsigned long long)from);
-	mddev->recovery_cp = from;
+	to = xchg(&mddev->p2p_failed_to, 0);
+	/* It was taken together with what failed before. */
+	if (to <= from || to > mddev->resync_max_sectors)
+		to = mddev->resync_max_sectors;
+	if (mddev->bitmap && from < to)
+		md_p2p_dirty_bitmap(mddev, from, to);
+	if (p2p_ratelimit_about(mddev, NULL))
+		pr_info("md: %s: resync from sector %llu, since some devices could not write peer-to-peer memory\n",
+			mdname(mddev), (unsigned long long)from);
+	mddev->recovery_cp = min(mddev->recovery_cp, from);
 	set_bit(MD_SB_CHANGE_CLEAN, &mddev->sb_flags);
 }
 

@@ -3,16 +3,19 @@
 #define MD_P2P_H
 
 #include <linux/blk_types.h>
+#include <linux/minmax.h>
+
+#include "md.h"
 
 struct bio_vec;
 struct gendisk;
-struct mddev;
 
 #ifdef CONFIG_VM_P2P
 void md_p2p_update(struct mddev *mddev);
 void md_p2p_add_drive(struct mddev *mddev);
 bool md_p2p_permits(struct mddev *mddev, struct bio *bio);
-void md_p2p_write_failed(struct mddev *mddev, sector_t sector);
+void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
+			 sector_t nr_sectors);
 void md_p2p_want_resync(struct mddev *mddev);
 bool md_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv);
 #else
@@ -29,7 +32,8 @@ static inline bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 	return false;
 }
 
-static inline void md_p2p_write_failed(struct mddev *mddev, sector_t sector)
+static inline void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
+				       sector_t nr_sectors)
 {
 }
 
@@ -37,6 +41,15 @@ static inline void md_p2p_want_resync(struct mddev *mddev)
 {
 }
 #endif
+
+/*
+ * Up to where the copies are the same, for superblocks: a resync that is still to come
+ * counts, too.
+ */
+static inline sector_t md_p2p_recovery_cp(const struct mddev *mddev)
+{
+	return min(mddev->recovery_cp, READ_ONCE(mddev->p2p_failed_from));
+}
 
 /* Has a bio with peer-to-peer memory failed? */
 static inline bool md_p2p_failed(const struct bio *bio)

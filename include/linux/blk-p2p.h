@@ -18,7 +18,8 @@ struct block_device;
  *
  * Context: Any.
  * Return: true if @bio has peer-to-peer memory that could not be reached. Then
- *	   nothing has been read or written, and nothing is wrong with the device.
+ *	   nothing is wrong with the device; others that are copies of it may have
+ *	   been written.
  */
 static inline bool bio_p2p_refused(const struct bio *bio)
 {
