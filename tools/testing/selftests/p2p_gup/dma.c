@@ -336,39 +336,6 @@ TEST_F(dma, mask)
 }
 
 /*
- * When the IOMMU has no addresses left, that is no refusal: the same may be mapped
- * later. Here it has less than four, or none: page 0 is never used.
- */
-TEST_F(dma, no_room)
-{
-	uint64_t page = sysconf(_SC_PAGESIZE);
-	int nr = PAGES, segments, i;
-
-	ASSERT_TRUE(put(self, 0, 'a'));
-	segments = map_for_dma(self, 1, ~UINT64_C(0));
-	if (segments <= 0 || self->segments[0].sg_addr == self->segments[0].phys)
-		return;		/* no IOMMU between both */
-
-	EXPECT_EQ(-ENOMEM, map_for_dma(self, 1, PAGES * page - 1));
-	for (i = 0; i < nr; i++)
-		EXPECT_NE(-EREMOTEIO, self->segments[i].page_error);
-
-	EXPECT_EQ(-ENOMEM, map_for_dma(self, 1, page - 1));
-	for (i = 0; i < nr; i++) {
-		EXPECT_EQ(-ENOMEM, self->segments[i].page_error);
-		EXPECT_EQ(~UINT64_C(0), self->segments[i].page_addr);
-		EXPECT_EQ(~UINT64_C(0), self->segments[i].plain_addr);
-		/* It is reached all the same. */
-		EXPECT_EQ(1, self->segments[i].reaches);
-	}
-
-	/* The IOMMU goes on to think so until something that was unmapped is free. */
-	for (i = 0; i < 500 && map_for_dma(self, 1, UINT32_MAX) <= 0; i++)
-		usleep(10000);
-	EXPECT_GT(500, i);
-}
-
-/*
  * Interrupts come while a route is being found and remembered, and need it, too: by
  * lockdep, or by a CPU that waits for itself, it shows which locks are wrong.
  */
