@@ -14,7 +14,7 @@
 #include <linux/gfp.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
-#include <linux/mutex.h>
+#include <linux/bitops.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 #include <trace/events/kmem.h>
@@ -24,7 +24,7 @@
 /* A thread that nobody lets go on goes on by itself. */
 #define P2P_STALL_TIMEOUT	(10 * HZ)
 
-static DEFINE_MUTEX(p2p_stall_lock);	/* one file is open at a time */
+static unsigned long p2p_stall_is_open;	/* bit 0: one file is open at a time */
 
 static struct {
 	struct task_struct *task;	/* only ever compared with current */
@@ -97,11 +97,11 @@ static int p2p_stall_open(struct inode *inode, struct file *file)
 {
 	int error;
 
-	if (!mutex_trylock(&p2p_stall_lock))
+	if (test_and_set_bit_lock(0, &p2p_stall_is_open))
 		return -EBUSY;
 	error = register_trace_mm_page_alloc(p2p_stall_page_alloc, NULL);
 	if (error) {
-		mutex_unlock(&p2p_stall_lock);
+		clear_bit_unlock(0, &p2p_stall_is_open);
 		return error;
 	}
 	return nonseekable_open(inode, file);
@@ -112,7 +112,7 @@ static int p2p_stall_release(struct inode *inode, struct file *file)
 	p2p_stall_end();
 	unregister_trace_mm_page_alloc(p2p_stall_page_alloc, NULL);
 	tracepoint_synchronize_unregister();
-	mutex_unlock(&p2p_stall_lock);
+	clear_bit_unlock(0, &p2p_stall_is_open);
 	return 0;
 }
 
