@@ -3,10 +3,16 @@
  * No data of one user is seen by another.
  *
  * Memory is cleared before its first use in a buffer if it holds data of anybody
- * but the buffer's user: another user, the device, a driver in the kernel. It is
- * for the fault to do that, since nothing but a page table entry leads to the
- * memory, not even for get_user_pages(). p2pmem-history.c knows whose data there
- * is. The same user again pays nothing.
+ * but the buffer's owner. It is for the fault to do that, since nothing but a page
+ * table entry leads to the memory, not even for get_user_pages(). p2pmem-history.c
+ * knows whose data there is.
+ *
+ * The owner is the open file that mmap() was called for, in the hands of the user who
+ * opened it. A user ID would not do: two containers have the same one, and so have
+ * processes that may not look at each other, since they are not dumpable, or labelled
+ * otherwise. Who wants to find data again, and not to pay for clearing, keeps the
+ * file open; who wants to share that passes it on. If another user maps it all the
+ * same, as with a file that a service opens for many, the buffer is its own owner.
  *
  * Nor does a process that may see anybody's data, because it could read it from
  * the device anyway: with CAP_SYS_RAWIO. It has to have that when it opens
@@ -17,7 +23,7 @@
  * count. What a privileged process has touched is another matter: it is in use,
  * and those who share the mapping see what is there.
  *
- * As it was not cleared, such memory belongs to nobody afterwards, even if the user
+ * As it was not cleared, such memory belongs to nobody afterwards, even if the owner
  * is the one it belongs to: others' data may still be there.
  *
  * What was DMA of the former user is over by then: until its pages are unpinned
@@ -25,11 +31,13 @@
  */
 
 #include <linux/align.h>
+#include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/errno.h>
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/kernfs.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
@@ -43,10 +51,16 @@
 
 #define BLOCK_PAGES	(PMD_SIZE >> PAGE_SHIFT)
 
-/* The owner of data, as p2pmem-history.c knows it. */
-static u64 p2pmem_owner(const struct p2pmem_user *user)
+/* Numbers of owners that are no open file, from here on. */
+#define P2PMEM_OWNERS	(1ULL << 63)
+
+static atomic64_t p2pmem_nr_owners;
+
+static u64 p2pmem_owner(struct file *file, kuid_t uid)
 {
-	return P2PMEM_NOBODY + 1 + __kuid_val(user->uid);
+	if (uid_eq(uid, file->f_cred->fsuid))
+		return kernfs_file_id(file);
+	return P2PMEM_OWNERS | atomic64_inc_return(&p2pmem_nr_owners);
 }
 
 static bool p2pmem_may_see_all(void)
@@ -57,7 +71,7 @@ static bool p2pmem_may_see_all(void)
 /**
  * p2pmem_user_init() - the current process becomes the user of a buffer
  * @user: the user
- * @file: what the process maps
+ * @file: what the process maps, p2pmem/allocate
  *
  * The user is the one that a file created now would belong to. To clear nothing,
  * both who opened the file and who maps it must be allowed to see all data: a
@@ -65,9 +79,10 @@ static bool p2pmem_may_see_all(void)
  *
  * Context: Process context.
  */
-void p2pmem_user_init(struct p2pmem_user *user, const struct file *file)
+void p2pmem_user_init(struct p2pmem_user *user, struct file *file)
 {
 	user->uid = current_fsuid();
+	user->owner = p2pmem_owner(file, user->uid);
 	user->sees_all = p2pmem_may_see_all() &&
 			 file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO);
 }
@@ -118,8 +133,7 @@ int p2pmem_clear(struct p2pmem_history *history,
 	unsigned long from, to;
 	int error;
 
-	from = pfn + p2pmem_history_match(history, pfn, nr_pages,
-					  p2pmem_owner(user));
+	from = pfn + p2pmem_history_match(history, pfn, nr_pages, user->owner);
 	if (from == end)
 		return 0;
 
@@ -133,10 +147,9 @@ int p2pmem_clear(struct p2pmem_history *history,
 		return -EINTR;
 	to = min(end, ALIGN(from + 1, BLOCK_PAGES));
 	p2pmem_zero(from, to - from);
-	/* What is before it in the block is the user's, too. */
+	/* What is before it in the block is the owner's, too. */
 	pfn = max(pfn, ALIGN_DOWN(from, BLOCK_PAGES));
-	error = p2pmem_history_set(history, pfn, to - pfn,
-				   p2pmem_owner(user));
+	error = p2pmem_history_set(history, pfn, to - pfn, user->owner);
 	trace_p2pmem_clear(from, to - from, error);
 	if (error)
 		return error;

@@ -107,15 +107,17 @@ bool p2pmem_is_held(unsigned long first, unsigned long nr_pages);
 
 /**
  * struct p2pmem_user - for whom memory is cleared
- * @uid: the user whose memory it is
+ * @uid: the user whom the memory counts for
+ * @owner: whose data is in it; no two have the same number, ever
  * @sees_all: who allocated it may see anybody's data
  */
 struct p2pmem_user {
 	kuid_t uid;
+	u64 owner;
 	bool sees_all;
 };
 
-void p2pmem_user_init(struct p2pmem_user *user, const struct file *file);
+void p2pmem_user_init(struct p2pmem_user *user, struct file *file);
 int p2pmem_clear(struct p2pmem_history *history,
 		 const struct p2pmem_user *user, unsigned long pfn,
 		 unsigned long nr_pages);

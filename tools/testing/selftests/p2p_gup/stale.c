@@ -2,8 +2,8 @@
 /*
  * What one user left in peer-to-peer memory is never seen by another: the two take
  * turns with the same memory, of each size, and use all of it, a part or nothing.
- * Who may see everything, and who had the memory last, pays nothing for that: the
- * data is still there.
+ * Who may see everything, and who maps it by the open file that had it last, pays
+ * nothing for that: the data is still there.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -112,6 +112,66 @@ TEST_F(stale, killed_while_clearing)
 		EXPECT_EQ(0, as(ALICE, self, find_own_or_nothing));
 	}
 	EXPECT_EQ(0, as(BOB, self, find_nothing));
+}
+
+/* Maps the same memory with a file that is not the one that the user keeps open. */
+static char *map_by(struct _test_data_stale *self, int fd)
+{
+	char *mem = mmap(NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 fd, 0);
+
+	if (mem == MAP_FAILED)
+		_exit(FOUND_ERROR);
+	if (users_phys(mem) != self->shared->phys)
+		_exit(FOUND_ELSEWHERE);
+	return mem;
+}
+
+static int find_nothing_by_other_file(struct _test_data_stale *self)
+{
+	return expect(self, map_by(self, p2p_open(self->provider, O_RDWR)), 0);
+}
+
+static int find_own_by_copy(struct _test_data_stale *self)
+{
+	return expect(self, map_by(self, dup(self->files[getuid() - ALICE])),
+		      getuid());
+}
+
+/* A user ID proves nothing: two containers have the same. The open file does. */
+TEST_F(stale, same_user)
+{
+	static const size_t sizes[] = { SMALL, PMD };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		self->size = sizes[i];
+		EXPECT_EQ(0, as(ALICE, self, leave));
+		EXPECT_EQ(0, as(ALICE, self, find_own_by_copy));
+		EXPECT_EQ(0, as(ALICE, self, find_nothing_by_other_file));
+		/* That one is closed, and the memory is not this one's any more. */
+		EXPECT_EQ(0, as(ALICE, self, find_nothing));
+	}
+}
+
+/* A file that somebody opened for several users shows them nothing of each other. */
+static int find_nothing_by_alices(struct _test_data_stale *self)
+{
+	return expect(self, map_by(self, self->files[0]), 0);
+}
+
+TEST_F(stale, file_of_another_user)
+{
+	EXPECT_EQ(0, as(ALICE, self, leave));
+	EXPECT_EQ(0, as(BOB, self, find_nothing_by_alices));
+	EXPECT_EQ(0, as(BOB, self, find_nothing_by_alices));
+	EXPECT_EQ(0, as(ALICE, self, find_nothing));
+	/* A large folio takes more than one step, and comes to an end. */
+	if (self->before < (long long)PUD)
+		return;
+	self->size = PUD;
+	EXPECT_EQ(0, as(ALICE, self, leave));
+	EXPECT_EQ(0, as(BOB, self, find_nothing_by_alices));
 }
 
 /* It is use that matters. */

@@ -36,9 +36,42 @@ FIXTURE(stale)
 	int disk;
 	bool works;
 	struct shared *shared;
+	int files[BOB - ALICE + 1];	/* each opened by its user */
 };
 
 P2P_VARIANTS(stale, NULL, "raw", NULL);
+
+/* Opens p2pmem/allocate as another user would. */
+static inline int open_as(const char *provider, uid_t uid)
+{
+	int fd;
+
+	if (setegid(USERS) || seteuid(uid))
+		return -1;
+	fd = p2p_open(provider, O_RDWR);
+	return seteuid(0) || setegid(0) ? -1 : fd;
+}
+
+/* Those of a provider that went are of no use. */
+static inline bool open_files(struct _test_data_stale *self)
+{
+	uid_t uid;
+
+	for (uid = ALICE; uid <= BOB; uid++) {
+		self->files[uid - ALICE] = open_as(self->provider, uid);
+		if (self->files[uid - ALICE] < 0)
+			return false;
+	}
+	return true;
+}
+
+static inline void close_files(struct _test_data_stale *self)
+{
+	uid_t uid;
+
+	for (uid = ALICE; uid <= BOB; uid++)
+		close(self->files[uid - ALICE]);
+}
 
 FIXTURE_SETUP(stale)
 {
@@ -52,10 +85,12 @@ FIXTURE_SETUP(stale)
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->shared);
 	ASSERT_TRUE(users_admit(self->provider, USERS));
+	ASSERT_TRUE(open_files(self));
 }
 
 FIXTURE_TEARDOWN(stale)
 {
+	close_files(self);
 	close(self->disk);
 	EXPECT_TRUE(users_admit(self->provider, 0));
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
@@ -94,11 +129,22 @@ static inline int as(uid_t uid, struct _test_data_stale *self,
 	return child < 0 ? -1 : users_wait(child);
 }
 
+/* Maps with the file that the user has open all the time; root has none. */
+static inline char *map_as_user(struct _test_data_stale *self)
+{
+	uid_t uid = getuid();
+
+	if (!uid)
+		return p2p_map(self->provider, self->size);
+	return mmap(NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    self->files[uid - ALICE], 0);
+}
+
 /* Parts. The data that a user leaves is the user's number. */
 
 static inline int leave(struct _test_data_stale *self)
 {
-	char *mem = p2p_map(self->provider, self->size);
+	char *mem = map_as_user(self);
 
 	if (mem == MAP_FAILED)
 		return FOUND_ERROR;
@@ -110,7 +156,7 @@ static inline int leave(struct _test_data_stale *self)
 /* Maps the same memory once more, but does not touch it. */
 static inline char *again(struct _test_data_stale *self)
 {
-	char *mem = p2p_map(self->provider, self->size);
+	char *mem = map_as_user(self);
 
 	if (mem == MAP_FAILED)
 		_exit(FOUND_ERROR);
@@ -143,7 +189,7 @@ static inline int find_alices(struct _test_data_stale *self)
 /* Every word, not only those that put() stands for. */
 static inline int leave_every_word(struct _test_data_stale *self)
 {
-	char *mem = p2p_map(self->provider, self->size);
+	char *mem = map_as_user(self);
 
 	if (mem == MAP_FAILED)
 		return FOUND_ERROR;

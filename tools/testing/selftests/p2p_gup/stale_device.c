@@ -253,6 +253,8 @@ static void rebind(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, p2p_unbind(self->provider));
 	ASSERT_EQ(0, p2p_bind(self->provider));
 	ASSERT_TRUE(users_admit(self->provider, USERS));
+	close_files(self);
+	ASSERT_TRUE(open_files(self));
 }
 
 /* Nor what came between. */
