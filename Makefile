@@ -3,7 +3,7 @@
 # other one first. A variable given to make reaches the script through the environment.
 
 topo  := $(or $(TOPO),switch)
-image := build/bzImage$(if $(filter debug,$(KERNEL)),-debug)
+image := build/bzImage$(if $(filter-out lean,$(KERNEL)),-$(KERNEL))
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
 .PHONY: help deps tree refresh series kernel demo check coverage soak fuzz shell run bisect unchanged
