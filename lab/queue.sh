@@ -4,8 +4,10 @@
 #
 # The patch queue and its form as git commits. Sourced by the verbs that need it.
 #
-# patches/series has one line a patch: the patch file in patches/, then the new files it brings in,
-# which stand whole in the repository at their in-tree paths. Lines that begin with # are comments.
+# patches/series has one line per patch: the patch file below patches/, then the new files that the patch
+# brings in. These stand whole in the repository, at their in-tree paths, as the last patch leaves them;
+# later patches may have hunks for them. Patches that are mailed together share a directory of patches/,
+# with their cover letter. Lines that begin with # are comments.
 #
 # In build/linux the tag "base" is the pristine kernel and the branch "p2p" the series. .git/p2p/
 # remembers what they were made of:
@@ -34,7 +36,7 @@ check_series() {
 		die "patches/series is missing" "an empty file stands for a series without patches"
 	while read -r patch files; do
 		case $patch in
-		*/* | *[!A-Za-z0-9._+-]* | *.patch.*) listed= ;;
+		/* | .* | */*/* | */.* | *[!A-Za-z0-9._/+-]* | *.patch.*) listed= ;;
 		*.patch) listed=1 ;;
 		*) listed= ;;
 		esac
@@ -50,7 +52,7 @@ check_series() {
 			esac
 			[ -z "${owner[$file]-}" ] ||
 				die "patches/series: $file belongs to ${owner[$file]} and to $patch" \
-					"a new file belongs to exactly one patch"
+					"exactly one patch brings a new file in"
 			owner[$file]=$patch
 			if [ -L "$root/$file" ] || [ ! -f "$root/$file" ]; then
 				die "$file is no regular file, but patches/series lists it for $patch"
@@ -58,11 +60,10 @@ check_series() {
 		done
 	done < <(read_series "$root")
 
-	for patch in "$root"/patches/*.patch; do
-		[ -e "$patch" ] || continue
-		[ "${seen[${patch##*/}]-}" ] ||
-			die "patches/${patch##*/} is not in patches/series" "list it there, or remove it"
-	done
+	while read -r patch; do
+		[ "${seen[$patch]-}" ] ||
+			die "patches/$patch is not in patches/series" "list it there, or remove it"
+	done < <(find "$root/patches" -name '*.patch' -printf '%P\n' | sort)
 }
 
 # list_inputs ROOT: "MODE BLOB PATH" for each file that goes into the commits.
@@ -128,13 +129,48 @@ explain_reject() {
 	{ sub(/^error: /, ""); print }' "$1" "$2"
 }
 
+# find_first_content ROOT: in the map first, "MODE BLOB" of each new file as the patch that brings it in
+# leaves it: what stands in ROOT, with the hunks of later patches taken out again. Uses $GIT_DIR.
+find_first_content() {
+	local root=$1 patch files file
+	local -a hunks
+
+	first=()
+	export GIT_INDEX_FILE=$scratch/files-index
+	rm -f "$GIT_INDEX_FILE"
+	for file in $(read_series "$root" | cut -s -d ' ' -f 2-); do
+		[ "$file" = MAINTAINERS ] ||
+			printf '%s %s\t%s\n' "$(mode_of "$root" "$file")" \
+				"$(git hash-object -w --no-filters "$root/$file")" "$file"
+	done | git update-index --add --index-info
+	while read -r patch files; do
+		for file in $files; do
+			[ "$file" != MAINTAINERS ] || continue
+			first[$file]=$(git ls-files -s -- "$file" | cut -d ' ' -f 1,2)
+			git update-index --force-remove -- "$file"
+		done
+		# Only patches with hunks for files that are still there.
+		mapfile -t hunks < <(sed -n 's|^diff --git a/.* b/||p' "$root/patches/$patch" | sort |
+			comm -12 - <(git ls-files | sort) | sed 's/^/--include=/')
+		[ ${#hunks[@]} -gt 0 ] || continue
+		git mailinfo -b /dev/null "$scratch/diff" <"$root/patches/$patch" >/dev/null
+		git apply --cached -R --whitespace=nowarn "${hunks[@]}" "$scratch/diff" 2>"$scratch/errors" ||
+			die "patches/$patch has hunks that do not fit the new files as they stand here:" \
+				"$(sed 's/^error: //' "$scratch/errors")" \
+				"change such files in build/linux, and bring them back with make refresh"
+	done < <(read_series "$root" | tac)
+	unset GIT_INDEX_FILE
+}
+
 # lay_series ROOT BASE: commit ROOT's series on the commit BASE of $GIT_DIR. It goes through an
 # index of its own, so neither a work tree nor a branch moves. Sets tip.
 lay_series() {
 	local root=$1 patch files file blob mode n=0 author mail
 	local patchfile tree subject
+	local -A first=()
 
 	tip=$2
+	find_first_content "$root"
 	export GIT_INDEX_FILE=$scratch/index
 	rm -f "$GIT_INDEX_FILE"
 	git read-tree "$tip"
@@ -166,8 +202,8 @@ lay_series() {
 		fi
 
 		for file in $files; do
-			mode=$(mode_of "$root" "$file")
 			if [ "$file" = MAINTAINERS ]; then
+				mode=$(mode_of "$root" "$file")
 				git cat-file blob :MAINTAINERS >"$scratch/maintainers" 2>/dev/null ||
 					die "the base has no MAINTAINERS to merge ours into"
 				blob=$(awk -v entry="$root/MAINTAINERS" -f "$top/lab/maintainers.awk" \
@@ -176,7 +212,8 @@ lay_series() {
 				[ -z "$(git ls-files --cached -- "$file")" ] ||
 					die "$file is in the base already" \
 						"patches/series lists it as a new file of $patch"
-				blob=$(git hash-object -w --no-filters "$root/$file")
+				mode=${first[$file]% *}
+				blob=${first[$file]#* }
 			fi
 			printf '%s %s\t%s\n' "$mode" "$blob" "$file"
 		done | git update-index --add --index-info

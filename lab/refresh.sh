@@ -88,40 +88,54 @@ our_entry() {
 			"$(diff -U1 "$scratch/old" "$scratch/merged" | tail -n +3)"
 }
 
-# stage_file COMMIT MODE PATH: a new file, whole.
+# stage_file COMMIT PATH: a new file, whole, as the last commit leaves it.
 stage_file() {
-	local root=${3%%/*}
+	local root=${2%%/*} mode
 
 	case $root in
 	.ci | .git | build | lab | patches | README.md)
-		die "$(say "$1") adds $3, where the repository keeps its own files" ;;
+		die "$(say "$1") adds $2, where the repository keeps its own files" ;;
 	esac
-	case $2 in
+	mode=$(git ls-tree HEAD -- "$2" | cut -d ' ' -f 1)
+	case $mode in
 	100644 | 100755) ;;
-	*) die "$(say "$1") adds $3 with mode $2: only regular files can be new files" ;;
+	'') die "$(say "$1") adds $2, which a later commit removes again" \
+		"leave it out: git -C build/linux rebase -i base" ;;
+	*) die "$(say "$1") adds $2 with mode $mode: only regular files can be new files" ;;
 	esac
-	mkdir -p "$stage/$(dirname "$3")"
-	git cat-file blob "$1:$3" >"$stage/$3"
-	[ "$2" = 100644 ] || chmod +x "$stage/$3"
+	mkdir -p "$stage/$(dirname "$2")"
+	git cat-file blob "HEAD:$2" >"$stage/$2"
+	[ "$mode" = 100644 ] || chmod +x "$stage/$2"
 }
 
-# stage_commit N COMMIT: one line of patches/series, the patch file, the new files.
+# directory_of SLUG: where patches/series has the patch of that subject: "DIRECTORY/" or nothing. False if it
+# has none.
+directory_of() {
+	awk -v slug="$1" '
+		{ name = $1; sub(/.*\//, "", name) }
+		!/^[[:space:]]*(#|$)/ && substr(name, index(name, "-") + 1) == slug {
+			print substr($1, 1, length($1) - length(name))
+			found = 1
+			exit
+		}
+		END { exit !found }' "$top/patches/series"
+}
+
+# stage_commit COMMIT: one line of patches/series, the patch file, the new files.
 stage_commit() {
-	local commit=$2 parent subject slug name mode status path
+	local commit=$1 parent subject slug name status path
 	local -a added=() edited=()
 
 	parent=$(git rev-parse "$commit^")
-	while read -r mode status path; do
+	while read -r status path; do
 		case $path in
 		\"* | *\ *) die "$(say "$commit"): the path $path has a character patches/series cannot hold" ;;
 		esac
-		if [ "${owner[$path]-}" ]; then
-			die "$(say "$commit") changes $path, which $(say "${owner[$path]}") adds" \
-				"a new file belongs to exactly one patch; fold the change into that one:" \
-				"git -C build/linux rebase -i base"
+		if [ "$path" = MAINTAINERS ] && [ "${owner[$path]-}" ]; then
+			die "$(say "$commit") changes MAINTAINERS, where $(say "${owner[$path]}") adds our entry" \
+				"fold the change into that one: git -C build/linux rebase -i base"
 		elif [ "$status" = A ]; then
-			stage_file "$commit" "$mode" "$path"
-			owner[$path]=$commit
+			stage_file "$commit" "$path"
 			added+=("$path")
 		elif [ "$path" = MAINTAINERS ] && our_entry "$commit" "$parent"; then
 			cp "$scratch/entry" "$stage/MAINTAINERS"
@@ -130,14 +144,26 @@ stage_commit() {
 		else
 			edited+=("$path")
 		fi
-	done < <(git diff-tree -r --no-renames --no-commit-id "$commit" | cut -d ' ' -f 2,5 | tr '\t' ' ')
+	done < <(git diff-tree -r --no-renames --no-commit-id "$commit" | cut -d ' ' -f 5 | tr '\t' ' ')
 	[ $((${#added[@]} + ${#edited[@]})) -gt 0 ] ||
 		die "$(say "$commit") changes nothing" "drop it: git -C build/linux rebase -i base"
 
 	# The name is the one git format-patch gives, which stops at 64 bytes.
 	slug=$(git log -1 --format=%f "$commit")
-	name=$(printf '%04d-%s' "$1" "$slug")
-	name=${name:0:57}.patch
+	name=$(printf '0000-%s' "$slug")
+	slug=${name:5:52}.patch
+	# A new patch belongs to the series of the one before it.
+	directory=$(directory_of "$slug") || directory=$last
+	if [ "$directory" != "$last" ]; then
+		[ -z "${count[${directory:-.}]-}" ] ||
+			die "$(say "$commit") belongs to patches/$directory, but follows a patch of patches/$last" \
+				"a series is one piece: move the commit (git -C build/linux rebase -i base)," \
+				"or move the patch to another directory, in patches/series too, and make refresh DISCARD=1"
+		last=$directory
+	fi
+	count[${directory:-.}]=$((${count[${directory:-.}]-0} + 1))
+	name=$directory$(printf '%04d-%s' "${count[${directory:-.}]}" "$slug")
+	mkdir -p "$stage/patches/$directory"
 	subject=$(git log -1 --format=%s "$commit")
 	[ "$subject" ] || die "commit $commit has no message"
 	write_message "$commit" >"$scratch/message"
@@ -156,7 +182,7 @@ stage_commit() {
 		die "$(say "$commit") changes a binary file of the kernel, which a patch here cannot hold"
 
 	# A comment stays with the patch below it, known by its subject.
-	series_comments "${name#*-}" >>"$stage/patches/series"
+	series_comments "$slug" >>"$stage/patches/series"
 	echo "$name${added[*]:+   ${added[*]}}" >>"$stage/patches/series"
 }
 
@@ -166,7 +192,9 @@ series_comments() {
 	awk -v which="$1" '
 		/^[[:space:]]*(#|$)/ { text = text $0 "\n"; next }
 		{
-			name = n++ ? substr($1, index($1, "-") + 1) : "head"
+			name = $1
+			sub(/.*\//, "", name)
+			name = n++ ? substr(name, index(name, "-") + 1) : "head"
 			if (name == which && !done++)
 				printf "%s", text
 			text = ""
@@ -175,14 +203,13 @@ series_comments() {
 }
 
 stage_all() {
-	local commit n=0
-	local -A owner=()
+	local commit directory last=
+	local -A owner=() count=()
 
 	mkdir -p "$stage/patches"
 	series_comments head >"$stage/patches/series"
 	for commit in $(git rev-list --reverse base..HEAD); do
-		n=$((n + 1))
-		stage_commit "$n" "$commit"
+		stage_commit "$commit"
 	done
 	series_comments tail >>"$stage/patches/series"
 }

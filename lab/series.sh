@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make series [REROLL=n]: the series as mail, build/series/*.patch with a cover letter, checked with
-# git am on the pristine base.
+# make series [REROLL=n]: each directory of patches/ as mails with its cover letter, in build/series/, and
+# as one mbox. git am has to take them, each series on the one before it, the first on the pristine base.
 set -euo pipefail
 # shellcheck source=lab/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,14 +12,19 @@ mails=$build/series
 base=$(git -C "$linux" rev-parse base)
 tip=$(git -C "$linux" rev-parse refs/p2p/tip)
 
-# write_mails DIRECTORY: git makes the mails; lab/cover-letter is the subject, a blank line, the text.
-write_mails() {
-	local cover
+# Lists refuse or hold back larger ones.
+mail_limit=100000
 
-	git -C "$linux" format-patch -q --cover-letter --no-signature -M --stat=72 \
-		${REROLL:+-v "$REROLL"} -o "$1" "$base..$tip"
+# write_mails DIRECTORY FROM TO COVER: git makes the mails; COVER is the subject, a blank line, the text.
+write_mails() {
+	local cover mail
+
+	[ -s "$4" ] || die "${4#"$top"/} is missing" \
+		"write there what the series is about: the subject, a blank line, the text"
+	git -C "$linux" format-patch -q --cover-letter --thread=shallow --no-signature -M --stat=72 \
+		${REROLL:+-v "$REROLL"} -o "$1" "$2..$3"
 	cover=$(find "$1" -name '*0000-cover-letter.patch')
-	awk -v text="$top/lab/cover-letter" '
+	awk -v text="$4" '
 		index($0, "*** SUBJECT HERE ***") {
 			getline subject <text
 			sub(/\*\*\* SUBJECT HERE \*\*\*/, "")
@@ -34,6 +39,28 @@ write_mails() {
 		}
 		{ print }' "$cover" >"$scratch/cover"
 	mv "$scratch/cover" "$cover"
+	for mail in "$1"/*.patch; do
+		[ "$(stat -c %s "$mail")" -le "$mail_limit" ] ||
+			die "${mail##*/} is larger than $mail_limit bytes, which lists refuse" "divide the patch"
+		cat "$mail" && echo
+	done >"$1/mbox"
+}
+
+# write_all DIRECTORY: the mails of each series.
+write_all() {
+	local -a commits lines
+	local directory from=$base i n
+
+	mapfile -t commits < <(git -C "$linux" rev-list --reverse "$base..$tip")
+	mapfile -t lines < <(read_series "$top")
+	n=${#commits[@]}
+	for ((i = 0; i < n; i++)); do
+		directory=$(dirname "${lines[i]%% *}")
+		[ $((i + 1)) -lt "$n" ] && [ "$(dirname "${lines[i + 1]%% *}")" = "$directory" ] && continue
+		step "$directory: $(git -C "$linux" rev-list --count "$from..${commits[i]}") patches"
+		write_mails "$1/$directory" "$from" "${commits[i]}" "$top/patches/$directory/cover"
+		from=${commits[i]}
+	done
 }
 
 # apply_mails DIRECTORY: git am on the base, in a work tree with only the files that the series
@@ -60,7 +87,8 @@ work=$(unsaved)
 [ -z "$work" ] || step "build/linux holds work that is not in patches/ yet: not in these mails"
 [ "$base" != "$tip" ] || die "patches/series names no patch" "commit in build/linux, then make refresh"
 
-write_mails "$scratch/mails"
+mkdir "$scratch/mails"
+write_all "$scratch/mails"
 step "checking $(git -C "$linux" rev-list --count "$base..$tip") mails with git am"
 apply_mails "$scratch/mails" >"$scratch/applied"
 git -C "$linux" log --format='%T %s' "$base..$tip" | cmp -s - "$scratch/applied" ||

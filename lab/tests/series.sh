@@ -159,14 +159,73 @@ test_round_trip() {
 	[ "$(head_commit ../clone)" = "$(head_commit .)" ]
 }
 
-test_new_file_has_one_patch() {
+# A new file stands here as the last patch leaves it; what it was before is found again.
+test_later_hunks() {
 	start
 	three_commits
-	edit mm/p2p.c p2p 'p2p, changed later'
+	for line in $(seq 30); do echo "p2p $line"; done >>build/linux/mm/p2p.c
 	commit -m 'mm: change what the first patch adds'
+	edit mm/p2p.c 'p2p 3' 'p2p three'
+	chmod +x build/linux/mm/p2p.c
+	edit mm/gup.c 'gup 40' 'gup forty'
+	commit -m 'mm: change it once more, and another file'
+	trees=$(git -C build/linux log --format=%T)
+	make refresh
+	cmp mm/p2p.c build/linux/mm/p2p.c
+	grep -q '^+p2p three$' patches/0005-*
+	rm -rf build
+	make tree KSRC=../kernel
+	[ "$(git -C build/linux log --format=%T)" = "$trees" ]
+	make refresh | grep '(0 files changed here)'
+	# Edited here instead, it has to fit the hunks still.
+	sed -i 's/^p2p three$/p2p 3rd/' mm/p2p.c
+	fails make tree
+	says patches/0005- mm/p2p.c 'make refresh'
+}
+
+test_added_and_removed() {
+	start
+	three_commits
+	git -C build/linux rm -q mm/p2p.c
+	commit -m 'mm: remove what the first patch adds'
 	before=$(files)
 	fails make refresh
-	says 'mm: change what the first patch adds' 'mm: add P2P mappings' mm/p2p.c 'rebase -i'
+	says 'mm: add P2P mappings' mm/p2p.c 'a later commit removes' 'rebase -i'
+	[ "$(files)" = "$before" ]
+}
+
+# Patches stay in their directories, and new ones follow the patch before them.
+test_directories() {
+	start
+	three_commits
+	make refresh
+	mkdir patches/S0-fixes patches/S1-mm
+	mv patches/0001-* patches/S0-fixes/
+	mv patches/0002-* patches/S1-mm/0001-mm-edit-files-that-exist-remove-one-and-give-this-su.patch
+	mv patches/0003-* patches/S1-mm/0002-tools-p2p-n-code-quotes-and-backslashes.patch
+	sed -i -e 's|^0001|S0-fixes/0001|' -e 's|^0002|# the second\nS1-mm/0001|' -e 's|^0003|S1-mm/0002|' patches/series
+	printf 'fixes\n\nOf the toy.\n' >patches/S0-fixes/cover
+	printf 'mm\n\nMore of it.\n' >patches/S1-mm/cover
+	make tree
+	edit mm/mmap.c 'mmap 30' 'mmap thirty'
+	commit -m 'mm: fourth'
+	make refresh
+	diff patches/series - <<-END
+		S0-fixes/0001-mm-add-P2P-mappings.patch   mm/p2p.c
+		# the second
+		S1-mm/0001-mm-edit-files-that-exist-remove-one-and-give-this-su.patch
+		S1-mm/0002-tools-p2p-n-code-quotes-and-backslashes.patch   MAINTAINERS tools/p2p/run.sh
+		S1-mm/0003-mm-fourth.patch
+	END
+	[ -s patches/S0-fixes/cover ]
+	make series
+	grep -q '^Subject: \[PATCH 0/1\] fixes$' build/series/S0-fixes/0000-cover-letter.patch
+	grep -q '^Subject: \[PATCH 3/3\] mm: fourth$' build/series/S1-mm/0003-mm-fourth.patch
+	# A series is one piece.
+	GIT_SEQUENCE_EDITOR='sed -i "1{h;d};2{G}"' git -C build/linux rebase -q -i base
+	before=$(files)
+	fails make refresh
+	says patches/S1-mm/ 'a series is one piece'
 	[ "$(files)" = "$before" ]
 }
 
@@ -534,12 +593,15 @@ test_git_am() {
 	start
 	three_commits
 	make refresh
+	fails make series
+	says cover 'is missing'
+	printf 'the toy\n\nA toy with wheels.\n' >patches/cover
 	make series
 	# Under the names they have in patches/.
 	[ "$(cd build/series && echo [0-9]*)" = "0000-cover-letter.patch $(cd patches && echo 0*.patch)" ]
 	fails grep -e '\*\*\*' build/series/0000-cover-letter.patch
-	grep -qF "$(head -n 1 lab/cover-letter)" build/series/0000-cover-letter.patch
-	grep -qF "$(tail -n 1 lab/cover-letter)" build/series/0000-cover-letter.patch
+	grep -qF "$(head -n 1 patches/cover)" build/series/0000-cover-letter.patch
+	grep -qF "$(tail -n 1 patches/cover)" build/series/0000-cover-letter.patch
 	# A stranger's git takes the mails on a pristine kernel.
 	cp -r ../kernel ../pristine
 	cd ../pristine
@@ -556,7 +618,7 @@ test_git_am() {
 	cd ../repo
 	make series REROLL=2
 	grep -q '^Subject: \[PATCH v2 0/3\]' build/series/v2-0000-cover-letter.patch
-	[ "$(find build/series -type f | wc -l)" = 4 ]
+	[ "$(find build/series -type f | wc -l)" = 5 ]
 }
 
 # The series of this repository, in a copy of it. The kernel's objects come from build/linux, and of
