@@ -8,7 +8,8 @@
 soak lets many threads use peer-to-peer memory in all ways at once while its
 providers are unbound and removed, with UNPLUG=1 unplugged, too (p2p_stress); then
 lockdep is off. fuzz makes random system calls, a program for each seed
-(p2p_fuzz). What they count is printed as it comes, a line a minute, and in full
+(p2p_fuzz). Both work on two mirrors, too, with a member that is cut off from the
+memory now and then. What they count is printed as it comes, a line a minute, and in full
 at the end. The verdict is that of a test:
 the program's points, a clean kernel log, nothing leaked.
 """
@@ -22,7 +23,7 @@ from runner.paths import KERNELS, LabError, build_guest
 from runner.tests import Test
 
 TOPOLOGY = "plug"
-PROGRAMS = {"soak": "p2p_stress -p 3", "fuzz": "p2p_fuzz -n 5000"}
+PROGRAMS = {"soak": "mirrors.sh ./p2p_stress -p 3", "fuzz": "mirrors.sh ./p2p_fuzz -n 5000"}
 # To end what is under way, and for the last round of calls.
 GRACE = 600
 
@@ -64,7 +65,7 @@ def main():
     command = f"{PROGRAMS[args.verb]} -t {seconds} -s {args.seed}"
     if args.verb == "soak" and env.get("UNPLUG"):
         command += " -u"
-    test = Test(f"{args.verb} {TOPOLOGY} {TOPOLOGY} {seconds + GRACE} {command}", __file__)
+    test = Test(f"{args.verb} {TOPOLOGY} {TOPOLOGY} {seconds + GRACE} host:{command}", __file__)
     print(f"{args.verb}: {command}, {args.kernel} kernel, {args.minutes} min", flush=True)
     result = session.run_tests(
         topo.Topology(TOPOLOGY), session.image_of(args.kernel), args.kernel, [test],
