@@ -20,7 +20,7 @@ SPLATS = re.compile("|".join((
     r"\bBad rss-counter", r"\bnon-zero pgtables_bytes",
     # DMA: all that the DMA debugging says apart from its greeting; IOMMU faults
     r"\bDMA-API: (?!preallocated|debugging (enabled|disabled))",
-    r"\bDMAR: .*\bfault\b", r"\bDMAR: \[DMA (Read|Write)",
+    r"\bDMAR: .*\bfault\b", r"\bDMAR: \[DMA (Read|Write)", r"\bAMD-Vi: Event logged",
     r"\bnvme nvme\d+: I/O .* timeout",
     # what a transfer to the wrong place does to a file system
     r"\bEXT4-fs error\b", r"\bXFS .*([Cc]orruption|CRC error|Internal error)",
