@@ -26,9 +26,11 @@ from runner.tap import FAIL, PASS, SKIP, Point, Report
 from runner.verdict import Result
 
 HOST = "host"
-# name: program, seconds; the runner's needs the lean kernel
+# name: program, seconds
 HOST_TESTS = {"series": ("lab/tests/series.sh", 900), "calls": ("lab/tests/calls.py", 60),
-              "runner": ("lab/tests/runner.py", 600)}
+              "runner": ("lab/tests/runner.py", 600), "restart": ("lab/tests/restart.py", 500)}
+# Those that boot the lean kernel.
+BOOT_TESTS = ("runner", "restart")
 
 
 class Check:
@@ -185,16 +187,16 @@ def run_all(check):
         except LabError as error:
             check.broken("guest", str(error), "lab/guest/build.sh")
             return
-    if "runner" in wanted and "lean" not in kernels:
+    proofs = [name for name in BOOT_TESTS if name in wanted]
+    if proofs and "lean" not in kernels:
         kernels.insert(0, "lean")
     for kernel_name in kernels:
-        proof = kernel_name == "lean" and "runner" in wanted
-        if not guests.get(kernel_name) and not proof:
+        if not guests.get(kernel_name) and not (proofs and kernel_name == "lean"):
             continue
         if not check.step("make", "kernel", f"KERNEL={kernel_name}"):
             continue
-        if proof:
-            run_host_test(check, "runner")
+        for name in proofs if kernel_name == "lean" else ():
+            run_host_test(check, name)
         # A guest keeps one CPU busy most of the time.
         with concurrent.futures.ThreadPoolExecutor(check.args.jobs) as pool:
             running = [pool.submit(run_guest, check, name, kernel_name, selected)

@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""A machine restarts, and starts another kernel, while transfers are under way.
+
+    lab/tests/restart.py [--kernel IMG] [--topo NAME]
+
+In a guest two programs transfer peer-to-peer memory without end, one of them by a drive
+so slow that its transfer is under way whenever the machine is told to restart. It does
+so in time, and says nothing in its log that it should not; and the kernel that kexec
+starts finds all devices in order. TAP on standard output.
+"""
+import argparse
+import glob
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from runner import accel, klog, session, topo  # noqa: E402
+from runner.paths import BUILD, GUEST, LabError, build_guest  # noqa: E402
+from runner.plan import Plan  # noqa: E402
+from runner.qemu import Guest  # noqa: E402
+
+TESTS = os.path.join(GUEST, "tests")
+# Of a guest, as a whole: boots included.
+LIMIT = 240
+
+LOAD = f"""cd {TESTS}
+(while ./block_io $P2P_DISK_RAW works; do :; done) >/dev/null 2>&1 &
+(while ./block_io $P2P_DISK_SLOW works; do :; done) >/dev/null 2>&1 &
+sleep 4
+"""
+RESTART = "exec python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x{:x})'\n"
+AUTOBOOT, KEXEC = 0x01234567, 0x45584543
+
+# The same initrd, so the same plan: whose command finds a word more on the command line.
+KEXEC_LOAD = """python3 - <<END || exit 9
+import ctypes, os
+kernel, initrd = os.open("{kernel}", os.O_RDONLY), os.open("{initrd}", os.O_RDONLY)
+line = open("/proc/cmdline").read().strip().encode() + b" p2p.second\\0"
+libc = ctypes.CDLL(None, use_errno=True)
+failed = libc.syscall(320, kernel, initrd, ctypes.c_ulong(len(line)), line, ctypes.c_ulong(0))
+assert not failed, os.strerror(ctypes.get_errno())
+END
+"""
+SECOND = f"""if grep -q p2p.second /proc/cmdline; then
+cd {TESTS}
+./block_io $P2P_DISK_RAW works && echo '# after kexec: works'
+exit
+fi
+"""
+
+
+class Case:
+    """One guest with a command in it."""
+
+    def __init__(self, name, topology, kernel, accelerator):
+        self.name = name
+        self.plan = Plan(topology, "lean")
+        self.guest = Guest(topology, kernel, "lean", self.plan,
+                           [os.path.join(GUEST, "init.cpio.gz")], label=name,
+                           accel=accelerator)
+
+    def run(self, command):
+        """What went wrong, and the Outcome."""
+        self.plan.add_command(command)
+        with self.guest:
+            outcome = self.guest.run(timeout=LIMIT)
+        found = klog.splats(outcome.console)
+        if outcome.timed_out:
+            return outcome.timed_out, outcome
+        if found:
+            return found[0][0], outcome
+        if "cmd begin" not in outcome.console:
+            return "it never ran the command", outcome
+        return None, outcome
+
+
+def restart(case):
+    """reboot(2), as the machine's own programs call it last."""
+    wrong, outcome = case.run(LOAD + RESTART.format(AUTOBOOT))
+    if not wrong and "reboot: Restarting system" not in outcome.console:
+        wrong = "it did not restart"
+    return wrong
+
+
+def kexec(case):
+    """The kernel in memory starts another one."""
+    # Where the guest's initrd will be.
+    initrd = os.path.join(BUILD, "run", case.guest.name, "initrd")
+    wrong, outcome = case.run(SECOND + KEXEC_LOAD.format(kernel=case.guest.kernel, initrd=initrd) +
+                              LOAD + RESTART.format(KEXEC))
+    if wrong:
+        return wrong
+    if outcome.console.count("Linux version ") != 2:
+        return "the second kernel did not start"
+    if "# after kexec: works" not in outcome.output:
+        return "the second kernel's transfers fail"
+    return None
+
+
+def main():
+    """Boots one guest after the other."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernel", default=session.image_of("lean"))
+    parser.add_argument("--topo", default="switch")
+    args = parser.parse_args()
+    build_guest("")
+    topology = topo.Topology(args.topo)
+    accelerator = accel.choose("auto", args.kernel)
+    cases = {"restart": restart, "kexec": kexec}
+    failed = 0
+    print(f"TAP version 13\n1..{len(cases)}", flush=True)
+    for number, (name, run) in enumerate(cases.items(), 1):
+        wrong = run(Case(name, topology, args.kernel, accelerator))
+        if wrong:
+            failed += 1
+            print(f"# {wrong}; see {glob.glob(os.path.join(BUILD, 'log', f'*{name}*'))}")
+        print(f"{'not ok' if wrong else 'ok'} {number} {name}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as problem:
+        sys.exit(f"lab/tests/restart.py: {problem}")
