@@ -7,7 +7,7 @@ image := build/bzImage$(if $(filter-out lean,$(KERNEL)),-$(KERNEL))
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
 .PHONY: help deps tree refresh series kernel demo check coverage soak fuzz shell run bisect unchanged
-.PHONY: bench bench-gup regress lint clean
+.PHONY: bench bench-gup latency regress lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -58,6 +58,9 @@ bench: tree ## [ONLY=] [FRESH=1] ; what BAR memory costs beside RAM and Linux 6.
 bench-gup: tree ## ; what the series costs ordinary memory, in instructions
 	@lab/pair.sh
 	@lab/bench-gup.py
+
+latency: kernel ## [TOPO=] [TEST=] ; for how long each test keeps interrupts off, in instructions
+	@lab/latency.py
 
 regress: tree ## [TEST=] ; the kernel's own tests, without the series and with it (half an hour)
 	@lab/pair.sh selftests

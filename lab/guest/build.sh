@@ -8,6 +8,7 @@
 #   lab/guest/build.sh proof    PID 1 and the programs that prove the runner
 #   lab/guest/build.sh bench    PID 1 and the program of make bench
 #   lab/guest/build.sh bench-gup  the same of make bench-gup
+#   lab/guest/build.sh latency  PID 1 and the program of make latency
 #   lab/guest/build.sh regress  PID 1 and the base kernel's selftests/vm
 set -euo pipefail
 
@@ -55,6 +56,16 @@ build_proof() {
 	fi
 	stale "$out/proof.cpio.gz" "$out/misbehave" "$top/lab/runner/cpio.py" || return 0
 	pack "$out/proof.cpio.gz" tests/misbehave="$out/misbehave"
+}
+
+build_latency() {
+	if stale "$out/latency" "$src/latency.c"; then
+		step "the program that times interrupts"
+		"$cc" -O2 -Wall -Wextra -static -o "$out/latency" "$src/latency.c" ||
+			die "latency.c does not compile, see above"
+	fi
+	stale "$out/latency.cpio.gz" "$out/latency" "$top/lab/runner/cpio.py" || return 0
+	pack "$out/latency.cpio.gz" tests/latency="$out/latency"
 }
 
 # bench_program NAME SOURCE...: one that counts instructions
@@ -144,6 +155,10 @@ bench)
 	build_init
 	bench_program bench_p2p "$src"/bench{_p2p,_map,}.c
 	;;
+latency)
+	build_init
+	build_latency
+	;;
 regress)
 	build_init
 	build_regress
@@ -153,6 +168,6 @@ all)
 	build_selftests
 	;;
 *)
-	die "$1: expected init, proof, bench, bench-gup, regress or nothing"
+	die "$1: expected init, proof, bench, bench-gup, latency, regress or nothing"
 	;;
 esac

@@ -48,12 +48,15 @@ class Plan:
             self.limits[test.name] = limit
             verb = "hosttest" if test.in_host else "test"
             if programs and not test.in_host:
-                name = test.command.split()[0]
-                self._programs[f"tests/{name}"] = os.path.join(programs, name)
+                self.add_program(os.path.join(programs, test.command.split()[0]))
             self._lines.append(f"{verb} {test.name} {limit} {test.command}")
         if gcov:
             self._lines.append("gcov")
         self._lines.append("end")
+
+    def add_program(self, path):
+        """Where the tests are, one more."""
+        self._programs[f"tests/{os.path.basename(path)}"] = path
 
     def add_command(self, command):
         """Runs one shell command in the machine's own root."""
