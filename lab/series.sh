@@ -15,6 +15,14 @@ tip=$(git -C "$linux" rev-parse refs/p2p/tip)
 # Lists refuse or hold back larger ones.
 mail_limit=100000
 
+# unfold MAIL: with each header in one line, since b4 0.12 chokes on a subject in two.
+unfold() {
+	awk 'body { print; next }
+		/^[ \t]/ { header = header $0; next }
+		{ if (NR > 1) print header; header = $0 }
+		/^$/ { body = 1; print }' "$1"
+}
+
 # write_mails DIRECTORY FROM TO COVER: git makes the mails; COVER is the subject, a blank line, the text.
 write_mails() {
 	local cover mail
@@ -42,7 +50,7 @@ write_mails() {
 	for mail in "$1"/*.patch; do
 		[ "$(stat -c %s "$mail")" -le "$mail_limit" ] ||
 			die "${mail##*/} is larger than $mail_limit bytes, which lists refuse" "divide the patch"
-		cat "$mail" && echo
+		unfold "$mail" && echo
 	done >"$1/mbox"
 }
 

@@ -2,18 +2,18 @@
 /*
  * get_user_pages() of device-mapped entries, in runs.
  *
- * The pages of ZONE_DEVICE memory may form folios, and page tables map a folio by
- * one entry, by several, or a part of it only. A run is what follows a user
- * address, is mapped, and lies in one folio. It is taken with one reference, or
- * with as many as it has pages by two atomic additions, however many that are.
+ * ZONE_DEVICE pages may form folios, and page tables map a folio by one entry, by
+ * several, or only a part of it. A run is the mapped memory that follows a user
+ * address within one folio. A run is taken with one reference, or with one reference
+ * per page by two atomic additions, whatever its length.
  *
  * The page tables are read without a lock, as in get_user_pages_fast(). Only a
- * reference to the folio behind an entry keeps its pages what they are. So entries
- * are read once to find the folio, and again with the folio held: what they say
- * then is true.
+ * reference to the folio behind an entry prevents its pages from being reused. So
+ * entries are read once to find the folio and once more while it is held; only the
+ * second reading counts.
  *
- * Interrupts are off meanwhile, as in get_user_pages_fast(). So there is a limit to
- * how much is looked at by one call, which does not depend on what it is asked for.
+ * Interrupts are off meanwhile, as in get_user_pages_fast(). So the work of one call
+ * is bounded, no matter how much the caller asks for.
  */
 
 #include <linux/memremap.h>
@@ -24,16 +24,16 @@
 
 #include "internal.h"
 
-/* Page table entries and folios that one call looks at, or a few more. */
+/* How many page table entries and folios one call looks at, give or take a few. */
 #define GUP_DEVICE_WORK		1024
 
 /*
- * A folio with more references than this gets no further ones. Any number of CPUs may
- * add those of a whole folio at a time without making the count negative.
+ * A folio with more references than this gets no more. The distance to INT_MAX lets all
+ * CPUs add the references of a whole folio at once without a negative count.
  */
 #define GUP_DEVICE_MAX_REFS	(INT_MAX / 2)
 
-/* May the walk use an entry? The lockless one has no VMA that tells. */
+/* May the walk use an entry? The lockless walk has no VMA to ask. */
 static bool gup_device_pte_ok(pte_t pte, unsigned int flags, bool locked)
 {
 	if (!pte_devmap(pte))
@@ -73,15 +73,15 @@ static bool gup_device_pud_ok(pud_t pud, unsigned int flags, bool locked)
 }
 #endif
 
-/* What is mapped at an address: by one entry, or by entries of one page table. */
+/* The memory mapped at an address, by one entry or by entries of one page table. */
 struct gup_device_leaf {
 	unsigned long pfn;
-	unsigned long nr_pages;		/* physically one after the other */
+	unsigned long nr_pages;		/* physically contiguous */
 	const void *entry;		/* the first */
-	unsigned long huge;		/* what it was, if it is huge; else 0 */
+	unsigned long huge;		/* value of a huge entry, or 0 */
 };
 
-/* How many entries from @ptep on, @max at most, map one page after the other? */
+/* How many entries from @ptep on, at most @max, map contiguous memory? */
 static unsigned long gup_device_ptes(const pte_t *ptep, unsigned long max,
 				     unsigned int flags, bool locked,
 				     unsigned long *pfn)
@@ -111,7 +111,7 @@ static bool gup_device_find(struct mm_struct *mm, unsigned long addr,
 	pud_t pud, *pudp;
 	pmd_t pmd, *pmdp;
 
-	/* There is no device memory, but where an entry is one word. */
+	/* Device memory exists only where a page table entry is one word. */
 	BUILD_BUG_ON(sizeof(pud) != sizeof(leaf->huge));
 	BUILD_BUG_ON(sizeof(pmd) != sizeof(leaf->huge));
 
@@ -160,7 +160,7 @@ static bool gup_device_find(struct mm_struct *mm, unsigned long addr,
 	return leaf->nr_pages;
 }
 
-/* Are the first @nr_pages of it mapped still? */
+/* Are the first @nr_pages of @leaf still mapped? */
 static bool gup_device_still(const struct gup_device_leaf *leaf,
 			     unsigned long nr_pages, unsigned int flags,
 			     bool locked)
@@ -175,7 +175,7 @@ static bool gup_device_still(const struct gup_device_leaf *leaf,
 }
 
 /**
- * gup_device_mapped() - how much is there already?
+ * gup_device_mapped() - number of contiguous pages mapped at an address
  * @mm: the address space
  * @addr: user address, page-aligned
  * @max: the most pages to look at, at least 1
@@ -199,9 +199,9 @@ unsigned long gup_device_mapped(struct mm_struct *mm, unsigned long addr,
 }
 
 /*
- * The page map of a page that an entry pointed to a moment ago. The word that
- * tells is compound_head in a tail page, and the folio may be about to change, so
- * look at each word once.
+ * The page map of a page that an entry pointed to a moment ago. In a tail page,
+ * compound_head overlays page->pgmap, and the folio may be changing, so read each
+ * word once.
  */
 static struct dev_pagemap *gup_device_pgmap(const struct page *page)
 {
@@ -213,11 +213,11 @@ static struct dev_pagemap *gup_device_pgmap(const struct page *page)
 }
 
 /*
- * The page map of what an entry points to, if it may be had. Peer-to-peer memory
- * is unmapped before its page map is killed, and memunmap_pages() waits for an RCU
- * grace period after that: so here, where interrupts are off, it is there. Nor does
- * it have to be kept, since each page in use has a reference to it. For other
- * memory *@held holds one.
+ * The page map behind an entry, or NULL if the caller may not have its pages.
+ * Peer-to-peer memory is unmapped before its page map is killed, and memunmap_pages()
+ * waits for an RCU grace period after that, so the page map exists as long as
+ * interrupts are off. It needs no reference either, since each page in use has one.
+ * For other memory, *@held has a reference.
  */
 static struct dev_pagemap *gup_device_allowed(unsigned long pfn,
 					      unsigned int flags,

@@ -4,22 +4,22 @@
  *
  * A VM_P2P mapping is a shared mapping whose entries are device-mapped
  * (pfn_t_devmap()) and point to MEMORY_DEVICE_PCI_P2PDMA pages. It is a mapping
- * type beside VM_PFNMAP and VM_MIXEDMAP, and it differs from both: there is a
- * struct page behind every entry, but vm_normal_page() does not return it. So
- * the page tables hold neither references nor a map count, and whoever walks
- * them without knowing about peer-to-peer memory sees no page at all.
+ * type beside VM_PFNMAP and VM_MIXEDMAP and differs from both: every entry has a
+ * struct page, but vm_normal_page() does not return it. So the page tables hold
+ * neither references nor a map count, and page table walkers that don't know
+ * peer-to-peer memory see no page at all.
  *
- * What keeps a page alive is the file that is mapped. Whoever wants to use the
- * page longer than the mapping takes a reference with get_user_pages(), and has
- * to say with FOLL_PCI_P2PDMA that it can handle memory which the CPU must not
- * touch and which only some devices reach.
+ * The mapped file keeps the pages alive. A caller that uses a page for longer
+ * than the mapping exists takes a reference with get_user_pages(), and declares
+ * with FOLL_PCI_P2PDMA that it can handle memory that the CPU must not touch and
+ * that only some devices can reach.
  *
- * With VM_IO, p2p_vma_init_io(), there is no struct page either: then nobody gets
- * anything from get_user_pages(), and drivers go by the mapped file.
+ * Mappings that p2p_vma_init_io() sets up have VM_IO, too, and no struct pages:
+ * get_user_pages() returns nothing, and drivers identify the memory by the file.
  *
- * Since no page is referenced, the owner of the file revokes access by
- * unmap_mapping_range(); tlb_end_vma() flushes a VM_P2P mapping before its VMA
- * goes out of sight of that function, as it does for VM_PFNMAP. See
+ * Since page tables hold no references, the owner of the file revokes access with
+ * unmap_mapping_range(); tlb_end_vma() flushes a VM_P2P mapping before that function
+ * can no longer find its VMA, as it does for VM_PFNMAP. See
  * Documentation/mm/p2p_lifetime.rst.
  */
 
@@ -44,8 +44,8 @@
  * @vma: the VMA that is being set up by an mmap() method
  *
  * The mapping can't grow by mremap() and is left out of core dumps. @vma gets
- * an uncached page protection, which the architecture may weaken or strengthen
- * to what the kernel's own mapping of the same memory has.
+ * an uncached page protection; the architecture may change it to that of the
+ * kernel's own mapping of the same memory.
  *
  * Context: Process context. The caller holds the mmap_lock for writing and is
  *	    the mmap() method of @vma's file; nothing is mapped yet.
@@ -71,8 +71,9 @@ EXPORT_SYMBOL_GPL(p2p_vma_init);
  * p2p_vma_init_io() - make a VMA a mapping of device memory without struct pages
  * @vma: the VMA that is being set up by an mmap() method
  *
- * As p2p_vma_init(). get_user_pages() never returns anything of it; a driver that
- * knows the mapped file takes the memory as a range, see linux/pci-p2p-range.h.
+ * Like p2p_vma_init(), but get_user_pages() never returns anything of the mapping; a
+ * driver that knows the mapped file uses the memory as a range, see
+ * linux/pci-p2p-range.h.
  *
  * Context: as p2p_vma_init().
  * Return: as p2p_vma_init().
@@ -102,7 +103,7 @@ void p2p_vma_open(struct vm_area_struct *vma)
 }
 EXPORT_SYMBOL_GPL(p2p_vma_open);
 
-/* So much is mapped at once. */
+/* How much memory one fault maps by base pages. */
 #define P2P_SMALL	max(SZ_64K, PAGE_SIZE)
 
 static bool p2p_vma_is_small(const struct vm_area_struct *vma)
@@ -110,7 +111,7 @@ static bool p2p_vma_is_small(const struct vm_area_struct *vma)
 	return vma->vm_end - vma->vm_start <= P2P_SMALL;
 }
 
-/* Can the page tables map 1 GiB, or whatever a PUD covers, by one entry? */
+/* Can one PUD entry map memory (1 GiB on x86)? */
 static bool p2p_has_huge_pud(void)
 {
 	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
@@ -125,7 +126,7 @@ static bool p2p_has_huge_pmd(void)
 }
 
 /**
- * p2p_fault_order() - how large is the entry that a fault asks for?
+ * p2p_fault_order() - order of the memory that a fault asks for
  * @pe_size: what the huge_fault() method was called with, or PE_SIZE_PTE
  *
  * Context: Any.
@@ -157,9 +158,8 @@ static bool p2p_may_map(const struct vm_area_struct *vma, unsigned long pfn)
  * @pfn: page frame number of the first page
  * @nr_pages: how many pages, all of one page map and in one page table
  *
- * Pages that are mapped already stay as they are. No reference is taken: the
- * caller makes sure that the memory belongs to the mapped file, and that it is
- * unmapped before it ceases to.
+ * Existing entries do not change. No reference is taken: the caller ensures that
+ * the memory belongs to the mapped file, and is unmapped before it leaves the file.
  *
  * Context: Process context, from a fault() method. May allocate a page table.
  * Return: VM_FAULT_NOPAGE when the memory is mapped, by this fault or by one that
@@ -179,21 +179,21 @@ vm_fault_t vmf_insert_p2p_pages(struct vm_fault *vmf, unsigned long addr,
 	if (WARN_ON_ONCE(!p2p_may_map(vma, pfn)))
 		return VM_FAULT_SIGBUS;
 
-	/* One page map is one memory type. */
+	/* All memory of a page map has the same memory type. */
 	track_pfn_insert(vma, &prot, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
 
-	/* Shared write faults come with a page table. Use that one. */
+	/* Write faults of shared mappings bring a preallocated page table. */
 	if (vmf->prealloc_pte && pmd_none(READ_ONCE(*vmf->pmd)))
 		pmd_install(vma->vm_mm, vmf->pmd, &vmf->prealloc_pte);
 	if (pte_alloc(vma->vm_mm, vmf->pmd))
 		return VM_FAULT_OOM;
-	/* Another thread was allowed a huge entry. */
+	/* Another thread has installed a huge entry. */
 	if (pmd_devmap_trans_unstable(vmf->pmd))
 		return VM_FAULT_NOPAGE;
 
 	first = pte_offset_map_lock(vma->vm_mm, vmf->pmd, addr, &ptl);
 	for (pte = first; nr_pages; nr_pages--, pte++, pfn++, addr += PAGE_SIZE) {
-		/* No lock keeps the CPU from setting its bits. */
+		/* The CPU sets accessed and dirty bits without the lock. */
 		if (!pte_none(ptep_get(pte)))
 			continue;
 		entry = pte_mkdevmap(pfn_pte(pfn, prot));
@@ -216,14 +216,14 @@ EXPORT_SYMBOL_GPL(vmf_insert_p2p_pages);
  *
  * Maps 2^@order pages by one entry, at the faulting address or, if that is not
  * aligned to the size, from the aligned address before it. No reference is taken:
- * the caller makes sure that the memory belongs to the mapped file, and that it
- * is unmapped before it ceases to.
+ * the caller ensures that the memory belongs to the mapped file, and is unmapped
+ * before it leaves the file.
  *
  * Context: Process context, from a fault() or huge_fault() method. May allocate
  *	    page tables.
  * Return: VM_FAULT_NOPAGE when the memory is mapped, by this fault or by one that
  *	   raced with it; VM_FAULT_OOM without memory for a page table;
- *	   VM_FAULT_FALLBACK for an order that there are no entries for;
+ *	   VM_FAULT_FALLBACK if there are no entries of this order;
  *	   VM_FAULT_SIGBUS if the mapping or the page is of the wrong type.
  */
 vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
@@ -251,14 +251,14 @@ vm_fault_t vmf_insert_p2p(struct vm_fault *vmf, unsigned long pfn,
 EXPORT_SYMBOL_GPL(vmf_insert_p2p);
 
 /**
- * p2p_fault_around() - which pages around a faulting address to map as well?
+ * p2p_fault_around() - pages around a faulting address to map with it
  * @vmf: the fault, in a VM_P2P mapping
- * @nr_pages: where to store how many pages there are
+ * @nr_pages: where to store the number of pages
  *
- * A fault costs many times what it takes to map one more page, and who uses one
- * page of a buffer uses the next. As for files, but not adjustable: all of a
- * mapping of up to 64 KiB, of a larger one 64 KiB, aligned to that; as far as they
- * lie in one page table.
+ * A fault costs many times what mapping one more page does, and a program that uses
+ * one page of a buffer is likely to use the next. As for files, but not adjustable:
+ * the whole of a mapping of up to 64 KiB, an aligned 64 KiB of a larger one, as far
+ * as one page table reaches.
  *
  * Context: Process context, from a fault() method.
  * Return: the user address of the first page.
@@ -277,7 +277,7 @@ unsigned long p2p_fault_around(const struct vm_fault *vmf,
 }
 EXPORT_SYMBOL_GPL(p2p_fault_around);
 
-/* A special entry: one without a struct page. */
+/* The page frame number of memory without a struct page. */
 static pfn_t p2p_io_pfn(struct vm_area_struct *vma, unsigned long addr)
 {
 	return __pfn_to_pfn_t(linear_page_index(vma, addr),
@@ -310,7 +310,7 @@ vm_fault_t vmf_insert_p2p_io(struct vm_fault *vmf)
 	if (ret != VM_FAULT_NOPAGE)
 		return ret;
 
-	/* Nobody has asked for these. Where it fails somebody will, in time. */
+	/* Optional: where this fails, a later access faults again. */
 	addr = p2p_fault_around(vmf, &nr_pages);
 	for (; nr_pages; nr_pages--, addr += PAGE_SIZE)
 		if (vmf_insert_mixed(vma, addr, p2p_io_pfn(vma, addr)) !=
@@ -334,7 +334,7 @@ static unsigned long p2p_aligned_area(struct file *file, unsigned long len,
 }
 
 /**
- * p2p_get_unmapped_area() - find an address that huge entries fit at
+ * p2p_get_unmapped_area() - find an address at which huge entries fit
  * @file: the file to be mapped
  * @addr: the address that the user suggests, or 0
  * @len: length of the mapping, in bytes
@@ -343,7 +343,7 @@ static unsigned long p2p_aligned_area(struct file *file, unsigned long len,
  *
  * The get_unmapped_area() method of a file whose memory begins, at offset 0, at a
  * multiple of the largest entry that fits into @len. An address that the user
- * asks for is left to the user.
+ * suggests is used as it is.
  *
  * Context: Process context, with the mmap_lock held for writing.
  * Return: an address, or an error of get_unmapped_area().

@@ -2,9 +2,9 @@
 /*
  * Ranges of user memory, instead of pages.
  *
- * Memory of a device is contiguous, and so are its mappings: an array of pages is
- * a long way to say so. These functions return a range of a VM_P2P mapping as it
- * is, for a cost that depends on the number of folios and not on that of pages.
+ * Device memory is contiguous, and so are its mappings; an array of pages describes
+ * that at great length. These functions return a range of a VM_P2P mapping as it is,
+ * at a cost that depends on the number of folios rather than of pages.
  */
 
 #include <linux/export.h>
@@ -30,7 +30,7 @@ static long p2p_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
 			    &held, page);
 	local_irq_restore(irq);
 
-	/* Device memory of another kind. */
+	/* ZONE_DEVICE memory of another type. */
 	if (unlikely(held)) {
 		if (nr > 0)
 			gup_put_folio(page_folio(*page), 1, gup_flags);

@@ -2,16 +2,17 @@
 /*
  * Folios of peer-to-peer memory.
  *
- * memremap_pages() gives device memory base pages. Where an allocation is large
- * enough, its owner makes them folios of the size that huge page table entries
- * map, so that one reference holds what one entry maps, and makes them base pages
- * again before the memory goes back to its pool. A small allocation keeps base
- * pages, and another device's memory, or another allocation's, is not affected.
+ * memremap_pages() creates base pages. The owner of a large allocation forms folios
+ * of the size that huge page table entries map, so that one reference holds what
+ * one entry maps, and takes them apart before the memory returns to its pool. Small
+ * allocations keep their base pages, and the pages of other allocations and other
+ * devices do not change.
  *
- * What keeps others from a folio meanwhile is in Documentation/mm/p2p_lifetime.rst.
+ * Documentation/mm/p2p_lifetime.rst explains why no other CPU can use a folio while
+ * it is formed or taken apart.
  *
- * The word of a tail page that points to its head is page->pgmap in the head and
- * in a base page: it is lost in between, and page_pgmap() is how to ask.
+ * In a tail page, compound_head overlays page->pgmap. Use page_pgmap() to find the
+ * page map of any page.
  */
 
 #include <linux/memremap.h>
@@ -22,14 +23,14 @@
 #include "internal.h"
 
 /**
- * p2p_folio_form() - make base pages of peer-to-peer memory a folio
- * @page: the first page; nobody holds a reference to any of them
- * @order: the folio gets 2^@order pages, @page is aligned to that
+ * p2p_folio_form() - form a folio from base pages of peer-to-peer memory
+ * @page: the first page; the reference count of all pages is 0
+ * @order: the folio has 2^@order pages; @page is aligned to that
  *
- * The folio gets one reference, the caller's. A lockless walk that finds one of
- * the pages meanwhile sees a reference count of 0, as before, and lets it be.
+ * The folio starts with one reference, which belongs to the caller. A lockless walk
+ * that finds one of the pages meanwhile sees a reference count of 0 and skips it.
  *
- * Context: Any. The caller excludes others that would form it.
+ * Context: Any. The caller serializes the forming of this folio.
  */
 void p2p_folio_form(struct page *page, unsigned int order)
 {
@@ -40,14 +41,14 @@ void p2p_folio_form(struct page *page, unsigned int order)
 EXPORT_SYMBOL_GPL(p2p_folio_form);
 
 /**
- * p2p_folio_take_apart() - make a folio of peer-to-peer memory base pages again
- * @folio: a folio that p2p_folio_form() made, with a reference count of 0
+ * p2p_folio_take_apart() - turn a folio of peer-to-peer memory into base pages
+ * @folio: a folio that p2p_folio_form() formed, with a reference count of 0
  *
- * Its pages have a reference count of 0 then. A lockless walk that found a tail
- * page before has the head's count to increment, which stays 0 throughout.
+ * All pages have a reference count of 0 afterwards. A lockless walk that found a tail
+ * page before tries to increment the count of the head, which remains 0 throughout.
  *
- * Context: Any. Takes three instructions or so for each page: not for a folio of
- *	    a PUD where others wait.
+ * Context: Any. The cost is about three instructions per page; for a folio of a PUD,
+ *	    call it where a millisecond does not matter.
  */
 void p2p_folio_take_apart(struct folio *folio)
 {
@@ -57,12 +58,12 @@ void p2p_folio_take_apart(struct folio *folio)
 
 	VM_WARN_ON_ONCE_FOLIO(folio_ref_count(folio), folio);
 	__ClearPageHead(page);
-	/* In the first tail page: order, size, destructor and map count. */
+	/* Clears order, size, destructor and map count in the first tail page. */
 	page[1].zone_device_data = NULL;
 
 	for (i = 1; i < nr_pages; i++) {
 		page[i].mapping = NULL;
-		/* Overwrites compound_head: from here on it is a base page. */
+		/* Overwrites compound_head, which makes this a base page. */
 		WRITE_ONCE(page[i].pgmap, pgmap);
 	}
 }

@@ -2,20 +2,21 @@
 /*
  * The gate of get_user_pages() to peer-to-peer memory.
  *
- * Only callers with FOLL_PCI_P2PDMA get the pages of a VM_P2P mapping. Walks
- * under the mmap_lock are decided once per VMA, by p2p_gup_check(). The lockless
- * walk has no VMA to look at: gup_device_allowed() asks the page map of what it
- * finds. What is refused there is not refused for good: the
- * walk under the mmap_lock, which comes next, decides again and knows the error
- * to return.
+ * Only callers with FOLL_PCI_P2PDMA get the pages of a VM_P2P mapping. For walks
+ * under the mmap_lock, p2p_gup_check() decides once per VMA. The lockless walk has
+ * no VMA, so gup_device_allowed() asks the page map of each entry; a refusal there
+ * is not final, since the walk under the mmap_lock follows, decides again, and
+ * returns the proper error.
  *
- * That walk does not ask at each VMA whether this is one for p2p_follow_pages(): it
- * comes here when it finds an entry of one, of which follow_page_mask() says, without
- * a reference to it, that there is no page to return.
+ * The walk under the mmap_lock does not test each VMA for VM_P2P. It gets to
+ * p2p_follow_pages() when follow_page_mask() reports, without taking a reference,
+ * that an entry has no page to return.
  */
 
 #define pr_fmt(fmt) "p2p: " fmt
 #include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
@@ -28,9 +29,9 @@
 #include "internal.h"
 
 /*
- * Does the walk only look at memory, rather than transfer data? Nobody has to
- * do anything about its refusal, then. FOLL_DUMP asks what is mapped, as
- * move_pages() does, and ptrace() goes on to the mapping's access() method.
+ * Does the walk inspect the mapping rather than transfer data? Then its refusal needs
+ * no log line. FOLL_DUMP asks what is mapped, as move_pages() does, and ptrace()
+ * falls back to the mapping's access() method.
  */
 static bool p2p_gup_is_inspection(const struct vm_area_struct *vma,
 				  unsigned int gup_flags)
@@ -53,10 +54,10 @@ static int p2p_gup_not_here(const struct vm_area_struct *vma,
 }
 
 /*
- * May get_user_pages() hand out the pages of a mapping? A walk that takes no
- * reference, as for MAP_POPULATE and mlock(), is always let through: it only fills the
- * page tables. FOLL_LONGTERM is refused because nothing could take the page back when
- * its device goes away.
+ * May get_user_pages() return the pages of a mapping? Walks that take no reference, as
+ * for MAP_POPULATE and mlock(), always may: they only fill the page tables.
+ * FOLL_LONGTERM is refused because nothing could force the page back when its device
+ * goes away.
  */
 static int p2p_gup_check(const struct vm_area_struct *vma,
 			 unsigned int gup_flags)
@@ -80,8 +81,8 @@ static int p2p_gup_check(const struct vm_area_struct *vma,
  * @vma: the mapping
  * @gup_flags: the FOLL_* flags of the walk
  *
- * Such a mapping is shared, and its pages are the device's: there is nothing to
- * copy on a forced write, and nothing anonymous or secret to ask for.
+ * VM_P2P mappings are shared and their pages belong to a device: a forced write has
+ * nothing to copy, and no page is anonymous or secret.
  *
  * Context: The caller holds the mmap_lock.
  * Return: 0 when the walk may go on; -EREMOTEIO if the caller did not pass
@@ -97,7 +98,7 @@ int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 	if (error)
 		return error;
 
-	/* Its entries are filled by faults only. */
+	/* Only faults fill the entries of memory without struct pages. */
 	if (!p2p_vma_has_pages(vma))
 		return -EFAULT;
 	if (gup_flags & FOLL_ANON)
@@ -113,7 +114,31 @@ int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 	return 0;
 }
 
-/* With interrupts on in between, however much the caller wants at once. */
+/**
+ * p2p_gup_hint() - log how a device's memory can be used where its pages are refused
+ * @vma: a mapping without struct pages, VM_IO or VM_PFNMAP, but not VM_P2P
+ * @gup_flags: the FOLL_* flags of the walk
+ *
+ * A program that maps the resourceN file of a PCI device to use it as a buffer gets
+ * -EFAULT, and finds no reason for it. Callers without FOLL_PCI_P2PDMA could not use
+ * peer-to-peer memory either, so they get no hint.
+ *
+ * Context: The caller holds the mmap_lock.
+ */
+void p2p_gup_hint(const struct vm_area_struct *vma, unsigned int gup_flags)
+{
+	const struct file *file = vma->vm_file;
+
+	if (likely(!(gup_flags & FOLL_PCI_P2PDMA)) || !file ||
+	    file_inode(file)->i_sb->s_magic != SYSFS_MAGIC ||
+	    !p2p_ratelimit_about(file_inode(file), NULL))
+		return;
+
+	pr_notice("%s[%d]: %pD2 can't be the buffer of a transfer; map p2pmem/allocate of the device instead, which the driver p2pmem-bar provides if no other does\n",
+		  current->comm, task_pid_nr(current), file);
+}
+
+/* Looks at one page table's worth, so that interrupts are off for a short time only. */
 static long p2p_follow_batch(struct vm_area_struct *vma, unsigned long addr,
 			     unsigned long nr, struct page **pages,
 			     unsigned int flags)
@@ -169,11 +194,11 @@ struct page *p2p_follow_page(struct vm_area_struct *vma, unsigned long addr,
  * @i: how many pages there are already in @pages
  * @gup_flags: the FOLL_* flags of the walk
  *
- * Takes what is mapped. What is not is for the caller to fault in.
+ * Takes the pages that are mapped. The caller faults in the others.
  *
  * Context: Process context. The caller holds the mmap_lock, which is not dropped.
- * Return: how many pages there are now, which may be none. If there is none: -EINTR
- *	   after a fatal signal; -ENOMEM if the page has too many references.
+ * Return: the number of pages in @pages, which may be 0. With none: -EINTR after a
+ *	   fatal signal; -ENOMEM if the page has too many references.
  */
 long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 		      struct vm_area_struct **vmas, unsigned long *start,
@@ -205,7 +230,7 @@ long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 		*nr_pages -= nr;
 		left -= nr;
 		if (vmas)
-			memset64((u64 *)(vmas + i), (u64)vma, nr);
+			memset_p((void **)(vmas + i), vma, nr);
 		i += nr;
 	}
 

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Each user may cause as many log lines about peer-to-peer memory as any other.
+ * Log lines about peer-to-peer memory are rate-limited per user.
  *
- * Most of these lines tell a user why something was refused, so the user decides how
- * many there are. With one limit for all, whoever is refused all the time keeps
- * everybody else's reasons from the log.
+ * Most of these lines tell a user why a transfer was refused, so users decide how many
+ * there are. With a single limit, one user whose transfers are refused all the time
+ * would suppress the lines of all others.
  *
- * Users share a limit by a hash of their number: it takes no memory that they could
- * make the kernel allocate, and somebody with many numbers, as /etc/subuid gives, can
- * cause no more lines than there are slots for. What the kernel does on somebody's
- * behalf, in a thread of its own or in an interrupt, has a limit of its own, too:
- * there is no telling whose it is.
+ * The limit is selected by a hash of the user ID. So users cannot make the kernel
+ * allocate memory, and a user with many IDs, from /etc/subuid, causes at most as many
+ * lines as there are slots. Kernel threads and interrupts share one limit, because
+ * the user they work for is unknown.
  */
 
 #include <linux/cred.h>
@@ -32,7 +31,7 @@ static struct ratelimit_state p2p_ratelimits[P2P_NOBODY + 1] = {
 				     DEFAULT_RATELIMIT_BURST),
 };
 
-/* Lines about the same, by the same user: one at a time. */
+/* Lines of one user about the same pair of subject and object. */
 static struct ratelimit_state p2p_ratelimits_about[1 << P2P_ABOUT_BITS] = {
 	[0 ... (1 << P2P_ABOUT_BITS) - 1] =
 		RATELIMIT_STATE_INIT_FLAGS(p2p_ratelimits_about,
@@ -50,11 +49,11 @@ static unsigned int p2p_ratelimit_slot(void)
 /**
  * p2p_ratelimit() - may the current user cause another log line?
  *
- * For pr_notice_p2p() and dev_notice_p2p(), and for who has more to do than to print
+ * For pr_notice_p2p() and dev_notice_p2p(), and for callers that do more than print
  * a line.
  *
  * Context: Any.
- * Return: true if it is not one too many.
+ * Return: true if the line may be printed.
  */
 bool p2p_ratelimit(void)
 {
@@ -64,13 +63,13 @@ EXPORT_SYMBOL_GPL(p2p_ratelimit);
 
 /**
  * p2p_ratelimit_about() - may the current user cause another line about the same?
- * @subject: who the line is about, as a device
- * @object: what it says of it, as the memory that the device can't reach
+ * @subject: what the line is about, for example a device
+ * @object: what the line says of it, for example the memory it can't reach
  *
- * For what a program does again and again: one line in five seconds tells it all.
+ * For events that a program can repeat at will: one line in five seconds is enough.
  *
  * Context: Any.
- * Return: true if it is not one too many.
+ * Return: true if the line may be printed.
  */
 bool p2p_ratelimit_about(const void *subject, const void *object)
 {

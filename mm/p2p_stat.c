@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What get_user_pages() does with peer-to-peer memory, told to the outside.
+ * Counters and tracepoints of get_user_pages() on peer-to-peer memory.
  *
- * Each page that a walk finds is counted in /proc/vmstat, by the kind of walk,
- * and so is each refused call. The tracepoints of vm_p2p tell them one by one.
+ * /proc/vmstat counts the pages that walks find, by the kind of walk, and the calls
+ * that are refused. The tracepoints of vm_p2p report each of them.
  */
 
 #include <linux/memremap.h>
@@ -15,10 +15,10 @@
 #include <trace/events/vm_p2p.h>
 
 /**
- * p2p_gup_found() - keep book of peer-to-peer pages that a walk found
- * @pgmap: their page map; other memory's is none of our business
+ * p2p_gup_found() - count peer-to-peer pages that a walk found
+ * @pgmap: their page map; pages of other types are not counted
  * @pfn: page frame number of the first
- * @nr_pages: how many, physically one after the other
+ * @nr_pages: how many, physically contiguous
  * @gup_flags: the FOLL_* flags of the walk
  * @locked: whether the walk held the mmap_lock
  *
@@ -40,7 +40,7 @@ void p2p_gup_found(const struct dev_pagemap *pgmap, unsigned long pfn,
 }
 
 /**
- * p2p_gup_refused() - keep book of a call that got nothing
+ * p2p_gup_refused() - count a call that was refused
  * @vma: the VM_P2P mapping
  * @gup_flags: the FOLL_* flags of the walk
  * @error: what the caller gets, negative

@@ -87,9 +87,12 @@ void md_p2p_add_drive(struct mddev *mddev)
 	md_p2p_update(mddev);
 	if (!was_capable || !mddev->pers)
 		return;
-	/* Wait for bios that md_p2p_permits() has let pass without asking it. */
+	/*
+	 * Wait for bios that md_p2p_permits() has let pass without asking it. Start
+	 * no recovery: with external metadata the drive has no place yet.
+	 */
 	mddev_suspend(mddev);
-	mddev_resume(mddev);
+	mddev_resume_io(mddev);
 }
 
 static bool rdev_p2p_permits(struct md_rdev *rdev, struct bio *bio)

@@ -89,6 +89,8 @@ static void p2pdma_range_end(void *data)
 	struct address_space *space = range->file->f_mapping;
 	struct pci_p2p_mapping *mapping;
 
+	p2pmem_range_unpublish(range->p2p->provider, range);
+
 	filemap_invalidate_lock(space);
 	spin_lock_irq(&range->lock);
 	range->live = false;
@@ -210,6 +212,22 @@ err_free:
 	return ERR_PTR(error);
 }
 EXPORT_SYMBOL_GPL(pci_p2p_range_create);
+
+/**
+ * pci_p2p_range_publish() - let root map a range by the file p2pmem/range
+ * @range: a range of the caller's, that is live
+ *
+ * For a provider that has nothing to say about who gets which part of it. There is one
+ * such range of a device. It can't be mapped any more once @range is being revoked.
+ *
+ * Context: Process context, from the driver's probe().
+ * Return: 0; -EBUSY if another range of the device is published; -ENOMEM.
+ */
+int pci_p2p_range_publish(struct pci_p2p_range *range)
+{
+	return p2pmem_range_publish(range->p2p->provider, range, range->len);
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_publish);
 
 /**
  * pci_p2p_range_revoke() - take a range back

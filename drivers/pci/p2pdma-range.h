@@ -33,5 +33,8 @@ struct pci_p2p_range {
 int pci_p2pdma_add_pageless(struct pci_dev *pdev,
 			    struct pci_p2pdma_pagemap *p2p, int bar, u64 offset,
 			    u64 len);
+int p2pmem_range_publish(struct pci_dev *pdev, struct pci_p2p_range *range,
+			 u64 len);
+void p2pmem_range_unpublish(struct pci_dev *pdev, struct pci_p2p_range *range);
 
 #endif /* _PCI_P2PDMA_RANGE_H */

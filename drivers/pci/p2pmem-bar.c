@@ -18,6 +18,7 @@
 #include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/pci-p2p-range.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/pgtable.h>
 #include <linux/security.h>
@@ -31,11 +32,11 @@ MODULE_PARM_DESC(bar, "Number of the BAR, 0 to 5 (default -1: the largest prefet
 
 static unsigned long long p2pmem_bar_offset;
 module_param_named(offset, p2pmem_bar_offset, ullong, 0644);
-MODULE_PARM_DESC(offset, "Offset of the memory in the BAR, in bytes, a multiple of 2 MiB (default 0)");
+MODULE_PARM_DESC(offset, "Offset of the memory in the BAR, in bytes, a multiple of 2 MiB, or of a page if size is smaller than 2 MiB (default 0)");
 
 static unsigned long long p2pmem_bar_size;
 module_param_named(size, p2pmem_bar_size, ullong, 0644);
-MODULE_PARM_DESC(size, "Size of the memory, in bytes, a multiple of 2 MiB (default 0: up to the end of the BAR)");
+MODULE_PARM_DESC(size, "Size of the memory, in bytes, a multiple of 2 MiB, or of a page if smaller (default 0: up to the end of the BAR)");
 
 static unsigned long p2pmem_bar_folio_size;
 module_param_named(folio_size, p2pmem_bar_folio_size, ulong, 0644);
@@ -119,11 +120,20 @@ static bool p2pmem_bar_has_msix(struct pci_dev *pdev, int bar, u64 offset,
 				    offset, size);
 }
 
-/* struct pages come by subsections, whose start and size are aligned. */
+/*
+ * struct pages come by subsections, whose start and size are aligned. What is smaller
+ * than one can do without.
+ */
+static bool p2pmem_bar_is_pageless(u64 size)
+{
+	return IS_ENABLED(CONFIG_PCI_P2PMEM) && size < SUBSECTION_SIZE;
+}
+
 static int p2pmem_bar_check_range(struct pci_dev *pdev, int bar, u64 offset,
 				  u64 *size)
 {
 	u64 len = pci_resource_len(pdev, bar);
+	u64 least = SUBSECTION_SIZE;
 
 	if (offset >= len || *size > len - offset) {
 		pci_err(pdev, "BAR %d: offset=%#llx size=%#llx lies outside of its %#llx bytes\n",
@@ -138,17 +148,18 @@ static int p2pmem_bar_check_range(struct pci_dev *pdev, int bar, u64 offset,
 			bar);
 		return -EINVAL;
 	}
-	if (*size < SUBSECTION_SIZE) {
-		pci_err(pdev, "BAR %d: %#llx bytes are too small, %#lx are the least\n",
-			bar, *size, SUBSECTION_SIZE);
+	if (p2pmem_bar_is_pageless(*size))
+		least = PAGE_SIZE;
+	if (*size < least) {
+		pci_err(pdev, "BAR %d: %#llx bytes are too small, %#llx are the least\n",
+			bar, *size, least);
 		return -EINVAL;
 	}
-	if (!IS_ALIGNED(pci_resource_start(pdev, bar) + offset,
-			SUBSECTION_SIZE) ||
-	    !IS_ALIGNED(*size, SUBSECTION_SIZE)) {
-		pci_err(pdev, "BAR %d: address %#llx and size %#llx must be multiples of %#lx; adjust with the parameters offset= and size=\n",
+	if (!IS_ALIGNED(pci_resource_start(pdev, bar) + offset, least) ||
+	    !IS_ALIGNED(*size, least)) {
+		pci_err(pdev, "BAR %d: address %#llx and size %#llx must be multiples of %#llx; adjust with the parameters offset= and size=\n",
 			bar, (u64)pci_resource_start(pdev, bar) + offset, *size,
-			SUBSECTION_SIZE);
+			least);
 		return -EINVAL;
 	}
 	return 0;
@@ -180,6 +191,27 @@ static int p2pmem_bar_folio_order(struct pci_dev *pdev, int bar, u64 offset,
 		return -EINVAL;
 	}
 	return ilog2(folio_size) - PAGE_SHIFT;
+}
+
+/* For drivers that know ranges. It goes when the driver is unbound. */
+static int p2pmem_bar_add_range(struct pci_dev *pdev, int bar, u64 offset,
+				u64 size)
+{
+	struct pci_p2p_range *range;
+	int error;
+
+	range = pci_p2p_range_create(pdev, bar, offset, size);
+	error = PTR_ERR_OR_ZERO(range);
+	if (!error)
+		error = pci_p2p_range_publish(range);
+	if (error) {
+		pci_err(pdev, "BAR %d: can't be used as peer-to-peer memory: %d\n",
+			bar, error);
+		return error;
+	}
+	pci_info(pdev, "BAR %d: %llu KiB of peer-to-peer memory without struct pages at offset %#llx: not for O_DIRECT; see p2pmem/range\n",
+		 bar, size / SZ_1K, offset);
+	return 0;
 }
 
 static void p2pmem_bar_free_state(void *state)
@@ -279,6 +311,9 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 			bar, &pdev->resource[bar]);
 		return error;
 	}
+
+	if (p2pmem_bar_is_pageless(size))
+		return p2pmem_bar_add_range(pdev, bar, offset, size);
 
 	error = pci_p2pdma_add_folios(pdev, bar, size, offset, order);
 	if (error) {

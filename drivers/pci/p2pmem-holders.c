@@ -20,6 +20,7 @@
 #include <linux/uidgid.h>
 
 #include "p2pmem.h"
+#include "p2pmem-limit.h"
 
 /* As many are told by name. */
 #define P2PMEM_HOLDERS_SHOWN	8
@@ -27,7 +28,7 @@
 struct p2pmem_holder {
 	struct list_head node;		/* of the pool's, with pages only */
 	unsigned long nr_pages;		/* left behind */
-	kuid_t uid;			/* whom they count for */
+	struct p2pmem_payers *payers;	/* whom they count for */
 	bool has_buffer;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
@@ -39,9 +40,15 @@ struct p2pmem_holder {
  */
 static DEFINE_SPINLOCK(p2pmem_holders_lock);
 
+static void p2pmem_holder_free(struct p2pmem_holder *holder)
+{
+	kfree(holder->payers);
+	kfree(holder);
+}
+
 /**
- * p2pmem_holder_create() - remember the current process
- * @uid: the user whom its memory was charged to
+ * p2pmem_holder_create() - remember the current process, and who pays for its memory
+ * @uid: the user that it allocates as
  *
  * Context: Process context.
  * Return: what p2pmem_holder_done() has to be called for, or NULL without memory.
@@ -54,7 +61,12 @@ struct p2pmem_holder *p2pmem_holder_create(kuid_t uid)
 	if (!holder)
 		return NULL;
 
-	holder->uid = uid;
+	holder->payers = p2pmem_payers_create(uid);
+	if (!holder->payers) {
+		kfree(holder);
+		return NULL;
+	}
+
 	holder->has_buffer = true;
 	/* It may be gone, and its number used again, when it is told. */
 	holder->pid = task_tgid_nr(current);
@@ -63,15 +75,16 @@ struct p2pmem_holder *p2pmem_holder_create(kuid_t uid)
 }
 
 /**
- * p2pmem_holder_uid() - the user whom memory was charged to
- * @holder: who mapped it, or NULL
+ * p2pmem_holder_payers() - the users whom memory is charged to
+ * @holder: who mapped it
  *
  * Context: Any.
- * Return: the user; INVALID_UID for memory of a driver.
+ * Return: the users; there until p2pmem_holder_done().
  */
-kuid_t p2pmem_holder_uid(const struct p2pmem_holder *holder)
+const struct p2pmem_payers *
+p2pmem_holder_payers(const struct p2pmem_holder *holder)
 {
-	return holder ? holder->uid : INVALID_UID;
+	return holder->payers;
 }
 
 /**
@@ -100,24 +113,24 @@ void p2pmem_holder_leave(struct p2pmem_holder *holder, struct page *page,
 }
 
 /**
- * p2pmem_holder_return() - a page is free
+ * p2pmem_holder_return() - a page is free, and no longer counts for anybody
  * @page: the page, or the first one of a folio, whose last reference is gone
  * @nr_pages: how many it has
  *
  * Context: Any but NMI. The pages are not in the pool yet.
- * Return: the user whom they were charged to; INVALID_UID for those of a driver.
  */
-kuid_t p2pmem_holder_return(struct page *page, unsigned long nr_pages)
+void p2pmem_holder_return(struct page *page, unsigned long nr_pages)
 {
 	struct p2pmem_holder *holder = (void *)page_private(page);
-	kuid_t uid = p2pmem_holder_uid(holder);
 	unsigned long flags;
 	bool last;
 
 	if (!holder)
-		return uid;
+		return;
 
 	set_page_private(page, 0);
+	p2pmem_limit_uncharge(p2pmem_pool_limit(page_pgmap(page)->owner),
+			      holder->payers, nr_pages);
 	spin_lock_irqsave(&p2pmem_holders_lock, flags);
 	holder->nr_pages -= nr_pages;
 	if (!holder->nr_pages)
@@ -125,8 +138,7 @@ kuid_t p2pmem_holder_return(struct page *page, unsigned long nr_pages)
 	last = !holder->nr_pages && !holder->has_buffer;
 	spin_unlock_irqrestore(&p2pmem_holders_lock, flags);
 	if (last)
-		kfree(holder);
-	return uid;
+		p2pmem_holder_free(holder);
 }
 
 /**
@@ -145,7 +157,7 @@ void p2pmem_holder_done(struct p2pmem_holder *holder)
 	last = !holder->nr_pages;
 	spin_unlock_irqrestore(&p2pmem_holders_lock, flags);
 	if (last)
-		kfree(holder);
+		p2pmem_holder_free(holder);
 }
 
 /**

@@ -20,11 +20,25 @@ struct p2pmem_limit {
 	struct xarray pages;
 };
 
+/**
+ * struct p2pmem_payers - the users whom an allocation counts for
+ * @nr: how many there are
+ * @uids: the users, each once; the first one is who allocates
+ */
+struct p2pmem_payers {
+	unsigned int nr;
+	kuid_t uids[];
+};
+
+struct p2pmem_payers *p2pmem_payers_create(kuid_t uid);
+void p2pmem_payers_add(struct p2pmem_payers *payers, kuid_t uid);
 void p2pmem_limit_init(struct p2pmem_limit *limit);
 void p2pmem_limit_destroy(struct p2pmem_limit *limit);
-int p2pmem_limit_charge(struct p2pmem_limit *limit, kuid_t uid,
-			unsigned long nr_pages, bool exempt);
-void p2pmem_limit_uncharge(struct p2pmem_limit *limit, kuid_t uid,
+int p2pmem_limit_charge(struct p2pmem_limit *limit,
+			const struct p2pmem_payers *payers,
+			unsigned long nr_pages, bool exempt, kuid_t *over);
+void p2pmem_limit_uncharge(struct p2pmem_limit *limit,
+			   const struct p2pmem_payers *payers,
 			   unsigned long nr_pages);
 
 #endif /* _PCI_P2PMEM_LIMIT_H */

@@ -39,7 +39,6 @@
 #include <linux/pgtable.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
-#include <linux/uidgid.h>
 #include <linux/vm_p2p.h>
 #include <linux/workqueue.h>
 
@@ -51,11 +50,11 @@
 #define P2PMEM_PUD_ORDER	(PUD_SHIFT - PAGE_SHIFT)
 
 /*
- * To the pool, from a user or, if @uid is not valid, from a driver. The page map
- * may be gone as soon as this returns.
+ * To the pool, from the buffer of @holder; from a driver, or if the pages count for
+ * nobody any more, that is NULL. The page map may be gone as soon as this returns.
  */
 static void p2pmem_return_pages(struct page *first, unsigned long nr_pages,
-				kuid_t uid)
+				const struct p2pmem_holder *holder)
 {
 	struct dev_pagemap *pgmap;
 
@@ -63,9 +62,9 @@ static void p2pmem_return_pages(struct page *first, unsigned long nr_pages,
 		return;
 
 	pgmap = page_pgmap(first);
-	if (uid_valid(uid))
-		p2pmem_limit_uncharge(p2pmem_pool_limit(pgmap->owner), uid,
-				      nr_pages);
+	if (holder)
+		p2pmem_limit_uncharge(p2pmem_pool_limit(pgmap->owner),
+				      p2pmem_holder_payers(holder), nr_pages);
 	if (p2pmem_pool_free(pgmap->owner, page_to_pfn(first), nr_pages))
 		percpu_ref_put_many(&pgmap->ref, nr_pages);
 }
@@ -80,11 +79,11 @@ static unsigned int p2pmem_fixed_order(const struct page *page)
 static void p2pmem_return_folio(struct folio *folio)
 {
 	unsigned long nr_pages = folio_nr_pages(folio);
-	kuid_t uid = p2pmem_holder_return(&folio->page, nr_pages);
 
+	p2pmem_holder_return(&folio->page, nr_pages);
 	if (folio_test_large(folio) && !p2pmem_fixed_order(&folio->page))
 		p2p_folio_take_apart(folio);
-	p2pmem_return_pages(&folio->page, nr_pages, uid);
+	p2pmem_return_pages(&folio->page, nr_pages, NULL);
 }
 
 /* Base pages, too. */
@@ -248,7 +247,6 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios,
 	/* Once they are back, the first pages may be part of something else. */
 	unsigned int fixed = p2pmem_fixed_order(pfn_to_page(first));
 	unsigned long end = first + nr_pages, from = first, pfn, size;
-	kuid_t uid = p2pmem_holder_uid(holder);
 	struct page *page;
 
 	for (pfn = first; pfn < end; pfn += size) {
@@ -273,13 +271,13 @@ static void p2pmem_put(unsigned long first, unsigned long nr_pages, bool folios,
 			continue;
 		}
 
-		p2pmem_return_pages(pfn_to_page(from), pfn - from, uid);
+		p2pmem_return_pages(pfn_to_page(from), pfn - from, holder);
 		from = pfn + size;
 		p2pmem_holder_leave(holder, page, size);
 		put_page(page);
 	}
 
-	p2pmem_return_pages(pfn_to_page(from), end - from, uid);
+	p2pmem_return_pages(pfn_to_page(from), end - from, holder);
 }
 
 /**

@@ -25,6 +25,7 @@
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/pseudo_fs.h>
+#include <linux/reboot.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -221,16 +222,53 @@ err_free_res:
 	return error;
 }
 
+/* Never false again. */
+static bool p2pmem_system_down;
+
+static int p2pmem_reboot(struct notifier_block *nb, unsigned long action,
+			 void *data)
+{
+	WRITE_ONCE(p2pmem_system_down, true);
+	return NOTIFY_DONE;
+}
+
+/* Before device_shutdown(), which wants the locks that p2pmem_drain() is called with. */
+static struct notifier_block p2pmem_reboot_nb = {
+	.notifier_call = p2pmem_reboot,
+};
+
+/**
+ * p2pmem_is_system_down() - does the machine restart, halt or start another kernel?
+ *
+ * From then on nobody is waited for, and what pages or transfers refer to stays for
+ * good.
+ *
+ * Context: Any.
+ * Return: whether it does.
+ */
+bool p2pmem_is_system_down(void)
+{
+	return READ_ONCE(p2pmem_system_down);
+}
+
 /*
- * Wait for those who still hold pages, and say so if it takes long. Nothing can
- * end the wait: the driver core calls this to release what the driver had, and
- * can't be told that it failed. The writer of "unbind" does not see signals.
+ * Wait for those who still hold pages, and say so if it takes long. Nothing but the
+ * end of the system ends the wait: the driver core calls this to release what the
+ * driver had, and can't be told that it failed. The writer of "unbind" does not see
+ * signals.
  */
 static void p2pmem_drain(struct pci_dev *pdev, struct p2pmem_pool *pool)
 {
 	unsigned long report = jiffies + HZ;
 
 	while (p2pmem_pool_size(pool) != p2pmem_pool_avail(pool)) {
+		if (p2pmem_is_system_down()) {
+			pci_warn(pdev, "the system goes down: %zu KiB of peer-to-peer memory that transfers or drivers still use are left to them\n",
+				 (p2pmem_pool_size(pool) -
+				  p2pmem_pool_avail(pool)) >> 10);
+			p2pmem_holders_report(pdev, pool);
+			break;
+		}
 		if (time_after(jiffies, report)) {
 			p2pmem_holders_report(pdev, pool);
 			report = jiffies + 10 * HZ;
@@ -505,6 +543,6 @@ static int __init p2pmem_init(void)
 	p2pmem_mnt = kern_mount(&p2pmem_fs_type);
 	if (IS_ERR(p2pmem_mnt))
 		panic("p2pmem: kern_mount() failed: %ld\n", PTR_ERR(p2pmem_mnt));
-	return 0;
+	return register_reboot_notifier(&p2pmem_reboot_nb);
 }
 subsys_initcall(p2pmem_init);	/* before any driver can add memory */

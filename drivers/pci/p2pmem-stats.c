@@ -27,7 +27,9 @@ struct p2pmem_stats_devres {
 
 static void p2pmem_stats_release(struct device *dev, void *res)
 {
-	free_percpu(((struct p2pmem_stats_devres *)res)->stats);
+	/* Late transfers may be counted. */
+	if (!p2pmem_is_system_down())
+		free_percpu(((struct p2pmem_stats_devres *)res)->stats);
 }
 
 /**

@@ -79,17 +79,28 @@ static int p2pmem_buffer_charge(struct p2pmem_buffer *buffer,
 				unsigned long nr_pages)
 {
 	struct p2pmem_limit *limit = p2pmem_pool_limit(provider->pool);
-	int error = p2pmem_limit_charge(limit, buffer->user.uid, nr_pages,
+	char whose[40] = "the user";
+	kuid_t over;
+	int error = p2pmem_limit_charge(limit,
+					p2pmem_holder_payers(buffer->holder),
+					nr_pages,
 					ns_capable_noaudit(&init_user_ns,
-							   CAP_SYS_RESOURCE));
+							   CAP_SYS_RESOURCE),
+					&over);
 
-	if (error == -EDQUOT)
-		dev_notice_p2p(&provider->pdev->dev,
-			       "%s[%d] of user %u asked for %lu KiB of peer-to-peer memory: with what the user has, more than the %lu KiB of p2pmem/user_limit\n",
-			       current->comm, task_pid_nr(current),
-			       from_kuid(&init_user_ns, buffer->user.uid),
-			       nr_pages << (PAGE_SHIFT - 10),
-			       limit->max << (PAGE_SHIFT - 10));
+	if (error != -EDQUOT)
+		return error;
+
+	/* Else it is the owner of a user namespace. */
+	if (!uid_eq(over, buffer->user.uid))
+		snprintf(whose, sizeof(whose), "the namespace's owner %u",
+			 from_kuid(&init_user_ns, over));
+	dev_notice_p2p(&provider->pdev->dev,
+		       "%s[%d] of user %u asked for %lu KiB of peer-to-peer memory: with what %s has, more than the %lu KiB of p2pmem/user_limit\n",
+		       current->comm, task_pid_nr(current),
+		       from_kuid(&init_user_ns, buffer->user.uid),
+		       nr_pages << (PAGE_SHIFT - 10), whose,
+		       limit->max << (PAGE_SHIFT - 10));
 	return error;
 }
 
@@ -158,7 +169,7 @@ err_pool_free:
 	p2pmem_pool_free(provider->pool, pfn, nr_pages);
 err_uncharge:
 	p2pmem_limit_uncharge(p2pmem_pool_limit(provider->pool),
-			      buffer->user.uid, nr_pages);
+			      p2pmem_holder_payers(buffer->holder), nr_pages);
 err_unlock:
 	mutex_unlock(&provider->lock);
 	memalloc_noio_restore(noio);

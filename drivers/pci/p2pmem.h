@@ -18,6 +18,7 @@ struct device;
 struct device_attribute;
 struct p2pmem_history;
 struct p2pmem_limit;
+struct p2pmem_payers;
 struct p2pmem_provider;
 struct p2pmem_stats;
 struct pci_dev;
@@ -80,10 +81,11 @@ static inline void p2pmem_pool_free_virt(struct p2pmem_pool *pool, void *addr,
 struct p2pmem_holder;
 
 struct p2pmem_holder *p2pmem_holder_create(kuid_t uid);
-kuid_t p2pmem_holder_uid(const struct p2pmem_holder *holder);
+const struct p2pmem_payers *
+p2pmem_holder_payers(const struct p2pmem_holder *holder);
 void p2pmem_holder_leave(struct p2pmem_holder *holder, struct page *page,
 			 unsigned long nr_pages);
-kuid_t p2pmem_holder_return(struct page *page, unsigned long nr_pages);
+void p2pmem_holder_return(struct page *page, unsigned long nr_pages);
 void p2pmem_holder_done(struct p2pmem_holder *holder);
 bool p2pmem_has_holders(struct p2pmem_pool *pool);
 void p2pmem_holders_report(struct pci_dev *pdev, struct p2pmem_pool *pool);
@@ -134,6 +136,7 @@ struct p2pmem_provider *p2pmem_provider(struct pci_dev *pdev);
 int p2pmem_add_region(struct pci_dev *pdev);
 bool p2pmem_has_region(struct pci_dev *pdev);
 void p2pmem_announce(struct pci_dev *pdev, bool there);
+bool p2pmem_is_system_down(void);
 struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
 				const struct file_operations *fops, void *priv);
 
@@ -228,6 +231,11 @@ static inline int p2pmem_add_region(struct pci_dev *pdev)
 static inline bool p2pmem_has_region(struct pci_dev *pdev)
 {
 	return true;
+}
+
+static inline bool p2pmem_is_system_down(void)
+{
+	return false;
 }
 
 static inline void p2pmem_announce(struct pci_dev *pdev, bool there)

@@ -53,6 +53,7 @@ struct pci_p2p_mapping {
 #ifdef CONFIG_PCI_P2PMEM
 struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
 					   u64 offset, u64 len);
+int pci_p2p_range_publish(struct pci_p2p_range *range);
 void pci_p2p_range_revoke(struct pci_p2p_range *range);
 int pci_p2p_range_mmap(struct pci_p2p_range *range, struct vm_area_struct *vma);
 
@@ -68,6 +69,11 @@ static inline struct pci_p2p_range *
 pci_p2p_range_create(struct pci_dev *pdev, int bar, u64 offset, u64 len)
 {
 	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline int pci_p2p_range_publish(struct pci_p2p_range *range)
+{
+	return -EOPNOTSUPP;
 }
 
 static inline void pci_p2p_range_revoke(struct pci_p2p_range *range)

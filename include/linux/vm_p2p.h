@@ -84,6 +84,7 @@ void p2p_folio_form(struct page *page, unsigned int order);
 void p2p_folio_take_apart(struct folio *folio);
 
 int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags);
+void p2p_gup_hint(const struct vm_area_struct *vma, unsigned int gup_flags);
 struct page *p2p_follow_page(struct vm_area_struct *vma, unsigned long addr,
 			     unsigned int flags);
 long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
@@ -136,6 +137,11 @@ static inline int p2p_gup_check_vma(struct vm_area_struct *vma,
 				    unsigned int gup_flags)
 {
 	return 0;
+}
+
+static inline void p2p_gup_hint(const struct vm_area_struct *vma,
+				unsigned int gup_flags)
+{
 }
 
 static inline struct page *p2p_follow_page(struct vm_area_struct *vma,

@@ -4,10 +4,10 @@
 
     lab/tests/restart.py [--kernel IMG] [--topo NAME]
 
-In a guest two programs transfer peer-to-peer memory without end, one of them by a drive
+In guests two programs transfer peer-to-peer memory without end, one of them by a drive
 so slow that its transfer is under way whenever the machine is told to restart. It does
 so in time, and says nothing in its log that it should not; and the kernel that kexec
-starts finds all devices in order. TAP on standard output.
+starts finds all devices in order. So it does while an unbind waits for pages. TAP on standard output.
 """
 import argparse
 import glob
@@ -28,6 +28,17 @@ LIMIT = 240
 LOAD = f"""cd {TESTS}
 (while ./block_io $P2P_DISK_RAW works; do :; done) >/dev/null 2>&1 &
 (while ./block_io $P2P_DISK_SLOW works; do :; done) >/dev/null 2>&1 &
+sleep 4
+"""
+# A bio in a suspended device holds pages that the unbinding of a provider waits for.
+WAITING_UNBIND = f"""cd {TESTS}
+dmsetup --noudevsync create p2p --table "0 8192 linear $P2P_DISK_RAW 0" &&
+dmsetup --noudevsync mknodes && dmsetup suspend --noflush p2p || exit 9
+./block_io /dev/mapper/p2p write &
+sleep 1
+for p in $P2P_PROVIDERS; do
+(echo $p >/sys/bus/pci/devices/$p/driver/unbind; echo "unbound $p") &
+done
 sleep 4
 """
 RESTART = "exec python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x{:x})'\n"
@@ -84,6 +95,20 @@ def restart(case):
     return wrong
 
 
+def waiting_unbind(case):
+    """An unbind that waits for pages does not hold up the end of the system."""
+    wrong, outcome = case.run(WAITING_UNBIND + RESTART.format(AUTOBOOT))
+    if wrong:
+        return wrong
+    if "waiting for" not in outcome.console:
+        return "no unbind waited"
+    if "are left to them" not in outcome.console:
+        return "the log does not say what became of the pages"
+    if "reboot: Restarting system" not in outcome.console:
+        return "it did not restart"
+    return None
+
+
 def kexec(case):
     """The kernel in memory starts another one."""
     # Where the guest's initrd will be.
@@ -109,7 +134,7 @@ def main():
     build_guest("")
     topology = topo.Topology(args.topo)
     accelerator = accel.choose("auto", args.kernel)
-    cases = {"restart": restart, "kexec": kexec}
+    cases = {"restart": restart, "waiting_unbind": waiting_unbind, "kexec": kexec}
     failed = 0
     print(f"TAP version 13\n1..{len(cases)}", flush=True)
     for number, (name, run) in enumerate(cases.items(), 1):

@@ -221,6 +221,10 @@ test_directories() {
 	make series
 	grep -q '^Subject: \[PATCH 0/1\] fixes$' build/series/S0-fixes/0000-cover-letter.patch
 	grep -q '^Subject: \[PATCH 3/3\] mm: fourth$' build/series/S1-mm/0003-mm-fourth.patch
+	# b4 makes one thread of it, and asks nobody.
+	message=$(sed -n 's/^Message-I[dD]: <\(.*\)>$/\1/p' build/series/S1-mm/0000-cover-letter.patch)
+	(cd build/linux && b4 --offline-mode am -o ../../.. -n S1 -m ../series/S1-mm/mbox "$message")
+	[ "$(grep -c '^Subject: \[PATCH [123]/3\]' ../S1.mbx)" = 3 ]
 	# A series is one piece.
 	GIT_SEQUENCE_EDITOR='sed -i "1{h;d};2{G}"' git -C build/linux rebase -q -i base
 	before=$(files)

@@ -9,10 +9,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lib/test_p2p_uapi.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bind.h"
+#include "gup_call.h"
 #include "klog.h"
 #include "variants.h"
 
@@ -21,6 +28,7 @@
 #define BAR_MEM		0x200
 #define BAR_PREFETCH	0x2000
 #define UNIT		(2 * MIB)	/* what struct pages come by */
+#define PAGE		(4 * KIB)
 #define DEFAULT_BAR	-1
 
 /* Of the configuration space. */
@@ -147,10 +155,109 @@ TEST_F(bar_driver, small_bar)
 		bar++;
 	if (bar == PCI_BARS)
 		SKIP(return, "the device has no small memory BAR");
-	snprintf(what, sizeof(what), "BAR %d: %#lx bytes are too small",
-		 bar, len);
-	EXPECT_EQ(EINVAL, bind_as(self->provider, bar, 0, 0));
+	if (len < PAGE) {
+		snprintf(what, sizeof(what), "BAR %d: %#lx bytes are too small",
+			 bar, len);
+		EXPECT_EQ(EINVAL, bind_as(self->provider, bar, 0, 0));
+	} else {
+		snprintf(what, sizeof(what), "BAR %d: %lu KiB of peer-to-peer memory without struct pages",
+			 bar, len / KIB);
+		EXPECT_EQ(0, bind_as(self->provider, bar, 0, 0));
+	}
 	EXPECT_TRUE(said(self, self->provider, what));
+}
+
+static char *map_range(const char *provider, int flags, size_t size, off_t offset)
+{
+	char path[P2P_PATH_LEN];
+	char *mem;
+	int fd, error;
+
+	p2p_path(path, provider, "p2pmem/range");
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return MAP_FAILED;
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, offset);
+	error = errno;
+	close(fd);
+	errno = error;
+	return mem;
+}
+
+/* A client of ranges maps it for DMA: 0, or an error, as a negative number. */
+static int range_dma(const char *mem, size_t len, uint64_t *addr)
+{
+	struct p2p_test_range arg = {
+		.addr = (uintptr_t)mem,
+		.len = len,
+		.write = 1,
+	};
+	int fd = open("/sys/kernel/debug/p2p_test_range", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || !p2p_client_of(p2p_disk("raw"), &arg.client))
+		return -ENOENT;
+	if (ioctl(fd, P2P_TEST_RANGE, &arg))
+		arg.result = -errno;
+	close(fd);
+	*addr = arg.dma_addr;
+	return arg.result;
+}
+
+/* What is smaller than the unit of struct pages is memory without them. */
+TEST_F(bar_driver, small_range)
+{
+	const size_t size = 64 * KIB;
+	char path[P2P_PATH_LEN];
+	char *mem, *other;
+	uint64_t addr;
+	struct stat st;
+	int drive;
+
+	ASSERT_EQ(0, bind_as(self->provider, self->bar, PAGE, size));
+	EXPECT_TRUE(said(self, self->provider,
+			 "64 KiB of peer-to-peer memory without struct pages at offset 0x1000"));
+	EXPECT_EQ(size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(0, p2p_available(self->provider));
+	p2p_path(path, self->provider, "p2pmem/allocate");
+	EXPECT_EQ(-1, access(path, F_OK));
+	/* There is no owner of data that it could be kept for. */
+	p2p_path(path, self->provider, "p2pmem/range");
+	ASSERT_EQ(0, stat(path, &st));
+	EXPECT_EQ(0600, st.st_mode & 0777);
+	EXPECT_EQ(0, st.st_uid);
+
+	EXPECT_EQ(MAP_FAILED, map_range(self->provider, MAP_PRIVATE, size, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, map_range(self->provider, MAP_SHARED, size, PAGE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, map_range(self->provider, MAP_SHARED, size + PAGE, 0));
+	EXPECT_EQ(EINVAL, errno);
+	mem = map_range(self->provider, MAP_SHARED, size, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_fill(mem, size, 1, 0);
+	EXPECT_EQ(-1, p2p_differs(mem, size, 1, 0));
+	other = map_range(self->provider, MAP_SHARED, PAGE, 3 * PAGE);
+	ASSERT_NE(MAP_FAILED, other);
+	EXPECT_EQ(-1, p2p_differs(other, PAGE, 1, 3 * PAGE));
+
+	/* What wants pages is refused; drivers that know ranges reach it. */
+	drive = open(p2p_disk("raw"), O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, drive);
+	EXPECT_EQ(-EREMOTEIO, p2p_result(pread(drive, mem, PAGE, 0)));
+	close(drive);
+	if (strcmp(getenv("P2P_ROUTE"), "none")) {
+		EXPECT_EQ(0, range_dma(other, PAGE, &addr));
+		if (!getenv("P2P_TRANSLATED"))
+			EXPECT_EQ(self->start + 4 * PAGE, addr);
+	} else {
+		EXPECT_EQ(-EREMOTEIO, range_dma(other, PAGE, &addr));
+	}
+
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(SIGBUS, p2p_fault_of(mem, false));
+	EXPECT_EQ(-1, access(path, F_OK));
+	EXPECT_EQ(0, munmap(mem, size));
+	EXPECT_EQ(0, munmap(other, PAGE));
 }
 
 TEST_F(bar_driver, outside_of_bar)
@@ -181,8 +288,13 @@ TEST_F(bar_driver, unaligned)
 	EXPECT_TRUE(said(self, self->provider, what));
 	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, UNIT + 4 * KIB));
 	EXPECT_TRUE(said(self, self->provider, what));
-	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, UNIT / 2));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, KIB));
 	EXPECT_TRUE(said(self, self->provider, "are too small"));
+	/* Memory without struct pages is made of whole pages all the same. */
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, KIB, PAGE));
+	EXPECT_TRUE(said(self, self->provider, "must be multiples of 0x1000"));
+	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, PAGE + KIB));
+	EXPECT_TRUE(said(self, self->provider, "must be multiples of 0x1000"));
 }
 
 TEST_F(bar_driver, default_is_largest)

@@ -33,7 +33,7 @@ FIXTURE(block_mixed)
 	char *ram;		/* MIXED_SIZE */
 };
 
-P2P_VARIANTS(block_mixed, NULL, "raw", "cmb", NULL);
+P2P_VARIANTS(block_mixed, NULL, "raw", "cmb", "pmr", NULL);
 
 FIXTURE_SETUP(block_mixed)
 {

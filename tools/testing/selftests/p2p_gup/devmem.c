@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "bind.h"
+#include "klog.h"
 #include "variants.h"
 
 FIXTURE(devmem)
@@ -73,6 +75,29 @@ TEST_F(devmem, resource_file)
 	close(fd);
 }
 
+/* It is no buffer of a transfer, and the log says what is; once, not each time. */
+static void expect_hint(struct __test_metadata *_metadata, struct _test_data_devmem *self,
+			void *mem)
+{
+	int disk = open(p2p_disk("raw"), O_RDONLY | O_DIRECT);
+	int log = klog_open();
+	char want[64], record[8192];
+	int i, hints = 0;
+
+	ASSERT_LE(0, disk);
+	ASSERT_LE(0, log);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(-1, pread(disk, mem, self->page, 0));
+		EXPECT_EQ(EFAULT, errno);
+	}
+	snprintf(want, sizeof(want), "%s/resource", self->provider);
+	while (!klog_next(log, record, sizeof(record)))
+		hints += strstr(record, want) && strstr(record, "p2pmem/allocate");
+	EXPECT_EQ(1, hints);
+	close(log);
+	close(disk);
+}
+
 /*
  * While there is no provider the memory is a device's as any other. The next provider
  * takes away what was mapped meanwhile.
@@ -90,10 +115,47 @@ TEST_F(devmem, after_unbind)
 	p = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	EXPECT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, p2p_fault_of(p, true));
+	expect_hint(_metadata, self, p);
 	EXPECT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(SIGBUS, p2p_fault_of(p, false));
 	munmap(p, self->page);
 	close(fd);
+}
+
+/* As a program would first try, that knows nothing of p2pmem; the log helps, once. */
+TEST_F(devmem, direct_io)
+{
+	unsigned int said = 0;
+	char record[8192];
+	int fd, disk, kmsg, i;
+	char *p;
+
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		return;
+	disk = open(p2p_disk("raw"), O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, disk);
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	fd = open(self->resource, O_RDWR);
+	ASSERT_LE(0, fd);
+	p = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+
+	/* So that what others caused counts no more. */
+	sleep(6);
+	kmsg = klog_open();
+	ASSERT_LE(0, kmsg);
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(-EFAULT, p2p_result(pread(disk, p, self->page, 0)));
+	while (!klog_next(kmsg, record, sizeof(record)))
+		said += strstr(record, "resource") &&
+			strstr(record, "has no pages for direct I/O: map p2pmem/allocate");
+	EXPECT_EQ(1, said);
+
+	close(kmsg);
+	munmap(p, self->page);
+	close(fd);
+	close(disk);
+	EXPECT_EQ(0, p2p_bind(self->provider));
 }
 
 TEST_HARNESS_MAIN

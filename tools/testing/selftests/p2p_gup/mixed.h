@@ -85,7 +85,10 @@ static inline ssize_t mixed_async(int fd, int opcode, struct iovec *vec, int nr,
 	if (syscall(__NR_io_submit, ctx, 1, &list) != 1)
 		event.res = -errno;
 	else
-		syscall(__NR_io_getevents, ctx, 1, 1, &event, NULL);
+		/* io_uring of the same thread interrupts it. */
+		while (syscall(__NR_io_getevents, ctx, 1, 1, &event, NULL) < 0 &&
+		       errno == EINTR)
+			;
 	syscall(__NR_io_destroy, ctx);
 	return event.res;
 }

@@ -15,7 +15,9 @@
 #include "gup_call.h"
 #include "ops.h"
 
-static const struct ops_op *const tables[] = { ops_mem, ops_gup, ops_io, ops_task };
+static const struct ops_op *const tables[] = {
+	ops_mem, ops_gup, ops_io, ops_mixed, ops_task,
+};
 
 static const struct ops_op *ops[OPS_MAX];
 static unsigned int nr_ops;
@@ -219,7 +221,7 @@ struct ops_stats *ops_stats(void)
 	return stats->nr_providers ? stats : NULL;
 }
 
-bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats)
+bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats, unsigned int slot)
 {
 	struct sigaction action = { .sa_handler = on_signal };
 	const char *disk = p2p_disk("raw"), *slow = p2p_disk("slow");
@@ -228,6 +230,7 @@ bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats)
 
 	memset(w, 0, sizeof(*w));
 	w->stats = stats;
+	w->slot = slot;
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -235,6 +238,7 @@ bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats)
 		w->sysfs[i] = -1;
 	w->disk = disk ? open(disk, O_RDWR | O_DIRECT) : -1;
 	w->slow = slow ? open(slow, O_RDWR | O_DIRECT) : -1;
+	ops_open_mirrors(w);
 	w->memfd = memfd_create("p2p", 0);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", w->memfd);
 	w->rom = open(path, O_RDONLY);
@@ -265,6 +269,7 @@ void ops_worker_exit(struct ops_worker *w)
 			close(w->sysfs[i]);
 	close(w->disk);
 	close(w->slow);
+	ops_close_mirrors(w);
 	close(w->memfd);
 	close(w->rom);
 	close(w->gup);

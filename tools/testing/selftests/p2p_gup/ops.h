@@ -31,7 +31,10 @@
 #define OPS_MAX		64
 #define OPS_DEPTH	8		/* requests of a worker under way */
 #define OPS_EXEC	"p2p-exec"	/* argv[0] of a child that only ends */
-#define OPS_DISK_SIZE	(8 * MIB)	/* of the drive, for the calls */
+#define OPS_DISK_SIZE	(8 * MIB)	/* of the drive, where calls begin */
+#define OPS_DISK_MIXED	(16 * MIB)	/* where those with data of their own do */
+#define OPS_DISK_END	(24 * MIB)
+#define OPS_MIRRORS	2		/* at most */
 
 /* Results that are counted: 0, errno, and signals after them. */
 #define OPS_ERRNOS	134
@@ -80,7 +83,9 @@ struct ops_stats {
 	unsigned long unbound;
 	unsigned long removed;
 	unsigned long unplugged;
-	unsigned long switched;	/* ACS redirection, on or off */
+	unsigned long switched;		/* ACS redirection, on and off */
+	unsigned long refused;		/* vectors, by EREMOTEIO */
+	unsigned long mirrored;
 	int stop;
 };
 
@@ -90,6 +95,8 @@ struct ops_worker {
 	struct p2p_test_function client;
 	int disk;
 	int slow;
+	int mirrors[OPS_MIRRORS];	/* of P2P_MIRRORS, or -1 */
+	unsigned int slot;		/* no two workers have the same */
 	int memfd;
 	int rom;			/* the same to read */
 	int pipe[2];
@@ -109,7 +116,7 @@ uint64_t ops_random(uint64_t *state);
 void ops_choose(uint64_t *state, unsigned int kinds, struct ops_call *call);
 long ops_run(struct ops_worker *w, const struct ops_call *call);
 struct ops_stats *ops_stats(void);
-bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats);
+bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats, unsigned int slot);
 void ops_worker_exit(struct ops_worker *w);
 void ops_wrong(struct ops_worker *w, const char *what, long value);
 void ops_print(const struct ops_stats *stats);
@@ -128,12 +135,18 @@ int ops_guard(void (*work)(void *arg), void *arg);
 extern const struct ops_op ops_mem[];		/* ops_mem.c */
 extern const struct ops_op ops_gup[];		/* ops_gup.c */
 extern const struct ops_op ops_io[];		/* ops_io.c */
+extern const struct ops_op ops_mixed[];		/* ops_mixed.c */
 extern const struct ops_op ops_task[];		/* ops_task.c */
 
 /* ops_gup.c: a removal would wait for what its own caller holds */
 void ops_let_go(struct ops_worker *w);
 /* ops_io.c */
 void ops_reap_all(struct ops_worker *w);
+/* ops_mixed.c */
+void ops_open_mirrors(struct ops_worker *w);
+void ops_close_mirrors(struct ops_worker *w);
+bool ops_mirrors_whole(void);
+pid_t ops_start_switcher(struct ops_stats *stats, uint64_t seed);
 /* ops_task.c: 0 or an errno */
 int ops_rebind(struct ops_worker *w, const char *provider);
 int ops_remove_and_scan(struct ops_worker *w, const char *provider);

@@ -11,7 +11,8 @@
  * made; to repeat what one process did, give its seed and -p 1.
  *
  * It fails when a process ends as it should not, a call returns what it must not,
- * or memory is missing at the end. All else is for the kernel to tell.
+ * memory is missing at the end, or something has happened to the mirrors that
+ * P2P_MIRRORS names, see p2p_stress. All else is for the kernel to tell.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -30,7 +31,7 @@
 static unsigned long nr_calls = 1000;
 static bool verbose;
 
-static void make_calls(struct ops_stats *stats, uint64_t seed)
+static void make_calls(struct ops_stats *stats, uint64_t seed, unsigned int slot)
 {
 	struct ops_worker w;
 	struct ops_call call;
@@ -40,7 +41,7 @@ static void make_calls(struct ops_stats *stats, uint64_t seed)
 	long result;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!ops_worker_init(&w, stats)) {
+	if (!ops_worker_init(&w, stats, slot)) {
 		ops_wrong(&w, "can't open its files", -errno);
 		_exit(1);
 	}
@@ -70,7 +71,7 @@ static int run_round(struct ops_stats *stats, uint64_t seed, int nr)
 	for (i = 0; i < nr; i++) {
 		pids[i] = fork();
 		if (!pids[i])
-			make_calls(stats, seed + i);
+			make_calls(stats, seed + i, i);
 	}
 	for (i = 0; i < nr; i++) {
 		if (pids[i] > 0 && waitpid(pids[i], &status, 0) == pids[i] &&
@@ -85,10 +86,11 @@ static int run_round(struct ops_stats *stats, uint64_t seed, int nr)
 int main(int argc, char **argv)
 {
 	unsigned long wrong, seconds = 0, minute = 1, rounds = 0;
-	int opt, bad = 0, missing = 0, nr_processes = 3;
+	int opt, status, bad = 0, missing = 0, nr_processes = 3;
 	struct ops_stats *stats;
 	uint64_t seed = 1;
 	time_t start;
+	pid_t switcher;
 
 	if (!strcmp(argv[0], OPS_EXEC))
 		return 0;
@@ -120,8 +122,9 @@ int main(int argc, char **argv)
 	stats = ops_stats();
 	if (!stats || !p2p_disk("raw"))
 		ksft_exit_skip("no provider with p2pmem-bar, or no drive\n");
-	ksft_set_plan(3);
+	ksft_set_plan(4);
 	start = time(NULL);
+	switcher = ops_start_switcher(stats, seed);
 	do {
 		printf("# seeds %lu to %lu\n", seed, seed + nr_processes - 1);
 		fflush(stdout);
@@ -139,10 +142,16 @@ int main(int argc, char **argv)
 	} while (time(NULL) - start < seconds && !bad && !missing &&
 		 stats->wrong == wrong);
 
+	__atomic_store_n(&stats->stop, 1, __ATOMIC_RELAXED);
+	if (switcher && (waitpid(switcher, &status, 0) != switcher || status))
+		bad++;
 	ops_print(stats);
+	printf("# ACS switched %lu times, %lu vectors refused, %lu mirrored\n", stats->switched,
+	       stats->refused, stats->mirrored);
 	printf("# %lu rounds; next seed %lu\n", rounds, seed);
 	ksft_test_result(!bad, "all processes ended by themselves\n");
 	ksft_test_result(!stats->wrong, "no call returned what it must not\n");
 	ksft_test_result(!missing, "all memory is available again\n");
+	ksft_test_result(ops_mirrors_whole(), "nothing happened to a mirror\n");
 	ksft_finished();
 }

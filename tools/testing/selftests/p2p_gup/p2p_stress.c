@@ -14,6 +14,10 @@
  * provider. It goes on for the time that is given and until each of this has
  * happened; what passes or fails does not depend on how fast. Where the port above
  * the drive has ACS, its redirection is switched on and off meanwhile.
+ *
+ * P2P_MIRRORS names arrays that mirrors.sh makes: nothing may happen to them. The port
+ * is above a member of each, and the host bridge forwards nothing, so that this member
+ * refuses other devices' memory at times.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,17 +32,17 @@
 #include <unistd.h>
 
 #include "../kselftest.h"
-#include "acs.h"
 #include "ops.h"
 
 #define MAX_PROCESSES	32
 #define CALLERS		2		/* threads of a process */
 #define OWN_MAX		(2 * MIB + 64 * KIB)
-#define OWN_DISK	(16 * MIB)	/* where on the drive owners begin */
+#define OWN_DISK	OPS_DISK_END	/* where on the drive owners begin */
 #define MIN_CYCLES	3
 #define LOAD_BUFFERS	10		/* between two cycles */
 #define LOAD_CALLS	50
 #define MIN_CALLS	1000
+#define MIN_MIRRORED	10
 
 struct owner {
 	struct ops_worker *w;
@@ -54,6 +58,7 @@ struct thread {
 	struct ops_stats *stats;
 	uint64_t seed;
 	int nr;				/* of the process */
+	unsigned int slot;		/* of the caller */
 };
 
 static bool stopped(const struct ops_stats *stats)
@@ -67,7 +72,7 @@ static void *caller(void *arg)
 	struct ops_worker w;
 	struct ops_call call;
 
-	if (!ops_worker_init(&w, thread->stats)) {
+	if (!ops_worker_init(&w, thread->stats, thread->slot)) {
 		ops_wrong(&w, "can't open its files", -errno);
 		return NULL;
 	}
@@ -164,7 +169,7 @@ static void *owner(void *arg)
 		.at = OWN_DISK + thread->nr * 2 * OWN_MAX,
 	};
 
-	if (!ops_worker_init(&w, thread->stats)) {
+	if (!ops_worker_init(&w, thread->stats, thread->slot)) {
 		ops_wrong(&w, "can't open its files", -errno);
 		return NULL;
 	}
@@ -186,6 +191,7 @@ static pid_t start_process(struct ops_stats *stats, int nr, uint64_t seed)
 	for (i = 0; i <= CALLERS; i++) {
 		threads[i] = (struct thread){
 			.stats = stats, .seed = ops_random(&seed), .nr = nr,
+			.slot = nr * CALLERS + i,
 		};
 		if (pthread_create(&threads[i].thread, NULL,
 				   i < CALLERS ? caller : owner, &threads[i]))
@@ -226,37 +232,6 @@ static pid_t start_disturber(struct ops_stats *stats, int nr,
 	_exit(0);
 }
 
-/*
- * Switches ACS redirection on and off above the drive, if there is a port that can:
- * routes change while transfers are under way. Returns 0 if there is none.
- */
-static pid_t start_switcher(struct ops_stats *stats)
-{
-	char port[PATH_MAX];
-	uint16_t ctrl = 0;
-	pid_t pid;
-	int acs;
-
-	if (!acs_path_of_disk(p2p_disk("raw"), port))
-		return 0;
-	*strrchr(port, '/') = 0;
-	acs = acs_find(port);
-	if (!acs)
-		return 0;
-	pid = fork();
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while (!stopped(stats)) {
-		ctrl ^= ACS_REDIRECT;
-		config_write(port, acs + ACS_CTRL, ctrl);
-		stats->switched++;
-		usleep(20000);
-	}
-	config_write(port, acs + ACS_CTRL, 0);
-	_exit(0);
-}
-
 static bool unplugs;
 
 /* By turns. */
@@ -273,7 +248,9 @@ static bool had_enough(const struct ops_stats *stats)
 {
 	return stats->unbound >= MIN_CYCLES && stats->removed >= MIN_CYCLES &&
 		ops_calls(stats) >= MIN_CALLS && stats->verified &&
-		(!unplugs || stats->unplugged >= MIN_CYCLES);
+		(!unplugs || stats->unplugged >= MIN_CYCLES) &&
+		(!getenv("P2P_MIRRORS") ||
+		 (stats->mirrored >= MIN_MIRRORED && stats->refused >= MIN_MIRRORED));
 }
 
 static void print_progress(const struct ops_stats *stats, long seconds,
@@ -283,8 +260,8 @@ static void print_progress(const struct ops_stats *stats, long seconds,
 	       seconds, ops_calls(stats), stats->verified / MIB, stats->wrong);
 	printf("%lu times unbound, %lu removed, %lu unplugged; ",
 	       stats->unbound, stats->removed, stats->unplugged);
-	printf("%lu processes killed; ACS switched %lu times\n", killed,
-	       stats->switched);
+	printf("%lu processes killed; ACS switched %lu times, %lu vectors refused, %lu mirrored\n",
+	       killed, stats->switched, stats->refused, stats->mirrored);
 	fflush(stdout);
 }
 
@@ -355,13 +332,13 @@ int main(int argc, char **argv)
 	stats = ops_stats();
 	if (!stats || stats->nr_providers < 2 || !p2p_disk("raw"))
 		ksft_exit_skip("no two providers with p2pmem-bar, or no drive\n");
-	ksft_set_plan(3);
+	ksft_set_plan(4);
 	for (i = 0; i < nr; i++)
 		pids[i] = start_process(stats, i, ops_random(&seed));
 	pids[nr] = start_disturber(stats, 0, ops_rebind);
 	pids[nr + 1] = start_disturber(stats, stats->nr_providers - 1,
 				       remove_or_unplug);
-	pids[nr + 2] = start_switcher(stats);
+	pids[nr + 2] = ops_start_switcher(stats, ops_random(&seed));
 	keep_going(stats, pids, nr, ops_random(&seed), seconds);
 	__atomic_store_n(&stats->stop, 1, __ATOMIC_RELAXED);
 	for (i = 0; i < nr + 2 + !!pids[nr + 2]; i++) {
@@ -375,5 +352,6 @@ int main(int argc, char **argv)
 	ksft_test_result(!bad, "all processes ended by themselves\n");
 	ksft_test_result(!stats->wrong, "no data changed, no call returned what it must not\n");
 	ksft_test_result(ops_all_back(stats), "all memory is available again\n");
+	ksft_test_result(ops_mirrors_whole(), "nothing happened to a mirror\n");
 	ksft_finished();
 }

@@ -245,7 +245,7 @@ TEST_F(routes, for_any_user)
 	EXPECT_EQ(0444, st.st_mode & 07777);
 }
 
-/* A function that no driver uses, so that nobody misses it. */
+/* A function that no driver uses, so that nobody misses it: no part of the machine. */
 static bool find_unused(char *client)
 {
 	char path[P2P_PATH_LEN], link[PATH_MAX];
@@ -255,7 +255,8 @@ static bool find_unused(char *client)
 
 	dir = opendir(P2P_PCI_DEVICES);
 	while (!found && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.' || class_of(entry->d_name) == 0x06)
+		if (entry->d_name[0] == '.' || class_of(entry->d_name) == 0x06 ||
+		    class_of(entry->d_name) == 0x08)
 			continue;
 		p2p_path(path, entry->d_name, "driver");
 		found = readlink(path, link, sizeof(link)) < 0;

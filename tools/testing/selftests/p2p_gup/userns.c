@@ -29,6 +29,7 @@ FIXTURE(userns)
 	long long before;
 	struct shared {
 		uint64_t phys;
+		bool full;
 	} *shared;
 };
 
@@ -151,6 +152,171 @@ TEST_F(userns, limit)
 	users_wait(child);
 	close(go[0]);
 	close(go[1]);
+}
+
+/*
+ * A container with as many users as /etc/subuid gives one: root outside writes the
+ * maps, as newuidmap does.
+ */
+static pid_t fork_container(uid_t uid, struct _test_data_userns *self,
+			    int (*part)(struct _test_data_userns *self))
+{
+	char path[48], text[64];
+	int made[2], mapped[2];
+	bool done = false;
+	pid_t child;
+
+	if (pipe(made) || pipe(mapped))
+		return -1;
+	child = fork();
+	if (!child) {
+		if (!users_become(uid) || prctl(PR_SET_DUMPABLE, 1) ||
+		    unshare(CLONE_NEWUSER) || write(made[1], "", 1) != 1 ||
+		    read(mapped[0], text, 1) != 1 || setresuid(0, 0, 0))
+			_exit(100);
+		_exit(part(self));
+	}
+	close(made[1]);
+	if (child > 0 && read(made[0], text, 1) == 1) {
+		snprintf(path, sizeof(path), "/proc/%d/gid_map", child);
+		snprintf(text, sizeof(text), "0 %u 1", USERS);
+		done = !p2p_write_file(path, text);
+		snprintf(path, sizeof(path), "/proc/%d/uid_map", child);
+		snprintf(text, sizeof(text), "0 %u 1\n1 100000 1000\n", uid);
+		done = done && !p2p_write_file(path, text) &&
+		       write(mapped[1], "", 1) == 1;
+	}
+	if (child > 0 && !done)
+		kill(child, SIGKILL);
+	close(made[0]);
+	close(mapped[0]);
+	close(mapped[1]);
+	return child;
+}
+
+/*
+ * Another user of the container maps so much, says whether it could, and sleeps until
+ * its parent ends, which may not be allowed to signal it by then.
+ */
+static pid_t start_subordinate(struct _test_data_userns *self, uid_t uid,
+			       size_t size, bool *could)
+{
+	int fds[2], alive[2];
+	char answer = 0;
+	pid_t child;
+
+	if (pipe(fds) || pipe(alive))
+		return -1;
+	child = fork();
+	if (!child) {
+		close(alive[1]);
+		if (setresuid(uid, uid, uid))
+			_exit(1);
+		answer = p2p_map(self->provider, size) != MAP_FAILED;
+		_exit(write(fds[1], &answer, 1) != 1 ||
+		      read(alive[0], &answer, 1));
+	}
+	close(fds[1]);
+	close(alive[0]);
+	*could = child > 0 && read(fds[0], &answer, 1) == 1 && answer;
+	close(fds[0]);
+	return child;
+}
+
+static bool subordinate_can_have(struct _test_data_userns *self, uid_t uid,
+				 size_t size)
+{
+	bool could;
+	pid_t child = start_subordinate(self, uid, size, &could);
+
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	return could;
+}
+
+static int share_limit(struct _test_data_userns *self)
+{
+	pid_t children[2];
+	bool could;
+	char *mem;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		children[i] = start_subordinate(self, 1 + i, LIMIT / 2, &could);
+		if (!could)
+			return 1;
+	}
+	if (subordinate_can_have(self, 3, PAGE))
+		return 2;
+	for (i = 0; i < 2; i++) {
+		kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
+	}
+	if (subordinate_can_have(self, 3, LIMIT + PAGE))
+		return 3;
+	if (!subordinate_can_have(self, 4, LIMIT))
+		return 4;
+
+	/* It counts for whom it was charged to, whoever gives it back. */
+	mem = p2p_map(self->provider, LIMIT);
+	if (mem == MAP_FAILED)
+		return 5;
+	if (subordinate_can_have(self, 5, PAGE))
+		return 6;
+	if (setresuid(6, 6, 0) || munmap(mem, LIMIT) || setresuid(0, 0, 0))
+		return 7;
+	if (!subordinate_can_have(self, 5, LIMIT))
+		return 8;
+
+	/* One more level, made by one of these users. */
+	if (!start_subordinate(self, 1, LIMIT, &could) || !could)
+		return 9;
+	if (setresuid(7, 7, 7) || prctl(PR_SET_DUMPABLE, 1) ||
+	    unshare(CLONE_NEWUSER))
+		return 10;
+	if (p2p_map(self->provider, PAGE) != MAP_FAILED)
+		return 11;
+	self->shared->full = true;
+	pause();
+	return 12;
+}
+
+/* Who has many user IDs has one limit. */
+TEST_F(userns, limit_of_many)
+{
+	pid_t child, alice, bob;
+	char text[32];
+	int i;
+
+	snprintf(text, sizeof(text), "%lu\n", LIMIT);
+	ASSERT_EQ(0, p2p_write_file(self->limit, text));
+	ASSERT_TRUE(users_admit(self->provider, USERS));
+
+	child = fork_container(ALICE, self, share_limit);
+	ASSERT_LT(0, child);
+	while (!__atomic_load_n(&self->shared->full, __ATOMIC_ACQUIRE)) {
+		if (!waitpid(child, &i, WNOHANG)) {
+			usleep(1000);
+			continue;
+		}
+		EXPECT_EQ(0, WEXITSTATUS(i));
+		ASSERT_TRUE(false);
+	}
+
+	/* The owner has nothing left, others have all of theirs. */
+	alice = users_fork(ALICE);
+	if (!alice)
+		_exit(p2p_map(self->provider, PAGE) != MAP_FAILED);
+	EXPECT_EQ(0, users_wait(alice));
+	bob = users_fork(BOB);
+	if (!bob)
+		_exit(p2p_map(self->provider, LIMIT) == MAP_FAILED);
+	EXPECT_EQ(0, users_wait(bob));
+
+	kill(child, SIGKILL);
+	users_wait(child);
+	ASSERT_TRUE(p2p_settles(self->provider, self->before));
+	EXPECT_EQ(0, in_container(ALICE, self, stay_below_limit));
 }
 
 /* Another user's data: all of the memory, so that it has to be the same. */

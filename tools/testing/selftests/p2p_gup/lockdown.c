@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pmem/allocate refuses everybody, root included, when the kernel is locked down, like
+ * the files resourceN. What was mapped before stays mapped.
+ *
+ * Lockdown can't be lifted again, so this is the last test of its machine.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "bind.h"
+#include "klog.h"
+#include "variants.h"
+
+#define SECURITYFS	"/sys/kernel/security"
+#define LOCKDOWN	SECURITYFS "/lockdown"
+
+FIXTURE(lockdown)
+{
+	const char *provider;
+	size_t page;
+	int log;
+};
+
+P2P_VARIANTS(lockdown, P2P_BAR_DRIVER, NULL);
+
+FIXTURE_SETUP(lockdown)
+{
+	if (access(LOCKDOWN, F_OK) &&
+	    mount("securityfs", SECURITYFS, "securityfs", 0, NULL))
+		SKIP(p2p_skip_now(), "no securityfs: CONFIG_SECURITYFS?");
+	if (access(LOCKDOWN, W_OK))
+		SKIP(p2p_skip_now(), "no lockdown: CONFIG_SECURITY_LOCKDOWN_LSM?");
+	self->provider = variant->p2p.provider;
+	self->page = sysconf(_SC_PAGESIZE);
+	self->log = klog_open();
+	ASSERT_LE(0, self->log);
+}
+
+FIXTURE_TEARDOWN(lockdown)
+{
+	close(self->log);
+}
+
+TEST_F(lockdown, integrity)
+{
+	char *before = p2p_map(self->provider, self->page);
+
+	ASSERT_NE(MAP_FAILED, before);
+	ASSERT_EQ(0, p2p_write_file(LOCKDOWN, "integrity"));
+
+	EXPECT_EQ(MAP_FAILED, p2p_map(self->provider, self->page));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_TRUE(klog_said(self->log, "Lockdown:", "direct PCI access"));
+	p2p_store(before, 1);
+	EXPECT_EQ(1, *before);
+	munmap(before, self->page);
+}
+
+TEST_HARNESS_MAIN
