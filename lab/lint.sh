@@ -44,15 +44,15 @@ check_patches() {
 	# macros for attributes, and its errors below 0, is not asked of programs.
 	dictionary=$(python3 -c 'import codespell_lib as c; print(c.__path__[0])')/data/dictionary.txt
 	grep -v -e '^iput->' -e '^filp->' "$dictionary" >"$scratch/dictionary.txt"
-	for mail in "$build"/series/*.patch; do
-		[[ $mail != *0000-cover-letter.patch ]] || continue
+	for mail in "$build"/series/*/*.patch; do
+		[[ $mail != *-cover-letter.patch ]] || continue
 		ignore=FILE_PATH_CHANGES,EMBEDDED_FILENAME,CAMELCASE
 		! grep -q '^+++ b/tools/testing/' "$mail" ||
 			ignore+=,PREFER_DEFINED_ATTRIBUTE_MACRO,USE_NEGATIVE_ERRNO,MACRO_ARG_REUSE
 		! grep -q '^+++ b/include/trace/events/' "$mail" || ignore+=,PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE
 		findings=$(scripts/checkpatch.pl --strict --codespell --codespellfile "$scratch/dictionary.txt" \
 			--quiet --no-summary --show-types --ignore "$ignore" "$mail" 2>&1) || :
-		[ -z "$findings" ] || printf '%s:\n%s\n' "${mail##*/}" "$findings"
+		[ -z "$findings" ] || printf '%s:\n%s\n' "${mail#"$build/series/"}" "$findings"
 	done
 }
 
