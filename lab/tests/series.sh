@@ -640,7 +640,7 @@ test_this_repository() {
 	: >build/linux/.git/p2p/inputs
 	before=$(files)
 	make tree
-	[ "$(git -C build/linux rev-list --count base..HEAD)" = "$(grep -c '^[0-9]' patches/series)" ]
+	[ "$(git -C build/linux rev-list --count base..HEAD)" = "$(grep -c '^[^#].*\.patch' patches/series)" ]
 	make refresh
 	[ "$(files)" = "$before" ]
 	make tree | grep 'up to date'

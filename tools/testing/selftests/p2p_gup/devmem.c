@@ -122,40 +122,4 @@ TEST_F(devmem, after_unbind)
 	close(fd);
 }
 
-/* As a program would first try, that knows nothing of p2pmem; the log helps, once. */
-TEST_F(devmem, direct_io)
-{
-	unsigned int said = 0;
-	char record[8192];
-	int fd, disk, kmsg, i;
-	char *p;
-
-	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
-		return;
-	disk = open(p2p_disk("raw"), O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, disk);
-	ASSERT_EQ(0, p2p_unbind(self->provider));
-	fd = open(self->resource, O_RDWR);
-	ASSERT_LE(0, fd);
-	p = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	ASSERT_NE(MAP_FAILED, p);
-
-	/* So that what others caused counts no more. */
-	sleep(6);
-	kmsg = klog_open();
-	ASSERT_LE(0, kmsg);
-	for (i = 0; i < 4; i++)
-		EXPECT_EQ(-EFAULT, p2p_result(pread(disk, p, self->page, 0)));
-	while (!klog_next(kmsg, record, sizeof(record)))
-		said += strstr(record, "resource") &&
-			strstr(record, "has no pages for direct I/O: map p2pmem/allocate");
-	EXPECT_EQ(1, said);
-
-	close(kmsg);
-	munmap(p, self->page);
-	close(fd);
-	close(disk);
-	EXPECT_EQ(0, p2p_bind(self->provider));
-}
-
 TEST_HARNESS_MAIN
