@@ -43,12 +43,12 @@ late() {
 	must dmsetup suspend --noflush --nolockfs p2p
 	./block_io "$md" "$1" &
 	worker=$!
-	waits $worker
+	waits "$worker"
 	redirect c
 	must dmsetup resume p2p
-	wait $worker
+	wait "$worker"
 	status=$?
-	[ $status = 121 ] || complain "the $1 ended with $status, not EREMOTEIO"
+	[ "$status" = 121 ] || complain "the $1 ended with $status, not EREMOTEIO"
 	redirect 0
 }
 
