@@ -24,7 +24,7 @@ tree: deps ## [KSRC=] [DISCARD=1] ; build/linux: Linux 6.1 and the series on it,
 refresh: deps ## [DISCARD=1] ; bring the commits of build/linux back here
 	@lab/refresh.sh
 
-series: tree ## [REROLL=n] ; build/series/*.patch with a cover letter, to mail or git am
+series: tree ## [REROLL=n] [SINCE=v1] ; each series as mails and as a mailbox, for git send-email, b4, git am
 	@lab/series.sh
 
 kernel: tree ## [KERNEL=debug] ; build/bzImage or build/bzImage-debug

@@ -25,11 +25,11 @@ unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
 step() { printf '%s: %s\n' "$verb" "$*"; }
 ok() { printf '%s: ok: %s\n' "$verb" "$*"; }
 
-# die REASON [LINE...]: the reason, then what helps, one argument a line.
+# die REASON [LINE...]: the reason, then what helps.
 die() {
 	printf '%s: error: %s\n' "$verb" "$1" >&2
 	shift
-	[ $# -eq 0 ] || printf '    %s\n' "$@" >&2
+	[ $# -eq 0 ] || printf '    %s\n' "${@//$'\n'/$'\n    '}" >&2
 	exit 1
 }
 

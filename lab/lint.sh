@@ -60,7 +60,8 @@ check_maintainers() {
 	local file title
 
 	cd "$linux"
-	title=$(head -n 1 "$top/MAINTAINERS")
+	# The section that the series adds.
+	title=$(git diff base HEAD -- MAINTAINERS | sed -n '/^+[A-Z][^:a-z]*$/{s/^+//p;q}')
 	for file in $(new_files .); do
 		scripts/get_maintainer.pl --no-git --no-git-fallback --sections -f "$file" | grep -qxF "$title" ||
 			echo "$file: no F: line of '$title' covers it"

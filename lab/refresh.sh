@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make refresh [DISCARD=1]: bring the commits of build/linux back into the repository, the changes of
-# existing files as patches/, the new files to their in-tree paths.
+# make refresh [DISCARD=1]: bring the commits of build/linux back into the repository, the new files to
+# their in-tree paths, all other changes as patches/.
 #
-# All of it is first written aside and laid on the base again; only when that gives the same trees
+# All of it is first written aside and laid on the base again; only when that gives the same commits
 # does the repository change.
 set -euo pipefail
 # shellcheck source=lab/lib.sh
@@ -32,6 +32,20 @@ check_tree() {
 			"put your commits there: git -C build/linux checkout -B p2p"
 }
 
+# Files changed here since build/linux was made would be overwritten with what they were before.
+check_inputs() {
+	local -a changed
+
+	list_inputs "$top" >"$scratch/now"
+	cmp -s "$scratch/now" "$state/inputs" && return
+	[ -z "${DISCARD-}" ] || return 0
+	mapfile -t changed < <(changed_inputs "$state/inputs" "$scratch/now")
+	die "these changed in the repository since build/linux was made of it:" "${changed[@]/#/    }" \
+		"To take them into build/linux: make tree (when nothing there waits for refresh)." \
+		"To bring build/linux back first: git stash, make refresh, git stash pop." \
+		"To overwrite them with what build/linux holds: make refresh DISCARD=1"
+}
+
 check_commits() {
 	local found
 
@@ -43,25 +57,37 @@ check_commits() {
 	[ -z "$found" ] ||
 		die "$(say "$found") is a merge, a series is a line of patches" \
 			"straighten it: git -C build/linux rebase base"
-	found=$(git log --format='%h %s' base..HEAD | grep -E '^[0-9a-f]+ (fixup|squash|amend)! ' | head -n 1 || :)
+	found=$(git log --format='%h %s' base..HEAD | grep -E -m 1 '^[0-9a-f]+ (fixup|squash|amend)! ' || :)
 	[ -z "$found" ] ||
 		die "$found is meant for another commit" \
 			"fold it: git -C build/linux rebase -i --autosquash base"
 }
 
-# Files changed here since build/linux was made would be overwritten with what they were before.
-check_inputs() {
-	local -a changed
+# find_series: sets commits[], first to last, and series_of[]. A series ends at its branch; what comes
+# after the last such branch belongs to that series, too.
+find_series() {
+	local commit name last=
+	local -A ends=()
 
-	check_series "$top"
-	list_inputs "$top" >"$scratch/now"
-	cmp -s "$scratch/now" "$state/inputs" && return
-	[ -z "${DISCARD-}" ] || return 0
-	mapfile -t changed < <(changed_inputs "$state/inputs" "$scratch/now")
-	die "these changed in the repository since build/linux was made of it:" "${changed[@]/#/    }" \
-		"To take them into build/linux: make tree (when nothing there waits for refresh)." \
-		"To bring build/linux back first: git stash, make refresh, git stash pop." \
-		"To overwrite them with what build/linux holds: make refresh DISCARD=1"
+	mapfile -t commits < <(git rev-list --reverse base..HEAD)
+	while read -r commit name; do
+		[[ " ${commits[*]} " = *" $commit "* ]] ||
+			die "series $name does not end in a commit of p2p, but in $(say "$commit")" \
+				"say which is its last: git -C build/linux branch -f series/$name <commit>" \
+				"or drop it, and its commits go to the series after it: git -C build/linux branch -D series/$name"
+		[ -z "${ends[$commit]-}" ] ||
+			die "the series ${ends[$commit]} and $name end in the same commit, $(say "$commit")" \
+				"say where the first of them ends: git -C build/linux branch -f series/<name> <commit>" \
+				"or drop it: git -C build/linux branch -D series/<name>"
+		[[ $name != *[!A-Za-z0-9._-]* ]] || die "series/$name: the name is one of a folder, without / and spaces"
+		ends[$commit]=$name
+	done < <(git for-each-ref --format='%(objectname) %(refname:lstrip=3)' refs/heads/series)
+	for commit in "${commits[@]}"; do last=${ends[$commit]-$last}; done
+	last=${last:-S-all}
+	for commit in $(git rev-list base..HEAD); do
+		last=${ends[$commit]-$last}
+		series_of[$commit]=$last
+	done
 }
 
 # write_message COMMIT: the commit's message with the identity's Signed-off-by.
@@ -71,168 +97,95 @@ write_message() {
 			--trailer "Signed-off-by: $identity"
 }
 
-# our_entry COMMIT PARENT: in $scratch/entry the section that COMMIT adds to MAINTAINERS; false if it
-# does anything else to the file.
-our_entry() {
-	git cat-file blob "$1:MAINTAINERS" >"$scratch/new" 2>/dev/null || return 1
-	git cat-file blob "$2:MAINTAINERS" >"$scratch/old" 2>/dev/null || return 1
-	awk -v since="$scratch/old" -f "$top/lab/maintainers.awk" "$scratch/new" >"$scratch/entry"
-	# One section, and nothing but it.
-	grep -q . "$scratch/entry" && ! grep -q '^$' "$scratch/entry" || return 1
-	[ $(($(wc -l <"$scratch/new") - $(wc -l <"$scratch/old"))) -eq $(($(wc -l <"$scratch/entry") + 1)) ] ||
-		return 1
-	awk -v entry="$scratch/entry" -f "$top/lab/maintainers.awk" "$scratch/old" >"$scratch/merged"
-	cmp -s "$scratch/merged" "$scratch/new" ||
-		die "$(say "$1"): the MAINTAINERS entry '$(head -n 1 "$scratch/entry")' is not at its alphabetical place" \
-			"make tree would put it here:" \
-			"$(diff -U1 "$scratch/old" "$scratch/merged" | tail -n +3)"
-}
-
-# stage_file COMMIT PATH: a new file, whole, as the last commit leaves it.
-stage_file() {
-	local root=${2%%/*} mode
-
-	case $root in
-	.ci | .git | build | lab | patches | README.md)
-		die "$(say "$1") adds $2, where the repository keeps its own files" ;;
-	esac
-	mode=$(git ls-tree HEAD -- "$2" | cut -d ' ' -f 1)
-	case $mode in
-	100644 | 100755) ;;
-	'') die "$(say "$1") adds $2, which a later commit removes again" \
-		"leave it out: git -C build/linux rebase -i base" ;;
-	*) die "$(say "$1") adds $2 with mode $mode: only regular files can be new files" ;;
-	esac
-	mkdir -p "$stage/$(dirname "$2")"
-	git cat-file blob "HEAD:$2" >"$stage/$2"
-	[ "$mode" = 100644 ] || chmod +x "$stage/$2"
-}
-
-# directory_of SLUG: where patches/series has the patch of that subject: "DIRECTORY/" or nothing. False if it
-# has none.
-directory_of() {
-	awk -v slug="$1" '
-		{ name = $1; sub(/.*\//, "", name) }
-		!/^[[:space:]]*(#|$)/ && substr(name, index(name, "-") + 1) == slug {
-			print substr($1, 1, length($1) - length(name))
-			found = 1
-			exit
-		}
-		END { exit !found }' "$top/patches/series"
-}
-
-# stage_commit COMMIT: one line of patches/series, the patch file, the new files.
+# stage_commit N COMMIT: its lines of patches/series and its patch file. Makes $made the commit that
+# make tree has to make of them.
 stage_commit() {
-	local commit=$1 parent subject slug name status path
-	local -a added=() edited=()
+	local commit=$2 folder=${series_of[$2]} name mode status path
+	local -a added=() edited=() diff
 
-	parent=$(git rev-parse "$commit^")
-	while read -r status path; do
-		case $path in
-		\"* | *\ *) die "$(say "$commit"): the path $path has a character patches/series cannot hold" ;;
+	while read -r mode status path; do
+		case $status:$path in
+		*:\"* | *:*\ *) die "$(say "$commit"): the path $path has a character patches/series cannot hold" ;;
+		A:.ci/* | A:.git/* | A:build/* | A:lab/* | A:patches/* | A:README.md)
+			die "$(say "$commit") adds $path, where the repository keeps its own files" ;;
 		esac
-		if [ "$path" = MAINTAINERS ] && [ "${owner[$path]-}" ]; then
-			die "$(say "$commit") changes MAINTAINERS, where $(say "${owner[$path]}") adds our entry" \
-				"fold the change into that one: git -C build/linux rebase -i base"
-		elif [ "$status" = A ]; then
-			stage_file "$commit" "$path"
-			added+=("$path")
-		elif [ "$path" = MAINTAINERS ] && our_entry "$commit" "$parent"; then
-			cp "$scratch/entry" "$stage/MAINTAINERS"
-			owner[$path]=$commit
+		if [ "$status" = A ] && [ -z "$(git ls-tree --name-only base -- "$path")" ]; then
+			[[ $mode = 100?[45][45] ]] ||
+				die "$(say "$commit") adds $path with mode $mode: only regular files can be new files"
 			added+=("$path")
 		else
 			edited+=("$path")
 		fi
-	done < <(git diff-tree -r --no-renames --no-commit-id "$commit" | cut -d ' ' -f 5 | tr '\t' ' ')
+	done < <(git diff-tree -r --no-renames --no-commit-id "$commit" | cut -d ' ' -f 2,5 | tr '\t' ' ')
 	[ $((${#added[@]} + ${#edited[@]})) -gt 0 ] ||
 		die "$(say "$commit") changes nothing" "drop it: git -C build/linux rebase -i base"
+	[ "$(git log -1 --format=%s "$commit")" ] || die "commit $commit has no message"
 
-	# The name is the one git format-patch gives, which stops at 64 bytes.
-	slug=$(git log -1 --format=%f "$commit")
-	name=$(printf '0000-%s' "$slug")
-	slug=${name:5:52}.patch
-	# A new patch belongs to the series of the one before it.
-	directory=$(directory_of "$slug") || directory=$last
-	if [ "$directory" != "$last" ]; then
-		[ -z "${count[${directory:-.}]-}" ] ||
-			die "$(say "$commit") belongs to patches/$directory, but follows a patch of patches/$last" \
-				"a series is one piece: move the commit (git -C build/linux rebase -i base)," \
-				"or move the patch to another directory, in patches/series too, and make refresh DISCARD=1"
-		last=$directory
-	fi
-	count[${directory:-.}]=$((${count[${directory:-.}]-0} + 1))
-	name=$directory$(printf '%04d-%s' "${count[${directory:-.}]}" "$slug")
-	mkdir -p "$stage/patches/$directory"
-	subject=$(git log -1 --format=%s "$commit")
-	[ "$subject" ] || die "commit $commit has no message"
 	write_message "$commit" >"$scratch/message"
+	made=$(commit_tree "$commit^{tree}" "$1" "$scratch/message" "$identity_name" "$identity_mail" "$made")
+
+	if [ "$folder" != "$last_folder" ]; then
+		last_folder=$folder number=0
+		mkdir "$stage/patches/$folder"
+		printf '\n%s/%s\n' "$folder" "$(sed -n '1s/^/    # /p' "$top/patches/$folder/cover" 2>/dev/null)"
+	fi >>"$stage/patches/series"
+	# The name is the one git format-patch gives, which stops at 64 bytes.
+	number=$((number + 1))
+	name=$(printf '%04d-%s' "$number" "$(git log -1 --format=%f "$commit")")
+	name=$folder/${name:0:57}.patch
 	{
-		printf 'From: %s\nSubject: [PATCH] %s\n\n' "$identity" "$subject"
-		# The subject is the first paragraph, however many lines it has.
-		awk 'body; /^$/ { body = 1 }' "$scratch/message"
+		printf '    %s\n' "${name#*/}"
+		[ ${#added[@]} -eq 0 ] || printf '        %s\n' "${added[@]}"
+	} >>"$stage/patches/series"
+
+	diff=(git diff --no-color --no-ext-diff --no-textconv --no-renames --binary --diff-algorithm=myers
+		--src-prefix=a/ --dst-prefix=b/ "$commit^" "$commit")
+	{
+		git log -1 --format="From: $identity%nSubject: [PATCH] %s%n%n%b" "$made" | git stripspace
 		echo '---'
-		if [ ${#edited[@]} -gt 0 ]; then
-			git diff --no-color --no-ext-diff --no-textconv --no-renames --diff-algorithm=myers \
-				--src-prefix=a/ --dst-prefix=b/ -U3 "$parent" "$commit" -- "${edited[@]}" |
-				sed '/^index [0-9a-f]*\.\.[0-9a-f]*/d'
-		fi
-	} >"$stage/patches/$name"
-	! grep -q '^Binary files .* differ$' "$stage/patches/$name" ||
-		die "$(say "$commit") changes a binary file of the kernel, which a patch here cannot hold"
-
-	# A comment stays with the patch below it, known by its subject.
-	series_comments "$slug" >>"$stage/patches/series"
-	echo "$name${added[*]:+   ${added[*]}}" >>"$stage/patches/series"
-}
-
-# series_comments head|tail|SLUG: the comments above the first patch, below the last one, or above the
-# one of that subject.
-series_comments() {
-	awk -v which="$1" '
-		/^[[:space:]]*(#|$)/ { text = text $0 "\n"; next }
-		{
-			name = $1
-			sub(/.*\//, "", name)
-			name = n++ ? substr(name, index(name, "-") + 1) : "head"
-			if (name == which && !done++)
-				printf "%s", text
-			text = ""
-		}
-		END { if (which == (n ? "tail" : "head")) printf "%s", text }' "$top/patches/series"
+		# Other sections of MAINTAINERS are not the same in every 6.1.y, but for their titles.
+		[ ${#edited[@]} -eq 0 ] || "${diff[@]}" -U3 -- "${edited[@]}" ':(exclude,top)MAINTAINERS'
+		[[ " ${edited[*]} " != *' MAINTAINERS '* ]] || "${diff[@]}" -U1 -- MAINTAINERS
+	} | sed -E '/^index [0-9a-f]{4,39}\.\.[0-9a-f]{4,39}\b/d' >"$stage/patches/$name"
 }
 
 stage_all() {
-	local commit directory last=
-	local -A owner=() count=()
+	local commit n=0 number last_folder=
 
 	mkdir -p "$stage/patches"
-	series_comments head >"$stage/patches/series"
-	for commit in $(git rev-list --reverse base..HEAD); do
-		stage_commit "$commit"
+	echo '# The series, the patches of each in order, the new files that each patch brings in. By make refresh.' \
+		>"$stage/patches/series"
+	made=$(git rev-parse base)
+	for commit in "${commits[@]}"; do
+		stage_commit $((++n)) "$commit"
 	done
-	series_comments tail >>"$stage/patches/series"
+	GIT_INDEX_FILE=$scratch/index git read-tree HEAD
+	new_files "$stage" | while read -r path; do
+		[ -z "$(git ls-tree --name-only HEAD -- "$path")" ] || echo "$path"
+	done | GIT_INDEX_FILE=$scratch/index git checkout-index --prefix="$stage/" --stdin
 }
 
-# What was written must make the commits again, tree by tree and message by message.
+# What was written must make the commits again.
 prove() {
-	local theirs ours
+	local theirs ours wanted
 
 	lay_series "$stage" "$(git rev-parse base)"
-	while read -r theirs ours; do
+	[ "$tip" != "$made" ] || return 0
+	while read -r theirs ours wanted; do
 		[ "$(git rev-parse "$theirs^{tree}")" = "$(git rev-parse "$ours^{tree}")" ] ||
 			die "the patch of $(say "$theirs") does not give the commit's files again" \
 				"the repository is as it was"
-		write_message "$theirs" >"$scratch/message"
-		[ "$(git log -1 --format=%b "$ours" | git stripspace)" = \
-			"$(awk 'body; /^$/ { body = 1 }' "$scratch/message" | git stripspace)" ] ||
+		[ "$ours" = "$wanted" ] ||
 			die "mail cannot carry the message of $(say "$theirs")" \
 				"a line of it looks like the beginning of a diff, or like a mail header" \
 				"the repository is as it was"
-	done < <(paste -d ' ' <(git rev-list base..HEAD) <(git rev-list "base..$tip"))
+	done < <(paste -d ' ' <(git rev-list --reverse base..HEAD) <(git rev-list --reverse "base..$tip") \
+		<(git rev-list --reverse "base..$made"))
 }
 
-# check_claims: a file of the repository that was not the series' so far stays, unless it is the same.
+paths_of() { sed -e '/^identity /d' -e 's/^[^ ]* [^ ]* //' "$1" | sort; }
+
+# check_claims: what would be lost that was never in the queue.
 check_claims() {
 	local path
 
@@ -242,42 +195,43 @@ check_claims() {
 				"remove the repository's, or make the two the same"
 		fi
 	done < <(comm -13 <(paths_of "$scratch/now") <(paths_of "$scratch/inputs"))
+	for path in "$top"/patches/*/cover; do
+		[ ! -e "$path" ] || [ -d "$stage/patches/$(basename "$(dirname "$path")")" ] ||
+			die "${path#"$top"/} is the cover letter of no series that build/linux has (branches series/*)" \
+				"move it to the folder of its series, or remove it"
+	done
 }
-
-# paths_of LIST: the paths of a list of inputs.
-paths_of() { sed -e '/^identity /d' -e 's/^[^ ]* [^ ]* //' "$1" | sort; }
 
 # install_all: make the repository's files those of $stage, touching no other. Prints what changed.
 install_all() {
-	local mode path
+	local path
 
 	while read -r path; do
-		[ -e "$stage/$path" ] || {
+		if [ ! -e "$stage/$path" ]; then
 			rm -f "$top/$path"
-			echo "removed $path"
 			(cd "$top" && rmdir -p --ignore-fail-on-non-empty "$(dirname "$path")" 2>/dev/null) || :
-		}
-	done < <(paths_of "$scratch/now")
-	while read -r mode _ path; do
-		if [ "$mode" = "$(mode_of "$top" "$path")" ] && cmp -s "$stage/$path" "$top/$path"; then
+		elif [ "$(mode_of "$stage/$path")" != "$(mode_of "$top/$path")" ] || ! cmp -s "$stage/$path" "$top/$path"; then
+			mkdir -p "$top/$(dirname "$path")"
+			cp "$stage/$path" "$top/$path"
+			chmod "$(mode_of "$stage/$path" | cut -c 4-)" "$top/$path"
+		else
 			continue
 		fi
-		if [ -e "$top/$path" ]; then echo "changed $path"; else echo "added $path"; fi
-		mkdir -p "$top/$(dirname "$path")"
-		cp "$stage/$path" "$top/$path"
-		if [ "$mode" = 100755 ]; then chmod 755 "$top/$path"; else chmod 644 "$top/$path"; fi
-	done < <(sed '/^identity /d' "$scratch/inputs")
+		echo "$path"
+	done < <(sort -u <(paths_of "$scratch/now") <(paths_of "$scratch/inputs"))
 }
 
 # For build/linux and for patches/.
 lock tree
 scratch
 stage=$scratch/stage
+declare -A series_of=()
 check_tree
 check_inputs
 export GIT_DIR=$linux/.git
 check_commits
-step "reading $(git rev-list --count base..HEAD) commits of build/linux"
+find_series
+step "reading ${#commits[@]} commits of build/linux"
 stage_all
 prove
 
@@ -286,7 +240,7 @@ check_claims
 trap '' INT TERM
 mapfile -t changes < <(install_all)
 cp "$scratch/inputs" "$state/inputs"
-git update-ref refs/p2p/tip "$tip"
+point_refs
 # The same files: only the name of the commit moves.
 git update-ref refs/heads/p2p "$tip"
 trap - INT TERM

@@ -1,108 +1,109 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make series [REROLL=n]: each directory of patches/ as mails with its cover letter, in build/series/, and
-# as one mbox. git am has to take them, each series on the one before it, the first on the pristine base.
+# make series [REROLL=n] [SINCE=revision]: each series as mail, build/series/NAME/*.patch and the same
+# as a mailbox, build/series/NAME.mbox. patches/NAME/cover, if there is one, is the cover letter: the
+# subject, a blank line, the text. With SINCE=, which is a revision of this repository, that is followed
+# by the range-diff to the series as it was there.
+#
+# What b4 and git am make of the mailboxes has to be the commits of build/linux.
 set -euo pipefail
 # shellcheck source=lab/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=lab/queue.sh
 . "$top/lab/queue.sh"
 
-mails=$build/series
-base=$(git -C "$linux" rev-parse base)
-tip=$(git -C "$linux" rev-parse refs/p2p/tip)
+# Lists and servers take no longer mails.
+limit=100000
 
-# Lists refuse or hold back larger ones.
-mail_limit=100000
+# range_of ROOT NAME: the commits of the series NAME, where heads[] has those of ROOT's.
+range_of() {
+	local name last=base
 
-# unfold MAIL: with each header in one line, since b4 0.12 chokes on a subject in two.
-unfold() {
-	awk 'body { print; next }
-		/^[ \t]/ { header = header $0; next }
-		{ if (NR > 1) print header; header = $0 }
-		/^$/ { body = 1; print }' "$1"
-}
-
-# write_mails DIRECTORY FROM TO COVER: git makes the mails; COVER is the subject, a blank line, the text.
-write_mails() {
-	local cover mail
-
-	[ -s "$4" ] || die "${4#"$top"/} is missing" \
-		"write there what the series is about: the subject, a blank line, the text"
-	git -C "$linux" format-patch -q --cover-letter --thread=shallow --no-signature -M --stat=72 \
-		${REROLL:+-v "$REROLL"} -o "$1" "$2..$3"
-	cover=$(find "$1" -name '*0000-cover-letter.patch')
-	awk -v text="$4" '
-		index($0, "*** SUBJECT HERE ***") {
-			getline subject <text
-			sub(/\*\*\* SUBJECT HERE \*\*\*/, "")
-			print $0 subject
-			next
-		}
-		$0 == "*** BLURB HERE ***" {
-			getline line <text
-			while ((getline line <text) > 0)
-				print line
-			next
-		}
-		{ print }' "$cover" >"$scratch/cover"
-	mv "$scratch/cover" "$cover"
-	for mail in "$1"/*.patch; do
-		[ "$(stat -c %s "$mail")" -le "$mail_limit" ] ||
-			die "${mail##*/} is larger than $mail_limit bytes, which lists refuse" "divide the patch"
-		unfold "$mail" && echo
-	done >"$1/mbox"
-}
-
-# write_all DIRECTORY: the mails of each series.
-write_all() {
-	local -a commits lines
-	local directory from=$base i n
-
-	mapfile -t commits < <(git -C "$linux" rev-list --reverse "$base..$tip")
-	mapfile -t lines < <(read_series "$top")
-	n=${#commits[@]}
-	for ((i = 0; i < n; i++)); do
-		directory=$(dirname "${lines[i]%% *}")
-		[ $((i + 1)) -lt "$n" ] && [ "$(dirname "${lines[i + 1]%% *}")" = "$directory" ] && continue
-		step "$directory: $(git -C "$linux" rev-list --count "$from..${commits[i]}") patches"
-		write_mails "$1/$directory" "$from" "${commits[i]}" "$top/patches/$directory/cover"
-		from=${commits[i]}
+	for name in $(contents "$1" | cut -d / -f 1 | uniq); do
+		[ "$name" != "$2" ] || echo "$last..${heads[$name]}"
+		last=${heads[$name]}
 	done
 }
 
-# apply_mails DIRECTORY: git am on the base, in a work tree with only the files that the series
-# touches. Prints the tree of every step.
-apply_mails() {
-	local tree=$scratch/tree
+# recipients FILE...: To: the lists, Cc: the maintainers of what the series touches.
+recipients() {
+	[ -x scripts/get_maintainer.pl ] || return 0
+	scripts/get_maintainer.pl --no-git --no-git-fallback --rolestats "$@" | grep -v '@localhost' |
+		sed -E -e '/ \([a-z]* list\b/s/^/--to=/' -e '/^--to/!s/^/--cc=/' -e 's/ \([^(]*( list|maintainer|supporter|reviewer)\b.*//'
+}
 
-	git -C "$linux" worktree prune
-	git -C "$linux" worktree add -q --no-checkout --detach "$tree" "$base"
-	git -C "$linux" diff --name-only "$base" "$tip" | sed 's|^|/|' |
-		git -C "$tree" sparse-checkout set --no-cone --stdin
-	git -C "$tree" read-tree -m -u HEAD
-	find "$1" -name '*.patch' ! -name '*0000-cover-letter.patch' | sort |
-		GIT_COMMITTER_NAME=$identity_name GIT_COMMITTER_EMAIL=$identity_mail \
-			xargs git -C "$tree" am >"$scratch/am.log" 2>&1 ||
-		die "git am does not take build/series on the base:" "$(tail -n 12 "$scratch/am.log")"
-	git -C "$tree" log --format='%T %s' "$base.."
-	git -C "$linux" worktree remove -f "$tree"
+# write_mails NAME DIRECTORY RANGE [OPTION...]
+write_mails() {
+	local cover=$top/patches/$1/cover options=(--no-cover-letter)
+
+	# git takes a cover letter from the description of a branch.
+	git update-ref refs/heads/p2p-mail "${3#*..}"
+	[ ! -f "$cover" ] || options=(--cover-letter --cover-from-description=subject ${old[$1]:+"--range-diff=${old[$1]}"})
+	git -c "branch.p2p-mail.description=$(cat "$cover" 2>/dev/null)" format-patch -q --no-signature -M \
+		--stat=72 --thread=shallow ${REROLL:+-v "$REROLL"} -o "$2" "${options[@]}" "${@:4}" "${3%..*}..p2p-mail"
+	# A subject of several lines is more than this version of b4 can read.
+	sed -i '0,/^Subject: /{/^Subject: /{:a;N;s/\n / /;ta}}' "$2"/*.patch
+	git update-ref -d refs/heads/p2p-mail
+}
+
+# apply_mails MBOX: b4 takes it from the mailbox, git am from b4, on what $scratch/tree has.
+apply_mails() {
+	local out=$scratch/b4
+
+	rm -rf "$out"
+	mkdir "$out"
+	XDG_CACHE_HOME=$scratch/cache XDG_DATA_HOME=$scratch/data b4 --offline-mode am --no-cache -o "$out" -n mails -m "$1" \
+		"$(sed -n '/^Message-Id: */I{s///;s/[<>]//g;p;q}' "$1")" >"$scratch/b4.log" 2>&1 </dev/null ||
+		die "b4 am does not take ${1##*/}:" "$(tail -n 12 "$scratch/b4.log")"
+	GIT_COMMITTER_NAME=$identity_name GIT_COMMITTER_EMAIL=$identity_mail \
+		git -C "$scratch/tree" am "$out"/*mails.mbx >"$scratch/am.log" 2>&1 ||
+		die "git am does not take ${1##*/} on what comes before it:" "$(tail -n 12 "$scratch/am.log")"
 }
 
 lock tree
 scratch
+mails=$scratch/mails
 work=$(unsaved)
 [ -z "$work" ] || step "build/linux holds work that is not in patches/ yet: not in these mails"
-[ "$base" != "$tip" ] || die "patches/series names no patch" "commit in build/linux, then make refresh"
+mapfile -t names < <(contents "$top" | cut -d / -f 1 | uniq)
+[ ${#names[@]} -gt 0 ] || die "patches/series names no patch" "commit in build/linux, then make refresh"
 
-mkdir "$scratch/mails"
-write_all "$scratch/mails"
-step "checking $(git -C "$linux" rev-list --count "$base..$tip") mails with git am"
-apply_mails "$scratch/mails" >"$scratch/applied"
-git -C "$linux" log --format='%T %s' "$base..$tip" | cmp -s - "$scratch/applied" ||
-	die "git am gives other files than patches/ does" \
-		"$(git -C "$linux" log --format='%T %s' "$base..$tip" | diff - "$scratch/applied")"
+cd "$linux"
+declare -A old=()
+if [ "${SINCE-}" ]; then
+	mkdir "$scratch/since"
+	git -C "$top" archive "$SINCE" >"$scratch/since.tar" || die "SINCE=$SINCE is no revision of this repository"
+	tar -C "$scratch/since" -xf "$scratch/since.tar"
+	check_series "$scratch/since"
+	lay_series "$scratch/since" "$(git rev-parse base)"
+	for name in "${!heads[@]}"; do old[$name]=$(range_of "$scratch/since" "$name"); done
+fi
+for name in "${names[@]}"; do heads[$name]=$(git rev-parse "refs/p2p/series/$name"); done
 
-rm -rf "$mails"
-mv "$scratch/mails" "$mails"
-ok "build/series: git am takes it on $(git -C "$linux" log -1 --format=%s base) and gives the same files, step by step"
+git worktree prune
+git worktree add -q --no-checkout --detach "$scratch/tree" base
+git diff --name-only base refs/p2p/tip | sed 's|^|/|' | git -C "$scratch/tree" sparse-checkout set --no-cone --stdin
+git -C "$scratch/tree" read-tree -m -u HEAD
+for name in "${names[@]}"; do
+	range=$(range_of "$top" "$name")
+	git format-patch -q -o "$scratch/first" "$range"
+	mapfile -t to < <(recipients "$scratch/first"/*)
+	rm -r "$scratch/first"
+	write_mails "$name" "$mails/$name" "$range" "${to[@]}"
+	cat "$mails/$name"/*.patch >"$mails/$name.mbox"
+	for mail in "$mails/$name"/*.patch; do
+		[ "$(stat -c %s "$mail")" -le "$limit" ] ||
+			step "warning: $name/${mail##*/} is longer than $((limit / 1000)) KB: no list takes it, divide the patch"
+	done
+	step "$name: $(git rev-list --count "$range") mails, checking them with b4 and git am"
+	apply_mails "$mails/$name.mbox"
+done
+git log --format='%T %an %ae %s' base..refs/p2p/tip >"$scratch/wanted"
+git -C "$scratch/tree" log --format='%T %an %ae %s' base.. | diff "$scratch/wanted" - >"$scratch/difference" ||
+	die "git am gives other commits than patches/ does:" "$(<"$scratch/difference")"
+git worktree remove -f "$scratch/tree"
+
+rm -rf "$build/series"
+mv "$mails" "$build/series"
+ok "build/series: b4 and git am take it on $(git log -1 --format=%s base) and give the same files, step by step"
+step "to mail one: git send-email build/series/${names[-1]}/*.patch"

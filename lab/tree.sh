@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # make tree [KSRC=directory|tarball] [DISCARD=1]: build/linux as a git repository, the base kernel
-# as one commit and one commit per patch on top of it.
+# as one commit and one commit per patch on top of it, with a branch where each series ends.
 #
 # The commits are made without touching the work tree; git then moves it, so that a file the series
 # did not change keeps its time stamp and builds stay incremental.
@@ -91,7 +91,7 @@ settle() {
 	git -C "$dir" checkout -q -f -B p2p "$tip"
 	[ -z "${DISCARD-}" ] || git -C "$dir" clean -ffdq
 	git -C "$dir" tag -f base "$base" >/dev/null
-	git -C "$dir" update-ref refs/p2p/tip "$tip"
+	(cd "$dir" && point_refs)
 	mkdir -p "$dir/.git/p2p"
 	printf '%s\n' "$source" "$print" >"$dir/.git/p2p/source"
 	cp "$scratch/inputs" "$dir/.git/p2p/inputs"

@@ -28,12 +28,7 @@ make_kernel() {
 	done
 	echo '#!/bin/sh' >"$1/scripts/tool.sh"
 	printf '*.o\n/*\n!/debian/\n' >"$1/.gitignore"
-	printf '%s\n' 'List of maintainers' '===' '' 'Descriptions of sections' '' \
-		'OVERLAY FILESYSTEM' $'M:\tA <a@localhost>' '' \
-		'PCI SUBSYSTEM' $'M:\tB <b@localhost>' '' \
-		'OUT OF ORDER' $'M:\tC <c@localhost>' '' \
-		'X86 ARCHITECTURE' $'M:\tD <d@localhost>' '' \
-		'THE REST' $'M:\tE <e@localhost>' >"$1/MAINTAINERS"
+	printf '%s\n' 'OVERLAY' $'M:\tA <a@localhost>' '' 'PCI' "M:	B ${2-} <b@localhost>" >"$1/MAINTAINERS"
 }
 
 # new_repo DIRECTORY: this repository's verbs, and an empty series.
@@ -59,24 +54,31 @@ commit() {
 	git -C build/linux commit -q "$@"
 }
 
-# Three commits, with new files, one of them executable, and a MAINTAINERS entry.
-three_commits() {
+# Four commits in two series: new files, one executable, one edited by later patches, one removed again.
+four_commits() {
 	edit mm/gup.c 'gup 20' 'gup twenty'
-	printf 'p2p\n' >build/linux/mm/p2p.c
+	for line in $(seq 30); do echo "p2p $line"; done >build/linux/mm/p2p.c
+	echo short >build/linux/mm/short.c
 	commit -m 'mm: add P2P mappings' -m 'With a body.'
 	edit mm/gup.c 'gup 5' 'gup five'
 	edit mm/gup.c 'gup 35' 'gup thirty-five'
-	edit mm/mmap.c 'mmap 1' 'mmap one'
+	edit mm/p2p.c 'p2p 10' 'p2p ten'
 	git -C build/linux rm -q mm/memory.c
 	chmod +x build/linux/scripts/tool.sh
 	commit -m 'mm: edit files that exist, remove one, and give this subject more than 64 bytes'
+	git -C build/linux branch series/S1-mm
 	mkdir -p build/linux/tools/p2p
 	printf '#!/bin/sh' >build/linux/tools/p2p/run.sh
 	chmod +x build/linux/tools/p2p/run.sh
-	printf '%s\n' 'P2P DMA' $'M:\tF <f@localhost>' $'F:\tmm/p2p.c' >../entry
-	awk -v entry=../entry -f lab/maintainers.awk build/linux/MAINTAINERS >../merged
-	cp ../merged build/linux/MAINTAINERS
+	sed -i $'s/^PCI$/P2P DMA\\nM:\tF <f@localhost>\\n\\n&/' build/linux/MAINTAINERS
 	commit -m 'tools: p2p: ünïcode, "quotes" and \backslashes'
+	edit mm/p2p.c 'p2p 11' 'p2p eleven'
+	git -C build/linux rm -q mm/short.c
+	printf '\0\1\2' >build/linux/mm/mmap.c
+	commit -m 'mm: a binary file, and one file less'
+	git -C build/linux branch series/S2-tools
+	mkdir -p patches/S1-mm
+	printf '%s\n' 'A cover letter: the subject' '' 'Its text.' 'Its end.' >patches/S1-mm/cover
 }
 
 # files: everything in the repository but build/, with mode and content.
@@ -121,136 +123,103 @@ test_empty_series() {
 
 test_first_import() {
 	start
-	three_commits
+	four_commits
 	before=$(head_tree .)
 	make refresh
 	[ "$(head_tree .)" = "$before" ]
 	[ -z "$(git -C build/linux status --porcelain)" ]
-	diff patches/series - <<-END
-		0001-mm-add-P2P-mappings.patch   mm/p2p.c
-		0002-mm-edit-files-that-exist-remove-one-and-give-this-su.patch
-		0003-tools-p2p-n-code-quotes-and-backslashes.patch   MAINTAINERS tools/p2p/run.sh
+	tail -n +2 patches/series | diff - <(cat <<-END
+
+		S1-mm/    # A cover letter: the subject
+		    0001-mm-add-P2P-mappings.patch
+		        mm/p2p.c
+		        mm/short.c
+		    0002-mm-edit-files-that-exist-remove-one-and-give-this-su.patch
+
+		S2-tools/
+		    0001-tools-p2p-n-code-quotes-and-backslashes.patch
+		        tools/p2p/run.sh
+		    0002-mm-a-binary-file-and-one-file-less.patch
 	END
-	cmp MAINTAINERS ../entry
+	)
+	# New files stand in one place, as the last patch leaves them.
 	cmp mm/p2p.c build/linux/mm/p2p.c
 	[ -x tools/p2p/run.sh ]
-	# New files stand in one place only.
-	fails grep -rl -e '^new file mode' -e 'mm/p2p.c' patches/*.patch
+	[ ! -e mm/short.c ]
+	fails grep -r '^new file mode' patches/
+	grep -q '^+p2p ten' patches/S1-mm/0002-*
 	# No date, no object id, no git version.
-	fails grep -r -e '^index ' -e '^Date:' -e "$(git version | cut -d ' ' -f 3)" patches/
+	fails grep -rE -e '^index [0-9a-f]{4,20}\.\.' -e '^Date:' -e "$(git version | cut -d ' ' -f 3)" patches/
+	for patch in patches/*/*.patch; do
+		[ "$(grep -c "^Signed-off-by: $(cat lab/identity)\$" "$patch")" = 1 ]
+		[ "$(head -n 1 "$patch")" = "From: $(cat lab/identity)" ]
+	done
+	# Without a branch all is one series.
+	git -C build/linux branch -q -D series/S1-mm series/S2-tools
+	fails make refresh
+	says 'patches/S1-mm/cover' 'move it'
+	mkdir patches/S-all
+	mv patches/S1-mm/cover patches/S-all/
+	make refresh
+	[ "$(grep -c '^[^ #]' patches/series)" = 1 ]
+	grep -q '^S-all/    # A cover' patches/series
 }
 
 test_round_trip() {
 	start
-	three_commits
+	four_commits
 	make refresh
-	edit mm/p2p.c p2p 'p2p, amended'
+	make tree | grep 'up to date: 4 patches'
+	# Any commit may touch any file, and the ends of the series move along.
+	edit mm/p2p.c 'p2p 25' 'p2p, amended'
 	commit --fixup=HEAD~2
+	edit mm/p2p.c 'p2p 5' 'p2p, amended, too'
+	commit --fixup=HEAD~4
 	GIT_SEQUENCE_EDITOR=: git -C build/linux rebase -q -i --autosquash base
-	edit mm/mmap.c 'mmap 30' 'mmap thirty'
-	commit -m 'mm: fourth'
+	edit mm/gup.c 'gup 30' 'gup thirty'
+	commit -m 'mm: fifth'
 	tree=$(head_tree .)
 	make refresh
+	[ "$(git -C build/linux rev-list --count base..series/S1-mm)" = 2 ]
+	[ "$(git -C build/linux rev-list --count series/S1-mm..series/S2-tools)" = 3 ]
+	grep -q '^+p2p, amended$' patches/S1-mm/0002-*
+	before=$(files)
 	# Somebody else's clone gives the same, down to the commit ids.
 	mkdir ../clone
-	cp -r lab patches Makefile MAINTAINERS mm tools ../clone/
+	cp -r lab patches Makefile mm tools ../clone/
 	make -C ../clone tree KSRC="$PWD/../kernel"
 	[ "$(head_tree ../clone)" = "$tree" ]
 	[ "$(head_commit ../clone)" = "$(head_commit .)" ]
-}
-
-# A new file stands here as the last patch leaves it; what it was before is found again.
-test_later_hunks() {
-	start
-	three_commits
-	for line in $(seq 30); do echo "p2p $line"; done >>build/linux/mm/p2p.c
-	commit -m 'mm: change what the first patch adds'
-	edit mm/p2p.c 'p2p 3' 'p2p three'
-	chmod +x build/linux/mm/p2p.c
-	edit mm/gup.c 'gup 40' 'gup forty'
-	commit -m 'mm: change it once more, and another file'
-	trees=$(git -C build/linux log --format=%T)
-	make refresh
-	cmp mm/p2p.c build/linux/mm/p2p.c
-	grep -q '^+p2p three$' patches/0005-*
-	rm -rf build
-	make tree KSRC=../kernel
-	[ "$(git -C build/linux log --format=%T)" = "$trees" ]
-	make refresh | grep '(0 files changed here)'
-	# Edited here instead, it has to fit the hunks still.
-	sed -i 's/^p2p three$/p2p 3rd/' mm/p2p.c
-	fails make tree
-	says patches/0005- mm/p2p.c 'make refresh'
-}
-
-test_added_and_removed() {
-	start
-	three_commits
-	git -C build/linux rm -q mm/p2p.c
-	commit -m 'mm: remove what the first patch adds'
-	before=$(files)
-	fails make refresh
-	says 'mm: add P2P mappings' mm/p2p.c 'a later commit removes' 'rebase -i'
-	[ "$(files)" = "$before" ]
-}
-
-# Patches stay in their directories, and new ones follow the patch before them.
-test_directories() {
-	start
-	three_commits
-	make refresh
-	mkdir patches/S0-fixes patches/S1-mm
-	mv patches/0001-* patches/S0-fixes/
-	mv patches/0002-* patches/S1-mm/0001-mm-edit-files-that-exist-remove-one-and-give-this-su.patch
-	mv patches/0003-* patches/S1-mm/0002-tools-p2p-n-code-quotes-and-backslashes.patch
-	sed -i -e 's|^0001|S0-fixes/0001|' -e 's|^0002|# the second\nS1-mm/0001|' -e 's|^0003|S1-mm/0002|' patches/series
-	printf 'fixes\n\nOf the toy.\n' >patches/S0-fixes/cover
-	printf 'mm\n\nMore of it.\n' >patches/S1-mm/cover
-	make tree
-	edit mm/mmap.c 'mmap 30' 'mmap thirty'
-	commit -m 'mm: fourth'
-	make refresh
-	diff patches/series - <<-END
-		S0-fixes/0001-mm-add-P2P-mappings.patch   mm/p2p.c
-		# the second
-		S1-mm/0001-mm-edit-files-that-exist-remove-one-and-give-this-su.patch
-		S1-mm/0002-tools-p2p-n-code-quotes-and-backslashes.patch   MAINTAINERS tools/p2p/run.sh
-		S1-mm/0003-mm-fourth.patch
-	END
-	[ -s patches/S0-fixes/cover ]
-	make series
-	grep -q '^Subject: \[PATCH 0/1\] fixes$' build/series/S0-fixes/0000-cover-letter.patch
-	grep -q '^Subject: \[PATCH 3/3\] mm: fourth$' build/series/S1-mm/0003-mm-fourth.patch
-	# b4 makes one thread of it, and asks nobody.
-	message=$(sed -n 's/^Message-I[dD]: <\(.*\)>$/\1/p' build/series/S1-mm/0000-cover-letter.patch)
-	(cd build/linux && b4 --offline-mode am -o ../../.. -n S1 -m ../series/S1-mm/mbox "$message")
-	[ "$(grep -c '^Subject: \[PATCH [123]/3\]' ../S1.mbx)" = 3 ]
-	# A series is one piece.
-	GIT_SEQUENCE_EDITOR='sed -i "1{h;d};2{G}"' git -C build/linux rebase -q -i base
-	before=$(files)
-	fails make refresh
-	says patches/S1-mm/ 'a series is one piece'
-	[ "$(files)" = "$before" ]
-}
-
-test_clean_refresh_changes_nothing() {
-	start
-	three_commits
-	make refresh
-	sed -i -e '1i # How to read this file.\n' -e '2i # Why this one is second.' -e '$a # The end.' patches/series
-	make tree
-	before=$(files)
-	touch -d '2001-01-01' mm/p2p.c patches/*
+	[ "$(git -C ../clone/build/linux for-each-ref)" = "$(git -C build/linux for-each-ref)" ]
+	make -C ../clone refresh
+	[ "$(cd ../clone && files)" = "$before" ]
+	# A clean refresh does not even rewrite.
+	touch -d '2001-01-01' mm/p2p.c patches/*/* patches/series
 	make refresh
 	[ "$(files)" = "$before" ]
-	# Not even rewritten.
 	[ -z "$(find mm patches -newermt 2001-01-02 -type f)" ]
-	make tree | grep 'up to date: 3 patches'
+}
+
+test_ends_of_series() {
+	start
+	four_commits
+	make refresh
+	git -C build/linux branch -f series/S1-mm HEAD~3
+	make tree | grep 'other ends of the series'
+	make refresh
+	[ -f patches/S2-tools/0003-mm-a-binary-file-and-one-file-less.patch ]
+	[ "$(find patches/S1-mm -name '*.patch' | wc -l)" = 1 ]
+	git -C build/linux branch -f series/S1-mm HEAD
+	fails make refresh
+	says S1-mm S2-tools 'same commit'
+	git -C build/linux branch -f series/S1-mm base
+	fails make refresh
+	says 'series S1-mm does not end in a commit of p2p' 'branch -f'
 }
 
 test_reproducible_commits() {
 	start
-	three_commits
+	four_commits
 	make refresh
 	id=$(head_commit .)
 	rm -rf build
@@ -268,42 +237,33 @@ test_reproducible_commits() {
 
 test_failing_patch() {
 	start
-	three_commits
+	four_commits
 	make refresh
 	id=$(head_commit .)
 	state=$(cat build/linux/.git/p2p/*)
-	second=$(sed -n 2p patches/series)
-	sed -i 's/^-gup 35$/-gup thirty/' "patches/$second"
-	for fresh in '' yes; do
-		[ -z "$fresh" ] || rm -rf build
-		fails make tree KSRC=../kernel
-		says "patches/$second" 'mm/gup.c: hunk 2' '@@ -32,7 +32,7 @@'
-		if [ "$fresh" ]; then
-			[ ! -e build/linux ]
-		else
-			[ "$(head_commit .)" = "$id" ]
-			[ "$(cat build/linux/.git/p2p/*)" = "$state" ]
-			[ -z "$(git -C build/linux status --porcelain)" ]
-		fi
-	done
-	sed -i 's/^-gup thirty$/-gup 35/' "patches/$second"
-	make tree KSRC=../kernel
-	[ "$(head_commit .)" = "$id" ]
-}
-
-test_no_fuzz() {
-	start
-	three_commits
-	make refresh
+	first=S1-mm/0001-mm-add-P2P-mappings.patch
+	second=$(cd patches && echo S1-mm/0002-*)
+	broken() {
+		cp "$1" ../saved
+		sed -i "$2" "$1"
+		fails make tree
+		says "${@:3}"
+		[ "$(head_commit .)" = "$id" ]
+		[ "$(cat build/linux/.git/p2p/*)" = "$state" ]
+		[ -z "$(git -C build/linux status --porcelain)" ]
+		cp ../saved "$1"
+	}
+	broken "patches/$second" 's/^-gup 35$/-gup thirty/' "patches/$second does not apply" mm/gup.c:32
 	# patch(1) would take this context line for good.
-	sed -i 's/^ gup 17$/ gup seventeen/' patches/0001-*
-	fails make tree
-	says patches/0001-mm-add-P2P-mappings.patch 'mm/gup.c: hunk 1'
+	broken "patches/$first" 's/^ gup 17$/ gup seventeen/' "patches/$first does not apply" mm/gup.c:17
+	# Where a later patch has a hunk for a new file.
+	broken mm/p2p.c 's/^p2p ten$/p2p 10/' "does not apply in reverse" mm/p2p.c 'in build/linux'
+	make tree | grep 'up to date'
 }
 
 test_work_is_left_alone() {
 	start
-	three_commits
+	four_commits
 	make refresh
 	# Nothing changed in the repository: any work may stay.
 	echo 'new' >build/linux/mm/new.c
@@ -313,10 +273,12 @@ test_work_is_left_alone() {
 	fails make tree
 	says patches/series 'make refresh' DISCARD=1
 	rm build/linux/mm/new.c
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
+	edit mm/gup.c 'gup 12' 'gup twelve'
 	fails make tree
 	says 'uncommitted changes'
-	grep -q 'mmap twelve' build/linux/mm/mmap.c
+	fails make clean
+	says 'uncommitted changes' DISCARD=1
+	grep -q 'gup twelve' build/linux/mm/gup.c
 	commit -m 'mm: twelve'
 	fails make tree
 	[ "$(git -C build/linux log -1 --format=%s)" = 'mm: twelve' ]
@@ -324,37 +286,18 @@ test_work_is_left_alone() {
 	# A dropped commit is work as well.
 	git -C build/linux reset -q --hard base
 	fails make tree
-	make tree DISCARD=1
-	[ "$(git -C build/linux rev-list --count base..HEAD)" = 3 ]
-	make tree | grep 'up to date: 3 patches'
-}
-
-test_discard() {
-	start
-	three_commits
-	make refresh
-	id=$(head_commit .)
 	echo 'new' >build/linux/mm/new.c
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
-	git -C build/linux commit -qam 'mm: twelve'
 	make tree DISCARD=1
-	[ "$(head_commit .)" = "$id" ]
-	[ -z "$(git -C build/linux status --porcelain)" ]
-}
-
-test_clean_keeps_work() {
-	start
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
-	fails make clean
-	says 'uncommitted changes' DISCARD=1
-	grep -q 'mmap twelve' build/linux/mm/mmap.c
-	make clean DISCARD=1
+	[ "$(git -C build/linux rev-list --count base..HEAD)" = 4 ]
+	[ ! -e build/linux/mm/new.c ]
+	make tree | grep 'up to date: 4 patches'
+	make clean
 	[ ! -e build ]
 }
 
 test_unchanged_files_keep_their_time() {
 	start
-	three_commits
+	four_commits
 	make refresh
 	touch -d '2001-01-01' build/linux/mm/* build/linux/Makefile
 	git -C build/linux status --porcelain
@@ -362,21 +305,22 @@ test_unchanged_files_keep_their_time() {
 	make tree
 	[ "$(find build/linux/mm build/linux/Makefile -type f -newermt 2001-01-02)" = build/linux/mm/p2p.c ]
 	grep -q more build/linux/mm/p2p.c
+	[ "$(git -C build/linux diff --name-only base HEAD~3 | tr '\n' ' ')" = 'mm/gup.c mm/p2p.c mm/short.c ' ]
 }
 
-test_refresh_refuses_loose_ends() {
+test_refresh_refuses() {
 	start
-	three_commits
+	four_commits
 	before=$(files)
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
+	edit mm/gup.c 'gup 12' 'gup twelve'
 	fails make refresh
-	says 'uncommitted changes' mm/mmap.c
+	says 'uncommitted changes' mm/gup.c
 	git -C build/linux commit -qam 'fixup! mm: add P2P mappings'
 	fails make refresh
 	says 'fixup! mm: add P2P mappings' --autosquash
 	git -C build/linux reset -q --hard HEAD^
 	git -C build/linux checkout -q -b side base
-	edit mm/mmap.c 'mmap 13' 'mmap thirteen'
+	edit mm/gup.c 'gup 13' 'gup thirteen'
 	git -C build/linux commit -qam 'mm: thirteen'
 	fails make refresh
 	says 'not on its branch p2p'
@@ -389,17 +333,15 @@ test_refresh_refuses_loose_ends() {
 	git -C build/linux checkout -q -B p2p
 	fails make refresh
 	says 'do not begin at base' 'rebase --onto base'
-	[ "$(files)" = "$before" ]
-}
-
-test_refresh_refuses_unmailable() {
-	start
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
-	commit -m 'mm: twelve' -m $'Before\n---\nafter'
+	for name in S1-mm S2-tools; do git -C build/linux branch -q -D "series/$name"; done
+	rm -r patches/S1-mm
 	before=$(files)
+
+	git -C build/linux reset -q --hard base
+	edit mm/gup.c 'gup 12' 'gup twelve'
+	commit -m 'mm: twelve' -m $'Before\n---\nafter'
 	fails make refresh
 	says 'mm: twelve'
-	[ "$(files)" = "$before" ]
 	git -C build/linux reset -q --hard base
 	ln -s gup.c build/linux/mm/link.c
 	commit -m 'mm: a link'
@@ -416,10 +358,10 @@ test_refresh_refuses_unmailable() {
 
 test_refresh_keeps_the_repositorys_changes() {
 	start
-	three_commits
+	four_commits
 	make refresh
 	echo 'edited here' >>mm/p2p.c
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
+	edit mm/gup.c 'gup 12' 'gup twelve'
 	commit -m 'mm: twelve'
 	before=$(files)
 	fails make refresh
@@ -438,101 +380,36 @@ test_refresh_keeps_the_repositorys_changes() {
 
 test_refresh_removes_what_vanished() {
 	start
-	three_commits
+	four_commits
+	rm patches/S1-mm/cover
 	make refresh
-	sed -i -e '1i # How to read this file.\n' -e '2i # Why this one is second.' -e '$a # The end.' patches/series
-	make tree
 	git -C build/linux reset -q --hard base
+	git -C build/linux branch -q -D series/S1-mm series/S2-tools
 	edit mm/mmap.c 'mmap 12' 'mmap twelve'
 	commit -m 'mm: twelve'
-	git -C build/linux cherry-pick 'HEAD@{2}~1' >/dev/null
 	make refresh
-	diff patches/series - <<-END
-		# How to read this file.
-
-		0001-mm-twelve.patch
-		# Why this one is second.
-		0002-mm-edit-files-that-exist-remove-one-and-give-this-su.patch
-		# The end.
-	END
-	[ "$(find patches -name '*.patch' | wc -l)" = 2 ]
-	[ ! -e mm ]
-	[ ! -e tools ]
-	[ ! -e MAINTAINERS ]
-}
-
-test_author_and_sign_off() {
-	start
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
-	commit --author='Somebody Else <else@localhost>' -m 'mm: unsigned'
-	edit mm/mmap.c 'mmap 13' 'mmap thirteen'
-	commit -m 'mm: signed' -m 'Text.' -m "Signed-off-by: $(cat lab/identity)"
-	make refresh
-	for patch in patches/*.patch; do
-		[ "$(grep -c "^Signed-off-by: $(cat lab/identity)\$" "$patch")" = 1 ]
-		[ "$(head -n 1 "$patch")" = "From: $(cat lab/identity)" ]
-	done
-	[ "$(git -C build/linux log --format='%an <%ae>' base.. | sort -u)" = "$(cat lab/identity)" ]
-}
-
-test_maintainers_entry() {
-	start
-	echo p2p >build/linux/mm/p2p.c
-	commit -m 'mm: p2p'
-	make refresh
-	printf '%s\n' 'P2P DMA' $'M:\tF <f@localhost>' >MAINTAINERS
-	sed -i 's|mm/p2p.c|MAINTAINERS mm/p2p.c|' patches/series
-	make tree
-	# Behind OVERLAY and before PCI, whatever is out of order elsewhere; the rest as it was.
-	[ "$(git -C build/linux diff --numstat base -- MAINTAINERS)" = $'3\t0\tMAINTAINERS' ]
-	[ "$(grep -A 3 '^P2P DMA' build/linux/MAINTAINERS | tail -n 1)" = 'PCI SUBSYSTEM' ]
-	before=$(files)
-	make refresh
-	[ "$(files)" = "$before" ]
-	# An entry elsewhere could not be made again.
-	git -C build/linux show base:MAINTAINERS >build/linux/MAINTAINERS
-	printf '\n' | cat - MAINTAINERS >>build/linux/MAINTAINERS
-	commit --amend --no-edit
-	fails make refresh
-	says "'P2P DMA'" alphabetical 'PCI SUBSYSTEM'
-	# A change of the kernel's own entries is a hunk like any other.
-	git -C build/linux reset -q --hard refs/p2p/tip
-	sed -i "s/^M:\tB .*/&\nF:\tmm/" build/linux/MAINTAINERS
-	git -C build/linux show base:MAINTAINERS | sed "s/^M:\tB .*/&\nF:\tmm/" >../edited
-	git -C build/linux reset -q --hard base
-	cp ../edited build/linux/MAINTAINERS
-	commit -m 'PCI: one more directory'
-	make refresh
-	grep -q '^+F:.*mm' patches/0001-PCI-one-more-directory.patch
-	[ ! -e MAINTAINERS ]
+	[ "$(find patches -name '*.patch')" = patches/S-all/0001-mm-twelve.patch ]
+	[ ! -e mm ] && [ ! -e tools ] && [ ! -e patches/S1-mm ]
 }
 
 test_series_errors() {
 	start
-	three_commits
+	four_commits
 	make refresh
 	cp patches/series ../series
-	echo '0001-mm-add-P2P-mappings.patch' >>patches/series
-	fails make tree
-	says 'names 0001-mm-add-P2P-mappings.patch twice'
-	sed '2s|$| mm/p2p.c|' ../series >patches/series
-	fails make tree
-	says 'mm/p2p.c belongs to 0001-mm-add-P2P-mappings.patch and to 0002-'
-	sed '2s|$| mm/none.c|' ../series >patches/series
-	fails make tree
-	says mm/none.c 'no regular file'
-	sed 2d ../series >patches/series
-	fails make tree
-	says patches/0002- 'not in patches/series'
+	try() {
+		sed "$1" ../series >patches/series
+		fails make tree
+		says "${@:2}"
+	}
+	try '/0001-mm/p' 'names S1-mm/0001-mm-add-P2P-mappings.patch twice'
+	try '/0001-mm/s/$/\n mm\/none.c/' mm/none.c 'does not exist' 0001-mm
+	try '/0002-mm-edit/d' S1-mm/0002- 'is not in patches/series'
+	try 's/0002-mm-edit/0002-mm-edited/' 'S1-mm/0002-mm-edited' 'does not exist'
+	try '/S1-mm/d' '0001-mm-add-P2P-mappings.patch' 'not a patch in a folder'
+	try 's|mm/p2p.c|../p2p.c|' 'not a path'
 	echo gup >mm/gup.c
-	sed '2s|$| mm/gup.c|' ../series >patches/series
-	fails make tree
-	says 'mm/gup.c is in the base already' 0002-
-	cp ../series patches/series
-	printf '%s\n' 'diff --git a/mm/x.c b/mm/x.c' 'new file mode 100644' '--- /dev/null' '+++ b/mm/x.c' \
-		'@@ -0,0 +1 @@' '+x' >>patches/0002-*
-	fails make tree
-	says 'patches/0002-' 'creates a file' mm/x.c
+	try '/0002-mm-edit/s/$/\n mm\/gup.c/' 'mm/gup.c is in the base already'
 	rm patches/series
 	fails make tree
 	says 'patches/series is missing'
@@ -568,21 +445,23 @@ test_base_errors() {
 
 test_new_base() {
 	start
-	three_commits
+	four_commits
 	make refresh
 	make_kernel ../other 8
-	sed -i 's/^mmap 40$/mmap forty/' ../other/mm/mmap.c
-	touch -d '2001-01-01' build/linux/mm/gup.c
+	sed -i 's/^gup 28$/gup twenty-eight/' ../other/mm/gup.c
+	touch -d '2001-01-01' build/linux/mm/p2p.c
 	git -C build/linux status --porcelain
 	make tree KSRC=../other
 	[ "$(git -C build/linux log -1 --format=%s base)" = 'Linux 6.1.8' ]
-	grep -q '^mmap forty$' build/linux/mm/mmap.c
-	[ "$(git -C build/linux rev-list --count base..)" = 3 ]
-	[ -z "$(find build/linux/mm/gup.c -newermt 2001-01-02)" ]
+	grep -q '^gup twenty-eight$' build/linux/mm/gup.c
+	# Next to our entry in MAINTAINERS another line changed.
+	grep -q 'B 8' build/linux/MAINTAINERS
+	[ "$(git -C build/linux rev-list --count base..)" = 4 ]
+	[ -z "$(find build/linux/mm/p2p.c -newermt 2001-01-02)" ]
 	# Without KSRC= it stays on the base it has, even when that is gone.
-	make tree | grep 'up to date: 3 patches on Linux 6.1.8'
+	make tree | grep 'up to date: 4 patches on Linux 6.1.8'
 	rm -r ../other
-	make tree | grep 'up to date: 3 patches on Linux 6.1.8'
+	make tree | grep 'up to date: 4 patches on Linux 6.1.8'
 	# A git tree as the base: what it has committed.
 	git -C ../kernel init -q
 	git -C ../kernel add -A -f
@@ -593,36 +472,54 @@ test_new_base() {
 	[ ! -e build/linux/mm/built.o ]
 }
 
-test_git_am() {
+test_mail() {
 	start
-	three_commits
+	four_commits
+	head -c 200000 /dev/zero | tr '\0' 'x' | fold >build/linux/mm/long.c
+	commit -m 'mm: a long file'
 	make refresh
-	fails make series
-	says cover 'is missing'
-	printf 'the toy\n\nA toy with wheels.\n' >patches/cover
-	make series
-	# Under the names they have in patches/.
-	[ "$(cd build/series && echo [0-9]*)" = "0000-cover-letter.patch $(cd patches && echo 0*.patch)" ]
-	fails grep -e '\*\*\*' build/series/0000-cover-letter.patch
-	grep -qF "$(head -n 1 patches/cover)" build/series/0000-cover-letter.patch
-	grep -qF "$(tail -n 1 patches/cover)" build/series/0000-cover-letter.patch
-	# A stranger's git takes the mails on a pristine kernel.
-	cp -r ../kernel ../pristine
-	cd ../pristine
-	cp ../repo/build/linux/.gitignore .
 	git init -q
-	git add -A -f
-	git -c user.name=X -c user.email=x commit -qm base
-	git -c user.name=X -c user.email=x am ../repo/build/series/000[1-9]-*.patch
-	[ "$(git rev-parse 'HEAD^{tree}')" = "$(head_tree ../repo)" ]
-	[ "$(git log --format='%an <%ae> %s' HEAD~3..)" = \
-		"$(git -C ../repo/build/linux log --format='%an <%ae> %s' base..)" ]
-	# The check made a work tree, and took it away.
-	[ "$(git -C ../repo/build/linux worktree list | wc -l)" = 1 ]
-	cd ../repo
-	make series REROLL=2
-	grep -q '^Subject: \[PATCH v2 0/3\]' build/series/v2-0000-cover-letter.patch
-	[ "$(find build/series -type f | wc -l)" = 5 ]
+	printf '%s\n' '#!/bin/sh' 'echo "A Name <a@example.invalid> (maintainer:PCI)"' \
+		'echo "list@example.invalid (open list:PCI,a b)"' >build/linux/scripts/get_maintainer.pl
+	chmod +x build/linux/scripts/get_maintainer.pl
+	make series | tee ../said
+	grep -q 'warning: S2-tools/0003-mm-a-long-file.patch is longer than 100 KB' ../said
+	grep -q 'not in patches/ yet' ../said
+	# Under the names they have in patches/.
+	[ "$(cd build/series && echo S2-tools/*)" = "$(cd patches && echo S2-tools/*)" ]
+	cover=build/series/S1-mm/0000-cover-letter.patch
+	grep -qx 'Subject: \[PATCH 0/2\] A cover letter: the subject' "$cover"
+	grep -qx 'Its end.' "$cover"
+	grep -qx 'To: list@example.invalid' build/series/S2-tools/0002-*
+	grep -qx 'Cc: A Name <a@example.invalid>' build/series/S2-tools/0002-*
+	# A stranger's git takes each series on the one before.
+	cp -r ../kernel ../pristine
+	cp build/linux/.gitignore ../pristine
+	stranger() { git -C ../pristine -c user.name=X -c user.email=x "$@"; }
+	stranger init -q
+	stranger add -A -f
+	stranger commit -qm base
+	stranger am "$PWD"/build/series/S1-mm/000[1-9]-*.patch
+	[ "$(stranger rev-parse 'HEAD^{tree}')" = "$(git -C build/linux rev-parse 'series/S1-mm^{tree}')" ]
+	stranger am "$PWD/build/series/S2-tools.mbox"
+	[ "$(stranger rev-parse 'HEAD^{tree}')" = "$(head_tree .)" ]
+	[ "$(stranger log --format='%an <%ae> %s' HEAD~5..)" = \
+		"$(git -C build/linux log --format='%an <%ae> %s' base..)" ]
+	# The check made a work tree and a branch, and took them away.
+	[ "$(git -C build/linux worktree list | wc -l)" = 1 ]
+	[ "$(git -C build/linux branch | wc -l)" = 3 ]
+	# The next version, with what changed since this one.
+	rm build/linux/scripts/get_maintainer.pl
+	git add -A -f patches mm tools
+	git -c user.name=X -c user.email=x commit -qm v1
+	edit mm/p2p.c 'p2p 20' 'p2p, second version'
+	commit --fixup=HEAD~4
+	GIT_SEQUENCE_EDITOR=: git -C build/linux rebase -q -i --autosquash base
+	make refresh
+	make series REROLL=2 SINCE=HEAD
+	grep -q '^Subject: \[PATCH v2 0/2\]' build/series/S1-mm/v2-0000-cover-letter.patch
+	grep -q '^1: .* ! 1: .* mm: add P2P mappings' build/series/S1-mm/v2-0000-cover-letter.patch
+	[ "$(find build/series/S1-mm -type f | wc -l)" = 3 ]
 }
 
 # The series of this repository, in a copy of it. The kernel's objects come from build/linux, and of
@@ -640,7 +537,7 @@ test_this_repository() {
 	: >build/linux/.git/p2p/inputs
 	before=$(files)
 	make tree
-	[ "$(git -C build/linux rev-list --count base..HEAD)" = "$(grep -c '^[^#].*\.patch' patches/series)" ]
+	[ "$(git -C build/linux rev-list --count base..HEAD)" = "$(grep -c '\.patch$' patches/series)" ]
 	make refresh
 	[ "$(files)" = "$before" ]
 	make tree | grep 'up to date'
