@@ -16,7 +16,6 @@
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
-#include <linux/iommu.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/seq_buf.h>
@@ -31,11 +30,13 @@
 /* The longest line: a path of 16 bridges that all redirect. */
 #define ROUTE_LINE	512
 
+/*
+ * Does an IOMMU translate what the device's driver maps? Its domain would tell, but nothing
+ * here keeps that from being freed while another one takes its place.
+ */
 static bool p2pmem_translated(struct device *dev)
 {
-	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-
-	return domain && domain->type & __IOMMU_DOMAIN_PAGING;
+	return device_iommu_mapped(dev) && get_dma_ops(dev);
 }
 
 /* Can the client address any of it that way? See pci_p2pdma_map_phys(). */
