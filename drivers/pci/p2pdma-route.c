@@ -171,9 +171,10 @@ static int p2pdma_map_page_any_way(struct device *dev, struct page *page,
 				   enum dma_data_direction dir,
 				   dma_addr_t *addr, bool *is_bus_addr)
 {
+	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
 	phys_addr_t phys = page_to_phys(page) + offset;
 	struct dev_pagemap *pgmap = page_pgmap(page);
-	struct pci_p2pdma_map_state state = {}, now;
+	struct pci_p2pdma_map_state state = {};
 
 	switch (pci_p2pdma_map_phys(&state, dev, pgmap, phys, size, addr)) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
@@ -190,9 +191,12 @@ static int p2pdma_map_page_any_way(struct device *dev, struct page *page,
 				   DMA_ATTR_SKIP_CPU_SYNC);
 	if (!dma_mapping_error(dev, *addr))
 		return 0;
-	/* The IOMMU has no room at the moment, or the route has changed just now. */
-	pci_p2pdma_route(&now, dev, pgmap);
-	if (get_dma_ops(dev) || now.map != state.map)
+	/*
+	 * The IOMMU has no room at the moment; or the route that dma_map_page_attrs()
+	 * found was another one, and may be the first one again by now.
+	 */
+	if (get_dma_ops(dev) ||
+	    generation != atomic_read(&pci_p2pdma_generation))
 		return -ENOMEM;
 	return -EREMOTEIO;
 }

@@ -10,6 +10,7 @@
 #include <linux/io_uring.h>
 #include <linux/tcp.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -78,6 +79,8 @@ TEST_F(mapping, tcp_zerocopy_receive)
 
 	ASSERT_TRUE(loopback_pair(SOCK_STREAM, fds));
 	ASSERT_EQ(self->page, send(fds[0], self->mem, self->page, 0));
+	/* It may take its time. */
+	ASSERT_EQ(1, poll(&(struct pollfd){ .fd = fds[1], .events = POLLIN }, 1, 10000));
 	EXPECT_ERRNO(EINVAL, getsockopt(fds[1], IPPROTO_TCP,
 					TCP_ZEROCOPY_RECEIVE, &zc, &len));
 	EXPECT_TRUE(p2p_intact(self));
