@@ -217,8 +217,8 @@ EXPORT_SYMBOL_GPL(pci_p2p_range_create);
  * pci_p2p_range_publish() - let root map a range by the file p2pmem/range
  * @range: a range of the caller's, that is live
  *
- * For a provider that has nothing to say about who gets which part of it. There is one
- * such range of a device. It can't be mapped any more once @range is being revoked.
+ * For a provider whose driver does not divide the range among its users. A device has
+ * one such range. The file can't be mapped any more once @range is being revoked.
  *
  * Context: Process context, from the driver's probe().
  * Return: 0; -EBUSY if another range of the device is published; -ENOMEM.

@@ -7,12 +7,12 @@
  * table entry leads to the memory, not even for get_user_pages(). p2pmem-history.c
  * knows whose data there is.
  *
- * The owner is the open file that mmap() was called for, in the hands of the user who
- * opened it. A user ID would not do: two containers have the same one, and so have
- * processes that may not look at each other, since they are not dumpable, or labelled
- * otherwise. Who wants to find data again, and not to pay for clearing, keeps the
- * file open; who wants to share that passes it on. If another user maps it all the
- * same, as with a file that a service opens for many, the buffer is its own owner.
+ * The owner is the open file that mmap() was called for, while its opener's user maps
+ * it. A user ID would not do: two containers have the same one, and so have processes
+ * that may not look at each other, since they are not dumpable, or labelled otherwise.
+ * A program that wants to find its data again, and not to pay for clearing, keeps the
+ * file open; to share the data it passes the file on. If another user maps the file, as
+ * when a service opens it for many, the buffer is its own owner.
  *
  * Nor does a process that may see anybody's data, because it could read it from
  * the device anyway: with CAP_SYS_RAWIO. It has to have that when it opens

@@ -128,7 +128,7 @@ static void namespaces(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, charge_sub(2, 3));
 	KUNIT_EXPECT_EQ(test, -EDQUOT, charge_sub(3, 2));
 	KUNIT_EXPECT_TRUE(test, uid_eq(over, ALICE));
-	/* Nobody was charged: neither for one page more, nor when all is back. */
+	/* No user was charged: neither for one page more, nor when all is back. */
 	KUNIT_EXPECT_EQ(test, 0, charge_sub(3, 1));
 	KUNIT_EXPECT_EQ(test, -EDQUOT, charge(ALICE, 1, false));
 	KUNIT_EXPECT_EQ(test, 0, charge(BOB, 10, false));

@@ -12,8 +12,8 @@
  *
  * A user namespace gives a user more user IDs, up to all that /etc/subuid lists. So an
  * allocation counts for the owner of each user namespace that it is made in, too, as
- * ucounts do. Who is to pay is decided once: the process may be gone, or have another
- * user ID, when the memory comes back.
+ * ucounts do. These users are found once, at the allocation: the process may be gone, or
+ * have another user ID, when the memory comes back.
  */
 
 #include <linux/bug.h>

@@ -240,8 +240,8 @@ static struct notifier_block p2pmem_reboot_nb = {
 /**
  * p2pmem_is_system_down() - does the machine restart, halt or start another kernel?
  *
- * From then on nobody is waited for, and what pages or transfers refer to stays for
- * good.
+ * From then on p2pmem_drain() waits for no pages, and what pages or transfers refer to
+ * is never freed.
  *
  * Context: Any.
  * Return: whether it does.
@@ -263,10 +263,10 @@ static void p2pmem_drain(struct pci_dev *pdev, struct p2pmem_pool *pool)
 
 	while (p2pmem_pool_size(pool) != p2pmem_pool_avail(pool)) {
 		if (p2pmem_is_system_down()) {
+			p2pmem_holders_report(pdev, pool);
 			pci_warn(pdev, "the system goes down: %zu KiB of peer-to-peer memory that transfers or drivers still use are left to them\n",
 				 (p2pmem_pool_size(pool) -
 				  p2pmem_pool_avail(pool)) >> 10);
-			p2pmem_holders_report(pdev, pool);
 			break;
 		}
 		if (time_after(jiffies, report)) {

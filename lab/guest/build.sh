@@ -48,24 +48,14 @@ build_init() {
 	pack "$out/init.cpio.gz" init="$out/init"
 }
 
-build_proof() {
-	if stale "$out/misbehave" "$src/misbehave.c"; then
-		step "programs that prove the runner"
-		"$cc" -O2 -Wall -Wextra -static -o "$out/misbehave" "$src/misbehave.c" ||
-			die "misbehave.c does not compile, see above"
+# static_program NAME WHAT ARCHIVE: a program of one file and no headers of ours
+static_program() {
+	if stale "$out/$1" "$src/$1.c"; then
+		step "$2"
+		"$cc" -O2 -Wall -Wextra -static -o "$out/$1" "$src/$1.c" || die "$1.c does not compile, see above"
 	fi
-	stale "$out/proof.cpio.gz" "$out/misbehave" "$top/lab/runner/cpio.py" || return 0
-	pack "$out/proof.cpio.gz" tests/misbehave="$out/misbehave"
-}
-
-build_latency() {
-	if stale "$out/latency" "$src/latency.c"; then
-		step "the program that times interrupts"
-		"$cc" -O2 -Wall -Wextra -static -o "$out/latency" "$src/latency.c" ||
-			die "latency.c does not compile, see above"
-	fi
-	stale "$out/latency.cpio.gz" "$out/latency" "$top/lab/runner/cpio.py" || return 0
-	pack "$out/latency.cpio.gz" tests/latency="$out/latency"
+	stale "$out/$3.cpio.gz" "$out/$1" "$top/lab/runner/cpio.py" || return 0
+	pack "$out/$3.cpio.gz" "tests/$1=$out/$1"
 }
 
 # bench_program NAME SOURCE...: one that counts instructions
@@ -145,7 +135,7 @@ init)
 	;;
 proof)
 	build_init
-	build_proof
+	static_program misbehave "programs that prove the runner" proof
 	;;
 bench-gup)
 	build_init
@@ -157,7 +147,7 @@ bench)
 	;;
 latency)
 	build_init
-	build_latency
+	static_program latency "the program that times interrupts" latency
 	;;
 regress)
 	build_init

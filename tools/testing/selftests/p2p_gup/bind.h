@@ -3,6 +3,7 @@
 #ifndef P2P_BIND_H
 #define P2P_BIND_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -54,6 +55,21 @@ static inline int p2p_reset(const char *device)
 
 	p2p_path(path, device, "reset");
 	return p2p_write_file(path, "1");
+}
+
+/* A page of BAR 0, where NVMe controllers have their registers; or MAP_FAILED. */
+static inline char *p2p_map_registers(const char *device)
+{
+	char path[P2P_PATH_LEN], *regs;
+	int fd;
+
+	p2p_path(path, device, "resource0");
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return MAP_FAILED;
+	regs = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	return regs;
 }
 
 /* Is there nothing of a provider any more? */

@@ -36,18 +36,10 @@ P2P_VARIANTS(cmb_reset, "nvme", "raw", NULL);
 
 FIXTURE_SETUP(cmb_reset)
 {
-	char path[P2P_PATH_LEN];
-	int fd;
-
 	self->provider = variant->p2p.provider;
 	self->before = p2p_available(self->provider);
-	p2p_path(path, self->provider, "resource0");
-	fd = open(path, O_RDWR);
-	ASSERT_LE(0, fd);
-	self->regs = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			  0);
+	self->regs = p2p_map_registers(self->provider);
 	ASSERT_NE(MAP_FAILED, self->regs);
-	close(fd);
 	if (!(p2p_load(self->regs + CAP) & CAP_CMBS))
 		SKIP(p2p_skip_now(), "the controller decodes its buffer always");
 	self->cmbmsc = p2p_load(self->regs + CMBMSC);

@@ -116,19 +116,13 @@ static void set_reg(struct _test_data_pmr *self, int offset, uint32_t value)
 FIXTURE_SETUP(pmr)
 {
 	uint64_t flags, pfn;
-	char path[P2P_PATH_LEN];
-	int fd, pieces = 0;
+	int pieces = 0;
 	char *mem;
 
 	self->provider = variant->p2p.provider;
 	self->before = p2p_available(self->provider);
-	p2p_path(path, self->provider, "resource0");
-	fd = open(path, O_RDWR);
-	ASSERT_LE(0, fd);
-	self->regs = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			  0);
+	self->regs = p2p_map_registers(self->provider);
 	ASSERT_NE(MAP_FAILED, self->regs);
-	close(fd);
 	if (!(p2p_load(self->regs + CAP) & CAP_PMRS))
 		SKIP(p2p_skip_now(), "the controller has no PMR");
 	ASSERT_EQ(PMRCTL_EN, reg(self, PMRCTL));

@@ -2,8 +2,8 @@
 /*
  * What one user left in peer-to-peer memory is never seen by another: the two take
  * turns with the same memory, of each size, and use all of it, a part or nothing.
- * Who may see everything, and who maps it by the open file that had it last, pays
- * nothing for that: the data is still there.
+ * A process that may see everything, and one that maps it by the open file that had it
+ * last, pay nothing for that: the data is still there.
  */
 #define _GNU_SOURCE
 #include <signal.h>

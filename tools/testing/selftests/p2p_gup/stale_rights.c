@@ -146,7 +146,7 @@ static int find_alices_by_capability(struct _test_data_stale *self)
 	if (prctl(PR_SET_KEEPCAPS, 1) || !users_become(BOB) ||
 	    syscall(__NR_capset, &header, data))
 		return FOUND_ERROR;
-	/* Who opened the file has to have it, too, so not by the one that is open. */
+	/* The opener of the file has to have it, too, so open another one. */
 	mem = p2p_map(self->provider, self->size);
 	if (mem == MAP_FAILED)
 		return FOUND_ERROR;

@@ -281,7 +281,7 @@ static int share_limit(struct _test_data_userns *self)
 	return 12;
 }
 
-/* Who has many user IDs has one limit. */
+/* One user with many user IDs has one limit. */
 TEST_F(userns, limit_of_many)
 {
 	pid_t child, alice, bob;
