@@ -138,23 +138,24 @@ def guests_of(check, kernel_name):
     """(topology, its tests) that are wanted on a kernel, the longest first."""
     found = []
     for name in fnmatch.filter(topo.names(), check.args.topo):
-        selected = tests.select(name, kernel_name, check.args.test)
+        topology = topo.Topology(name)
+        selected = tests.select(topology, kernel_name, check.args.test)
         if selected or check.args.test == "*":
-            found.append((name, selected))
+            found.append((topology, selected))
     return sorted(found, key=lambda guest: -sum(test.limit for test in guest[1]))
 
 
-def run_guest(check, name, kernel_name, selected):
+def run_guest(check, topology, kernel_name, selected):
     """One topology on one kernel."""
-    label = f"{name}-{kernel_name}"
-    repeat = f"make check TOPO={name} KERNEL={kernel_name}"
+    label = f"{topology.name}-{kernel_name}"
+    repeat = f"make check TOPO={topology.name} KERNEL={kernel_name}"
     if not selected:
         check.broken(label, "no test for it in lab/tests.conf", repeat)
         return
     check.say(f"{label}: {len(selected)} tests")
     try:
         result = session.run_tests(
-            topo.Topology(name), session.image_of(kernel_name), kernel_name, selected,
+            topology, session.image_of(kernel_name), kernel_name, selected,
             on_test=lambda text: check.say(f"{label}: {text}"))
     except LabError as error:
         check.broken(label, str(error), repeat)
@@ -199,8 +200,8 @@ def run_all(check):
             run_host_test(check, name)
         # A guest keeps one CPU busy most of the time.
         with concurrent.futures.ThreadPoolExecutor(check.args.jobs) as pool:
-            running = [pool.submit(run_guest, check, name, kernel_name, selected)
-                       for name, selected in guests.get(kernel_name, [])]
+            running = [pool.submit(run_guest, check, topology, kernel_name, selected)
+                       for topology, selected in guests.get(kernel_name, [])]
             for guest in running:
                 guest.result()
 

@@ -31,7 +31,7 @@ LIMIT_US = 1000
 FACTOR = 10
 TIMEOUT = 3600
 # They need a second CPU, or time of the host to pass with that of the guest.
-LEFT_OUT = {"kvm", "suspend", "hotplug", "unplug", "fuzz", "stress"}
+LEFT_OUT = {"kvm", "suspend", "hotplug"}
 
 
 def own_functions():

@@ -62,7 +62,7 @@ def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_acc
 
 def select(topology, kernel_name, glob="*"):
     """The tests of a guest, at least one."""
-    selected = tests.select(topology.name, kernel_name, glob)
+    selected = tests.select(topology, kernel_name, glob)
     if not selected:
         raise LabError(f"no test {glob} for {topology.name}, {kernel_name} in lab/tests.conf")
     return selected

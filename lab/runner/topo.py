@@ -6,9 +6,10 @@ import re
 
 from .paths import LAB, LabError
 
+DIRECTORY = os.path.join(LAB, "topo")
 KEYS = {
     "qemu": {"machine", "cpu", "memory", "smp", "clock", "append", "devices", "globals", "replug"},
-    "guest": {"bind", "providers", "env", "taint"},
+    "guest": {"groups", "bind", "providers", "env", "taint"},
 }
 SECTIONS = set(KEYS) | {"bars", "drives", "skips"}
 
@@ -35,7 +36,7 @@ def properties(device):
 class Topology:
     """One file of lab/topo/, checked."""
 
-    def __init__(self, name, directory=os.path.join(LAB, "topo")):
+    def __init__(self, name, directory=DIRECTORY):
         self.name = name
         self.path = os.path.join(directory, name + ".conf")
         if not os.path.exists(self.path):
@@ -67,6 +68,7 @@ class Topology:
             size, _, content = image.partition(" ")
             self.drives[drive] = (parse_size(size), content.strip())
             self.drive_options[drive] = "," + options if options else ""
+        self.groups = guest.get("groups", "").split()
         self.bind = [tuple(line.split()) for line in lines(guest.get("bind", ""))]
         self.providers = guest.get("providers", "")
         self.env = dict(line.partition("=")[::2] for line in lines(guest.get("env", "")))
@@ -103,6 +105,6 @@ class Topology:
         return [("P2P_DISK_" + drive.upper(), serial, nsid) for drive, serial, nsid in found]
 
 
-def names(directory=os.path.join(LAB, "topo")):
+def names(directory=DIRECTORY):
     """Every topology there is, in a stable order."""
     return sorted(file[:-5] for file in os.listdir(directory) if file.endswith(".conf"))

@@ -18,7 +18,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import check  # noqa: E402
-from runner import accel, gcov, klog, reasons, session, tap, topo, verdict  # noqa: E402
+from runner import accel, gcov, klog, reasons, session, tap, tests, topo, verdict  # noqa: E402
 from runner.paths import BUILD, GUEST, LAB, LabError, build_guest  # noqa: E402
 from runner.plan import Plan  # noqa: E402
 from runner.qemu import Guest, Outcome  # noqa: E402
@@ -277,6 +277,37 @@ def check_reasons(report):
     report.check(list(known.left_out) == ["b*"], "coverage: files that are left out", known.left_out)
 
 
+TOPOLOGY = "[qemu]\n[guest]\ngroups = {}\n"
+TESTS = "a @one two 1 a\nb * - 1 host:b.sh -v\na-again - @one 1 host:b.sh ./a -u\n"
+
+
+def check_groups(report):
+    """A topology runs the tests of its groups, its own, and those for all."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name, groups in (("one", "one"), ("two", ""), ("three", "")):
+            with open(os.path.join(directory, name + ".conf"), "w", encoding="ascii") as file:
+                file.write(TOPOLOGY.format(groups))
+        conf = os.path.join(directory, "tests")
+        for what, text, due in (
+                ("lean", TESTS, {"one": "a b", "two": "b", "three": "b"}),
+                ("debug", TESTS, {"one": "a-again", "two": "a", "three": ""}),
+                ("a name that is not the program's", TESTS + "c * - 1 b\n", "c is not the name"),
+                ("a place that is no topology", TESTS + "c o* - 1 c\n", "there is no topology.* o[*]"),
+                ("a group that is nowhere", TESTS + "c @two - 1 c\n", "there is no topology.* @two"),
+                ("a group without a test", "a * - 1 a\n", "one.conf: no test is for the group one"),
+                ("a second test", TESTS + "a * - 1 a\n", "a second test a")):
+            with open(conf, "w", encoding="ascii") as file:
+                file.write(text)
+            try:
+                known = tests.load(conf, directory)
+                found = {name: " ".join(test.name for test in known if test.runs_on(
+                    topo.Topology(name, directory), what)) for name in due}
+                good = found == due
+            except (LabError, KeyError) as problem:
+                found, good = problem, isinstance(due, str) and re.search(due, str(problem))
+            report.check(good, f"tests.conf: {what}", found)
+
+
 def parse_arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -298,6 +329,7 @@ def main():
     check_crashes(report)
     check_counters(report)
     check_reasons(report)
+    check_groups(report)
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
         futures = {name: pool.submit(boot.run, kernel, chosen)
                    for name, (boot, _) in BOOTS.items()}
