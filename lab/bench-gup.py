@@ -7,24 +7,23 @@ emulated CPU whose clock advances one nanosecond an instruction, and compares
 what lab/guest/bench_gup.c measures. The second boot of the same kernel shows
 how far a figure moves when nothing changed.
 
-Fails when a figure of get_user_pages() is more than 0.1 % higher with the
-series, one of O_DIRECT more than 0.5 %, and the difference is more than that
-of the two equal boots and than the clock can tell. The figures are
-build/bench/gup.csv.
+Fails when a figure of get_user_pages() or of O_DIRECT is more than 0.5 % higher
+with the series, and the difference is more than that of the two equal boots and
+than the clock can tell. The figures are build/bench/gup.csv.
 """
 import csv
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from runner import icount
+from runner import icount, program
 from runner.paths import BUILD, LabError, build_guest
 from runner.tests import Test
 
 TEST = "bench_gup * * 1200 bench_gup"
 CSV = os.path.join(BUILD, "bench", "gup.csv")
 # Percent.
-LIMITS = {"page": 0.1, "request": 0.5}
+LIMIT = 0.5
 BOOTS = (("pristine", "bzImage-base"), ("again", "bzImage-base"), ("patched", "bzImage"))
 
 
@@ -52,7 +51,7 @@ def compare(boots):
         noise = abs(percent(two, one))
         # Against the higher of the equal boots: a difference that they have, too, is none.
         excess = new - max(one, two)
-        over = percent(new, max(one, two)) > LIMITS[unit] and excess > pristine.steps.get(name, 0) \
+        over = percent(new, max(one, two)) > LIMIT and excess > pristine.steps.get(name, 0) \
             and excess > abs(one - two)
         yield name, unit, one, two, new, noise, percent(new, one), over
 
@@ -77,8 +76,7 @@ def main():
     worse = [row[0] for row in rows if row[-1]]
     print(f"bench-gup: the figures are in {os.path.relpath(CSV)}")
     if worse:
-        print(f"bench-gup: error: {len(worse)} of {len(rows)} figures are over the limit "
-              f"({LIMITS['page']} % of get_user_pages(), {LIMITS['request']} % of O_DIRECT): "
+        print(f"bench-gup: error: {len(worse)} of {len(rows)} figures are over the limit of {LIMIT} %: "
               + ", ".join(worse), file=sys.stderr)
         return 1
     print(f"bench-gup: ok: {len(rows)} figures, none over the limit")
@@ -86,9 +84,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"bench-gup: error: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "bench-gup")

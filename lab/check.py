@@ -17,10 +17,9 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
-from runner import session, tests, topo
+from runner import program, session, tests, topo
 from runner.paths import CHECKED, KERNELS, ROOT, LabError, build_guest
 from runner.tap import FAIL, PASS, SKIP, Point, Report
 from runner.verdict import Result
@@ -239,11 +238,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended from outside: still stop the guest and remove its images.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"lab/check.py: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "check")

@@ -16,12 +16,11 @@ import fnmatch
 import glob
 import os
 import re
-import signal
 import subprocess
 import sys
 
 import check
-from runner import gcov, reasons
+from runner import gcov, program, reasons
 from runner.paths import BUILD, LAB, ROOT, LabError
 
 KERNEL = "coverage"
@@ -229,11 +228,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended from outside: still stop the guests and remove their images.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"coverage: error: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "coverage")

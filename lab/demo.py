@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 from demo import picture, screen, witness
-from runner import cpio, session, tests, verdict
+from runner import cpio, program, session, tests, verdict
 from runner.paths import BUILD, GUEST, LAB, ROOT, LabError, build_guest
 from runner.plan import Plan
 from runner.qemu import Guest
@@ -312,9 +312,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"demo: FAIL: {problem}\n    try next: make check TOPO=display")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "demo", "\n    try next: make check TOPO=display")

@@ -16,11 +16,9 @@ is held with interrupts on is not seen.
 import argparse
 import os
 import re
-import signal
 import subprocess
-import sys
 
-from runner import icount, session, topo, verdict
+from runner import icount, program, session, topo, verdict
 from runner.paths import BUILD, GUEST, LabError, build_guest
 from runner.plan import Plan
 from runner.qemu import Guest
@@ -148,11 +146,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended from outside: still stop the guest and remove its images.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"lab/latency.py: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "latency")

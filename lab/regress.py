@@ -13,11 +13,9 @@ import fnmatch
 import os
 import re
 import shlex
-import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from runner import klog, tap, topo, verdict
+from runner import klog, program, tap, topo, verdict
 from runner.paths import BUILD, GUEST, LAB, LabError, build_guest
 from runner.plan import Plan
 from runner.qemu import Guest
@@ -225,11 +223,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended from outside: still stop the guests and remove their images.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"regress: error: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "regress")

@@ -14,10 +14,9 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import sys
 
-from runner import accel, klog, session, topo, verdict
+from runner import accel, klog, program, session, topo, verdict
 from runner.paths import BUILD, GUEST, KERNELS, LabError, build_guest
 from runner.plan import Plan
 from runner.qemu import Guest
@@ -117,11 +116,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended from outside: still stop the guest and remove its images.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"lab/run.py: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "run")

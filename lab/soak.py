@@ -15,11 +15,9 @@ the program's points, a clean kernel log, nothing leaked.
 """
 import argparse
 import os
-import signal
-import sys
 
-from runner import session, topo
-from runner.paths import KERNELS, LabError, build_guest
+from runner import program, session, topo
+from runner.paths import KERNELS, build_guest
 from runner.tests import Test
 
 TOPOLOGY = "plug"
@@ -75,11 +73,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # Ended from outside: still stop the guest and remove its images.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"lab/soak.py: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    program.run(main, "soak")

@@ -16,8 +16,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from runner import accel, klog, session, topo  # noqa: E402
-from runner.paths import BUILD, GUEST, LabError, build_guest  # noqa: E402
+from runner import accel, klog, program, session, topo  # noqa: E402
+from runner.paths import BUILD, GUEST, build_guest  # noqa: E402
 from runner.plan import Plan  # noqa: E402
 from runner.qemu import Guest  # noqa: E402
 
@@ -147,7 +147,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"lab/tests/restart.py: {problem}")
+    program.run(main, "restart")

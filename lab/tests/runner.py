@@ -18,7 +18,8 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import check  # noqa: E402
-from runner import accel, gcov, klog, reasons, session, tap, tests, topo, verdict  # noqa: E402
+from runner import accel, gcov, klog, program, reasons  # noqa: E402
+from runner import session, tap, tests, topo, verdict  # noqa: E402
 from runner.paths import BUILD, GUEST, LAB, LabError, build_guest  # noqa: E402
 from runner.plan import Plan  # noqa: E402
 from runner.qemu import Guest, Outcome  # noqa: E402
@@ -343,7 +344,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.exit(f"lab/tests/runner.py: {problem}")
+    program.run(main, "runner")
