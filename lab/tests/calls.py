@@ -13,7 +13,7 @@ import sys
 
 LAB = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Each with fewer rows than there are, but so many that a table that isn't seen is noticed.
-DOCUMENTS = {"Documentation/driver-api/pci/p2pmem.rst": 60,
+DOCUMENTS = {"Documentation/admin-guide/p2pmem.rst": 60,
              "Documentation/driver-api/pci/p2pmem-range.rst": 15}
 SUITE = "tools/testing/selftests/p2p_gup"
 BAR = re.compile(r"=+(  =+)+$")
