@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which peer-to-peer memory a block device reaches.
- *
- * blk-p2p.c tells which devices take such memory at all.
+ * Which peer-to-peer memory a block device can reach. Whether it can use such memory at
+ * all is the subject of blk-p2p.c.
  */
 #include <linux/blk-mq.h>
 #include <linux/blk-p2p.h>
@@ -18,16 +17,16 @@
 /**
  * bdev_p2p_reaches() - can DMA of a block device reach peer-to-peer memory?
  * @bdev: the block device
- * @bv: a piece of the memory, in one page map
+ * @bv: a piece of the memory, within one page map
  *
- * The DMA mapping of a request tells, too, but then other devices may have
- * written their copy already. A device that is made of others reaches what all
- * of them reach.
+ * The DMA mapping of a request answers this, too, but for a mirror that is too late,
+ * since other legs may have been written by then. A stacked device reaches the memory
+ * if all devices below it do.
  *
- * Context: Any. The caller holds a reference to the pages of @bv, and holds the
- *	    RCU read lock or keeps @bdev in place otherwise.
- * Return: true if it can, to the last byte; false if not, or if that can't be
- *	   told, as for a device that is not behind a PCI device.
+ * Context: Any. The caller holds a reference to the pages of @bv, and either holds the
+ *	    RCU read lock or otherwise keeps @bdev from going away.
+ * Return: true if the device reaches all of @bv; false if it does not, or if that is
+ *	   unknown because the block device does not belong to a PCI device.
  */
 bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv)
 {
@@ -41,8 +40,8 @@ bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv)
 EXPORT_SYMBOL_GPL(bdev_p2p_reaches);
 
 /*
- * A request has ended with BLK_STS_P2P_REFUSED. Names the device, the memory and the
- * reason, for whoever made the request or looks after the machine.
+ * Log that a request has ended with BLK_STS_P2P_REFUSED: the device, the provider, and
+ * why the device can't reach it.
  */
 void blk_p2p_log_refusal(struct request *rq)
 {

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which block devices take peer-to-peer memory, and which bios for them.
+ * Which block devices and which bios can use peer-to-peer memory.
  *
- * A bio has host memory, or peer-to-peer memory of one provider, and so has a
- * request: what mixes them becomes several bios, and nothing merges across. A
- * provider here is a page map. With that the route to the memory is a matter of the
- * request as a whole. If it is refused, it is refused to nobody else. Nor can a
- * request mix a drive's own controller memory buffer with other memory, which NVMe
- * does not allow.
+ * The data of a bio is either in host memory or in peer-to-peer memory of a single
+ * provider, that is, of a single page map. Direct I/O splits a vector that mixes
+ * them into several bios, and bios of different memory never merge, so the same
+ * holds for requests. The route to the memory is then a property of the whole
+ * request, and a refusal affects nobody else's data. NVMe also forbids a command to
+ * mix the drive's own controller memory buffer with other memory.
  *
- * A driver promises with QUEUE_FLAG_PCI_P2PDMA to map all data for DMA with
- * dma_map_sgtable(). That is not all: nobody above the driver may look at the
- * data with the CPU either, to checksum, encrypt or copy it. All that is asked
- * before the pages are taken out of a process, so that what is refused has not
- * begun.
+ * With QUEUE_FLAG_PCI_P2PDMA a driver promises to map all data for DMA with
+ * dma_map_sgtable(). In addition, no layer above the driver may access the data with
+ * the CPU, to checksum, encrypt or copy it. All of this is checked before pages are
+ * taken from the process, so that a refused transfer has no side effects.
  *
- * There are no bounce buffers for high memory to ask about: VM_P2P is for 64-bit
- * kernels only.
+ * Bounce buffers for high memory need no check, since VM_P2P exists on 64-bit kernels
+ * only.
  */
 #include <linux/blk-integrity.h>
 #include <linux/blk-p2p.h>
@@ -31,7 +30,7 @@
 
 #include "blk.h"
 
-/* Returns NULL, or why a device can't take peer-to-peer memory. */
+/* Returns why a device can't use peer-to-peer memory, or NULL if it can. */
 static const char *bdev_p2p_obstacle(struct block_device *bdev)
 {
 	struct blk_integrity *bi = blk_get_integrity(bdev->bd_disk);
@@ -41,13 +40,13 @@ static const char *bdev_p2p_obstacle(struct block_device *bdev)
 		return "it, or a device under it, does not support peer-to-peer DMA";
 	if (bi && bi->flags & (BLK_INTEGRITY_GENERATE | BLK_INTEGRITY_VERIFY))
 		return "the CPU checksums its data, see integrity/ in sysfs";
-	/* Set by whoever computes checksums of the data on its way. */
+	/* Set by drivers that checksum the data in flight. */
 	if (blk_queue_stable_writes(q))
 		return "its data is checksummed, see queue/stable_writes in sysfs";
 	return NULL;
 }
 
-/* The same for one bio: the device may take it, but what comes in between? */
+/* The same for a single bio, including the layers between its submitter and the device. */
 static const char *bio_p2p_obstacle(struct bio *bio)
 {
 	if (bio_flagged(bio, BIO_NO_P2P))
@@ -58,15 +57,14 @@ static const char *bio_p2p_obstacle(struct bio *bio)
 }
 
 /**
- * bdev_p2p_capable() - does a block device take peer-to-peer memory?
+ * bdev_p2p_capable() - can a block device use peer-to-peer memory?
  * @bdev: the block device
  *
- * For drivers that stack devices: what they make of others has
- * QUEUE_FLAG_PCI_P2PDMA only while this holds for all of these, and while they
- * themselves leave the data alone.
+ * For stacking drivers: a stacked device has QUEUE_FLAG_PCI_P2PDMA only while this is
+ * true of all devices below it and the stacking driver itself does not touch the data.
  *
  * Context: Any.
- * Return: true if all data of @bdev goes by DMA, untouched by the CPU.
+ * Return: true if all data of @bdev is transferred by DMA and the CPU never touches it.
  */
 bool bdev_p2p_capable(struct block_device *bdev)
 {
@@ -75,32 +73,33 @@ bool bdev_p2p_capable(struct block_device *bdev)
 EXPORT_SYMBOL_GPL(bdev_p2p_capable);
 
 /*
- * The flags with which to get the pages for a bio; bi_bdev must be set. A reset waits
- * for the pages that the bio has already.
+ * Returns the GUP flags for the pages of a bio, whose bi_bdev must be set. FOLL_P2P_HELD
+ * says that the bio already holds pages, which a reset of the provider waits for.
  */
 unsigned int bio_p2p_gup_flags(struct bio *bio)
 {
 	unsigned int held = bio->bi_vcnt ? FOLL_P2P_HELD : 0;
 
-	/* Most devices are told apart by this bit alone. */
+	/* The common case: the device can't. */
 	if (!blk_queue_pci_p2pdma(bdev_get_queue(bio->bi_bdev)))
 		return 0;
 	return bio_p2p_obstacle(bio) ? 0 : FOLL_PCI_P2PDMA | held;
 }
 
 /**
- * bio_p2p_run() - get peer-to-peer memory for a bio, without its pages
- * @bio: the bio that it is for; bi_bdev must be set
- * @iter: what the user passed; moved on by what is returned
- * @page: where to store the page that it begins with
- * @offset: where to store the offset in @page
+ * bio_p2p_run() - get contiguous peer-to-peer memory for a bio
+ * @bio: the bio to be filled; its bi_bdev must be set
+ * @iter: the user's buffer; advanced by the number of bytes returned
+ * @page: where to store the first page
+ * @offset: where to store the offset of the data in @page
  *
- * Each page has a reference, as those of iov_iter_get_pages2().
+ * Replaces iov_iter_get_pages2() and an array of pages. As there, the caller owns one
+ * reference to each page.
  *
  * Context: Process context.
- * Return: how many contiguous bytes there are, a multiple of the logical block
- *	   size; 0 if there are none, or to be had by pages only; -EINVAL if @bio
- *	   has memory of another provider and ends here.
+ * Return: the number of contiguous bytes, a multiple of the logical block size; 0 if
+ *	   @iter does not begin with such memory, or the caller has to get it page by
+ *	   page; -EINVAL if @bio has memory of another provider and must end here.
  */
 ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 		    size_t *offset)
@@ -109,10 +108,10 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 	unsigned int gup_flags;
 	size_t len;
 
-	/* Pages are added one by one there. */
+	/* Zone append and Xen add pages one by one. */
 	if (bio_op(bio) == REQ_OP_ZONE_APPEND || xen_domain())
 		return 0;
-	/* Only pages tell whether host memory goes on. */
+	/* Whether the bio's host memory continues shows only page by page. */
 	if (bio->bi_iter.bi_size && !(bio->bi_opf & REQ_P2P))
 		return 0;
 	gup_flags = bio_p2p_gup_flags(bio);
@@ -157,7 +156,7 @@ static bool pages_same_memory(const struct page *a, const struct page *b)
 	return is_pci_p2pdma_page(b) && page_pgmap(a) == page_pgmap(b);
 }
 
-/* Do two bios, of which at least one has peer-to-peer memory, have the same kind? */
+/* Is the data of both bios in memory of the same provider? */
 bool bio_p2p_same_memory(const struct bio *a, const struct bio *b)
 {
 	return a->bi_opf & b->bi_opf & REQ_P2P &&
@@ -166,14 +165,14 @@ bool bio_p2p_same_memory(const struct bio *a, const struct bio *b)
 
 /**
  * bio_p2p_takes() - may a page be added to a bio?
- * @bio: the bio, which is being filled
- * @page: the page, of which the caller has a reference
+ * @bio: the bio to be filled
+ * @page: the page, to which the caller holds a reference
  *
- * The first page decides what memory @bio has. Where it ends for another kind it is
- * flagged BIO_P2P_END.
+ * The first page of @bio determines the kind of its memory. If @page is of another
+ * kind, the bio is flagged BIO_P2P_END.
  *
  * Context: Any.
- * Return: true if @page is of the memory that @bio has.
+ * Return: true if @page is of the same kind as the memory of @bio, or its first page.
  */
 bool bio_p2p_takes(struct bio *bio, const struct page *page)
 {
@@ -189,16 +188,16 @@ bool bio_p2p_takes(struct bio *bio, const struct page *page)
 }
 
 /**
- * bio_p2p_trim() - how many of the pages may be added to a bio?
- * @bio: the bio that they were got for
+ * bio_p2p_trim() - limit pages for a bio to one kind of memory
+ * @bio: the bio to be filled
  * @pages: the pages, in order
- * @offset: where the data begins in the first of them, in bytes
+ * @offset: offset of the data in the first page, in bytes
  * @size: length of the data, in bytes
- * @trim: how much of it must be left out at its end, in bytes; may be made larger
+ * @trim: number of bytes to leave out at the end of the data; may be increased
  *
  * Context: Any.
- * Return: 0, or -EINVAL if none can be added: since they are of another kind, or
- *	   since the kind changes within a logical block.
+ * Return: 0; -EINVAL if no page can be added, because the first one is of another kind
+ *	   than the memory of @bio, or the kind changes within a logical block.
  */
 int bio_p2p_trim(struct bio *bio, struct page **pages, size_t offset,
 		 size_t size, size_t *trim)
@@ -222,7 +221,7 @@ int bio_p2p_trim(struct bio *bio, struct page **pages, size_t offset,
 	return len ? 0 : -EINVAL;
 }
 
-/* Tells what keeps a device, or its data, from peer-to-peer memory. */
+/* Log why a bio can't have peer-to-peer memory. */
 void bio_p2p_log_obstacle(struct bio *bio)
 {
 	const char *obstacle = bio_p2p_obstacle(bio);

@@ -24,7 +24,7 @@ write_options() {
 			echo "# $option is not set"
 		fi
 	done >"$work/$1.config/optional.config"
-	fragments "${common[@]}" lean
+	fragments "${common[@]}" lean bisect
 	fragments+=("$work/$1.config/optional.config")
 }
 

@@ -6,13 +6,10 @@
  * mm/gup_test.c measures and compares; this tells what exactly came back.
  */
 
-#include <linux/debugfs.h>
-#include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/interrupt.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/pid.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/mm.h>
@@ -20,11 +17,10 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
-#include "test_p2p_uapi.h"
+#include "test_p2p.h"
 
 /* Pages that a call got; a file holds those of one call at a time. */
 struct p2p_test {
-	struct mutex lock;	/* one ioctl() at a time */
 	struct page **pages;
 	unsigned int nr_pages;
 	bool pinned;
@@ -469,92 +465,57 @@ static int p2p_test_exhaust(struct p2p_test *test)
 	return 0;
 }
 
-static long p2p_test_ioctl(struct file *file, unsigned int cmd,
-			   unsigned long arg)
+static long p2p_test_ioctl(void *state, unsigned int cmd, union p2p_test_arg *arg)
 {
-	struct p2p_test *test = file->private_data;
-	void __user *user = (void __user *)arg;
-	union {
-		struct p2p_test_gup gup;
-		struct p2p_test_sg sg;
-		struct p2p_test_page look;
-	} u;
-	int error;
+	struct p2p_test *test = state;
 
-	if (_IOC_TYPE(cmd) != 'P' || _IOC_SIZE(cmd) > sizeof(u))
-		return -ENOTTY;
-	if (copy_from_user(&u, user, _IOC_SIZE(cmd)))
-		return -EFAULT;
-
-	mutex_lock(&test->lock);
 	switch (cmd) {
 	case P2P_TEST_GUP:
-		error = p2p_test_gup(test, &u.gup);
-		break;
+		return p2p_test_gup(test, &arg->gup);
 	case P2P_TEST_PUT:
 		p2p_test_put(test);
-		error = 0;
-		break;
+		return 0;
 	case P2P_TEST_PUT_SOFTIRQ:
 		p2p_test_put_softirq(test);
 		p2p_test_put(test);
-		error = 0;
-		break;
+		return 0;
 	case P2P_TEST_FOLLOW_PFN:
-		error = p2p_test_follow_pfn(arg);
-		break;
+		return p2p_test_follow_pfn(arg->value);
 	case P2P_TEST_EXHAUST:
-		error = p2p_test_exhaust(test);
-		break;
+		return p2p_test_exhaust(test);
 	case P2P_TEST_SG:
-		error = p2p_test_sg(test, &u.sg);
-		break;
+		return p2p_test_sg(test, &arg->sg);
 	case P2P_TEST_LOOK:
-		error = p2p_test_look_pfn(&u.look);
-		break;
+		return p2p_test_look_pfn(&arg->look);
 	default:
-		error = -ENOTTY;
+		return -ENOTTY;
 	}
-	mutex_unlock(&test->lock);
-
-	if (!error && copy_to_user(user, &u, _IOC_SIZE(cmd)))
-		error = -EFAULT;
-	return error;
 }
 
-static int p2p_test_open(struct inode *inode, struct file *file)
+static int p2p_test_open(void *state)
 {
-	struct p2p_test *test = kzalloc(sizeof(*test), GFP_KERNEL);
+	struct p2p_test *test = state;
 
-	if (!test)
-		return -ENOMEM;
-	mutex_init(&test->lock);
 	tasklet_setup(&test->tasklet, p2p_test_put_tasklet);
-	file->private_data = test;
-	return nonseekable_open(inode, file);
-}
-
-static int p2p_test_release(struct inode *inode, struct file *file)
-{
-	struct p2p_test *test = file->private_data;
-
-	p2p_test_put(test);
-	mutex_destroy(&test->lock);
-	kfree(test);
 	return 0;
 }
 
-static const struct file_operations p2p_test_fops = {
-	.owner		= THIS_MODULE,
+static void p2p_test_release(void *state)
+{
+	p2p_test_put(state);
+}
+
+static const struct p2p_test_file p2p_gup_file = {
+	.name		= "p2p_test",
+	.state_size	= sizeof(struct p2p_test),
 	.open		= p2p_test_open,
 	.release	= p2p_test_release,
-	.unlocked_ioctl	= p2p_test_ioctl,
+	.ioctl		= p2p_test_ioctl,
 };
 
 static int __init p2p_test_init(void)
 {
-	debugfs_create_file_unsafe("p2p_test", 0600, NULL, NULL,
-				   &p2p_test_fops);
+	p2p_test_create_file(&p2p_gup_file);
 	return 0;
 }
 late_initcall(p2p_test_init);

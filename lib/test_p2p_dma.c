@@ -7,9 +7,7 @@
  * provider as a driver does. P2P_TEST_CONTEXTS maps in interrupts, too.
  */
 
-#include <linux/debugfs.h>
 #include <linux/dma-mapping.h>
-#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/init.h>
 #include <linux/mm.h>
@@ -20,7 +18,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "test_p2p_uapi.h"
+#include "test_p2p.h"
 
 static struct pci_dev *p2p_dma_client(const struct p2p_test_function *function)
 {
@@ -364,55 +362,28 @@ static int p2p_dma_pool(struct p2p_test_pool *arg)
 	return 0;
 }
 
-static long p2p_dma_ioctl(struct file *file, unsigned int cmd,
-			  unsigned long user)
+static long p2p_dma_ioctl(void *state, unsigned int cmd, union p2p_test_arg *arg)
 {
-	void __user *to = (void __user *)user;
-	union {
-		struct p2p_test_dma dma;
-		struct p2p_test_pool pool;
-		struct p2p_test_contexts contexts;
-	} arg;
-	int error;
-
 	switch (cmd) {
 	case P2P_TEST_DMA:
-		if (copy_from_user(&arg.dma, to, sizeof(arg.dma)))
-			return -EFAULT;
-		error = p2p_dma_user(&arg.dma);
-		if (!error && copy_to_user(to, &arg.dma, sizeof(arg.dma)))
-			return -EFAULT;
-		return error;
+		return p2p_dma_user(&arg->dma);
 	case P2P_TEST_POOL:
-		if (copy_from_user(&arg.pool, to, sizeof(arg.pool)))
-			return -EFAULT;
-		error = p2p_dma_pool(&arg.pool);
-		if (!error && copy_to_user(to, &arg.pool, sizeof(arg.pool)))
-			return -EFAULT;
-		return error;
+		return p2p_dma_pool(&arg->pool);
 	case P2P_TEST_CONTEXTS:
-		if (copy_from_user(&arg.contexts, to, sizeof(arg.contexts)))
-			return -EFAULT;
-		error = p2p_dma_contexts(&arg.contexts);
-		if (!error &&
-		    copy_to_user(to, &arg.contexts, sizeof(arg.contexts)))
-			return -EFAULT;
-		return error;
+		return p2p_dma_contexts(&arg->contexts);
 	default:
 		return -ENOTTY;
 	}
 }
 
-static const struct file_operations p2p_dma_fops = {
-	.owner		= THIS_MODULE,
-	.open		= nonseekable_open,
-	.unlocked_ioctl	= p2p_dma_ioctl,
+static const struct p2p_test_file p2p_dma_file = {
+	.name	= "p2p_test_dma",
+	.ioctl	= p2p_dma_ioctl,
 };
 
 static int __init p2p_dma_init(void)
 {
-	debugfs_create_file_unsafe("p2p_test_dma", 0600, NULL, NULL,
-				   &p2p_dma_fops);
+	p2p_test_create_file(&p2p_dma_file);
 	return 0;
 }
 late_initcall(p2p_dma_init);

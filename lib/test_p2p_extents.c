@@ -4,20 +4,16 @@
  * may hold them: the file p2p_test_extents in debugfs.
  */
 
-#include <linux/debugfs.h>
-#include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vm_p2p.h>
 
-#include "test_p2p_uapi.h"
+#include "test_p2p.h"
 
 /* Extents that a call pinned; a file holds those of one call at a time. */
 struct p2p_test_held {
-	struct mutex lock;	/* one ioctl() at a time */
 	struct p2p_extent *extents;
 	unsigned int nr;
 };
@@ -79,67 +75,34 @@ static int p2p_extents_pin(struct p2p_test_held *held, struct p2p_test_pin *arg)
 	return error;
 }
 
-static long p2p_extents_ioctl(struct file *file, unsigned int cmd,
-			      unsigned long user)
+static long p2p_extents_ioctl(void *state, unsigned int cmd, union p2p_test_arg *arg)
 {
-	struct p2p_test_held *held = file->private_data;
-	struct p2p_test_pin arg;
-	int error = 0;
-
-	mutex_lock(&held->lock);
 	switch (cmd) {
 	case P2P_TEST_EXTENTS:
-		if (copy_from_user(&arg, (void __user *)user, sizeof(arg))) {
-			error = -EFAULT;
-			break;
-		}
-		error = p2p_extents_pin(held, &arg);
-		if (!error && copy_to_user((void __user *)user, &arg,
-					   sizeof(arg)))
-			error = -EFAULT;
-		break;
+		return p2p_extents_pin(state, &arg->pin);
 	case P2P_TEST_PUT:
-		p2p_extents_put(held);
-		break;
+		p2p_extents_put(state);
+		return 0;
 	default:
-		error = -ENOTTY;
+		return -ENOTTY;
 	}
-	mutex_unlock(&held->lock);
-	return error;
 }
 
-static int p2p_extents_open(struct inode *inode, struct file *file)
+static void p2p_extents_release(void *state)
 {
-	struct p2p_test_held *held = kzalloc(sizeof(*held), GFP_KERNEL);
-
-	if (!held)
-		return -ENOMEM;
-	mutex_init(&held->lock);
-	file->private_data = held;
-	return nonseekable_open(inode, file);
+	p2p_extents_put(state);
 }
 
-static int p2p_extents_release(struct inode *inode, struct file *file)
-{
-	struct p2p_test_held *held = file->private_data;
-
-	p2p_extents_put(held);
-	mutex_destroy(&held->lock);
-	kfree(held);
-	return 0;
-}
-
-static const struct file_operations p2p_extents_fops = {
-	.owner		= THIS_MODULE,
-	.open		= p2p_extents_open,
+static const struct p2p_test_file p2p_extents_file = {
+	.name		= "p2p_test_extents",
+	.state_size	= sizeof(struct p2p_test_held),
 	.release	= p2p_extents_release,
-	.unlocked_ioctl	= p2p_extents_ioctl,
+	.ioctl		= p2p_extents_ioctl,
 };
 
 static int __init p2p_extents_init(void)
 {
-	debugfs_create_file_unsafe("p2p_test_extents", 0600, NULL, NULL,
-				   &p2p_extents_fops);
+	p2p_test_create_file(&p2p_extents_file);
 	return 0;
 }
 late_initcall(p2p_extents_init);

@@ -6,19 +6,16 @@
  * debugfs. No DMA is done. And a provider, for as long as one call takes.
  */
 
-#include <linux/debugfs.h>
 #include <linux/dma-mapping.h>
-#include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-p2p-range.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
-#include "test_p2p_uapi.h"
+#include "test_p2p.h"
 
 struct p2p_range_file {
 	struct mutex lock;		/* protects all below */
@@ -162,34 +159,22 @@ static void p2p_range_create(struct p2p_test_create *arg)
 	pci_dev_put(pdev);
 }
 
-static long p2p_range_ioctl(struct file *filp, unsigned int cmd,
-			    unsigned long user)
+static long p2p_range_ioctl(void *state, unsigned int cmd, union p2p_test_arg *arg)
 {
-	struct p2p_range_file *file = filp->private_data;
-	struct p2p_test_create create;
-	struct p2p_test_range arg;
-	int ret;
+	struct p2p_range_file *file = state;
+	unsigned int nr_revoked;
 
 	switch (cmd) {
 	case P2P_TEST_CREATE:
-		if (copy_from_user(&create, (void __user *)user, sizeof(create)))
-			return -EFAULT;
-		p2p_range_create(&create);
-		if (copy_to_user((void __user *)user, &create, sizeof(create)))
-			return -EFAULT;
+		p2p_range_create(&arg->create);
 		return 0;
 	case P2P_TEST_RANGE:
-		if (copy_from_user(&arg, (void __user *)user, sizeof(arg)))
-			return -EFAULT;
-		ret = p2p_range_map(file, &arg);
-		if (!ret && copy_to_user((void __user *)user, &arg, sizeof(arg)))
-			return -EFAULT;
-		return ret;
+		return p2p_range_map(file, &arg->range);
 	case P2P_TEST_REVOKED:
 		mutex_lock(&file->lock);
-		ret = file->nr_revoked;
+		nr_revoked = file->nr_revoked;
 		mutex_unlock(&file->lock);
-		return ret;
+		return nr_revoked;
 	case P2P_TEST_PUT:
 		p2p_range_put(file);
 		return 0;
@@ -198,39 +183,34 @@ static long p2p_range_ioctl(struct file *filp, unsigned int cmd,
 	}
 }
 
-static int p2p_range_open(struct inode *inode, struct file *filp)
+static int p2p_range_open(void *state)
 {
-	struct p2p_range_file *file = kzalloc(sizeof(*file), GFP_KERNEL);
+	struct p2p_range_file *file = state;
 
-	if (!file)
-		return -ENOMEM;
 	mutex_init(&file->lock);
 	INIT_LIST_HEAD(&file->kept);
-	filp->private_data = file;
-	return nonseekable_open(inode, filp);
-}
-
-static int p2p_range_release(struct inode *inode, struct file *filp)
-{
-	struct p2p_range_file *file = filp->private_data;
-
-	p2p_range_put(file);
-	mutex_destroy(&file->lock);
-	kfree(file);
 	return 0;
 }
 
-static const struct file_operations p2p_range_fops = {
-	.owner		= THIS_MODULE,
+static void p2p_range_release(void *state)
+{
+	struct p2p_range_file *file = state;
+
+	p2p_range_put(file);
+	mutex_destroy(&file->lock);
+}
+
+static const struct p2p_test_file p2p_range_file = {
+	.name		= "p2p_test_range",
+	.state_size	= sizeof(struct p2p_range_file),
 	.open		= p2p_range_open,
 	.release	= p2p_range_release,
-	.unlocked_ioctl	= p2p_range_ioctl,
+	.ioctl		= p2p_range_ioctl,
 };
 
 static int __init p2p_range_init(void)
 {
-	debugfs_create_file_unsafe("p2p_test_range", 0600, NULL, NULL,
-				   &p2p_range_fops);
+	p2p_test_create_file(&p2p_range_file);
 	return 0;
 }
 late_initcall(p2p_range_init);

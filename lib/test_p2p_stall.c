@@ -9,17 +9,15 @@
  * it is to race with must run on another CPU, and not wait for an RCU grace period.
  */
 
-#include <linux/debugfs.h>
-#include <linux/fs.h>
+#include <linux/bitops.h>
 #include <linux/gfp.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
-#include <linux/bitops.h>
 #include <linux/sched.h>
-#include <linux/uaccess.h>
+#include <linux/slab.h>
 #include <trace/events/kmem.h>
 
-#include "test_p2p_uapi.h"
+#include "test_p2p.h"
 
 /* A thread that nobody lets go on goes on by itself. */
 #define P2P_STALL_TIMEOUT	(10 * HZ)
@@ -72,13 +70,12 @@ static void p2p_stall_end(void)
 	smp_store_release(&p2p_stall.go_on, true);
 }
 
-static long p2p_stall_ioctl(struct file *file, unsigned int cmd,
-			    unsigned long arg)
+static long p2p_stall_ioctl(void *state, unsigned int cmd, union p2p_test_arg *arg)
 {
 	switch (cmd) {
 	case P2P_TEST_STALL:
 		/* Only the thread itself looks at these before it stops. */
-		p2p_stall.left = arg;
+		p2p_stall.left = arg->value;
 		p2p_stall.go_on = false;
 		WRITE_ONCE(p2p_stall.task, current);
 		return 0;
@@ -93,40 +90,36 @@ static long p2p_stall_ioctl(struct file *file, unsigned int cmd,
 	}
 }
 
-static int p2p_stall_open(struct inode *inode, struct file *file)
+static int p2p_stall_open(void *state)
 {
 	int error;
 
 	if (test_and_set_bit_lock(0, &p2p_stall_is_open))
 		return -EBUSY;
 	error = register_trace_mm_page_alloc(p2p_stall_page_alloc, NULL);
-	if (error) {
+	if (error)
 		clear_bit_unlock(0, &p2p_stall_is_open);
-		return error;
-	}
-	return nonseekable_open(inode, file);
+	return error;
 }
 
-static int p2p_stall_release(struct inode *inode, struct file *file)
+static void p2p_stall_release(void *state)
 {
 	p2p_stall_end();
 	unregister_trace_mm_page_alloc(p2p_stall_page_alloc, NULL);
 	tracepoint_synchronize_unregister();
 	clear_bit_unlock(0, &p2p_stall_is_open);
-	return 0;
 }
 
-static const struct file_operations p2p_stall_fops = {
-	.owner		= THIS_MODULE,
+static const struct p2p_test_file p2p_stall_file = {
+	.name		= "p2p_test_stall",
 	.open		= p2p_stall_open,
 	.release	= p2p_stall_release,
-	.unlocked_ioctl	= p2p_stall_ioctl,
+	.ioctl		= p2p_stall_ioctl,
 };
 
 static int __init p2p_stall_init(void)
 {
-	debugfs_create_file_unsafe("p2p_test_stall", 0600, NULL, NULL,
-				   &p2p_stall_fops);
+	p2p_test_create_file(&p2p_stall_file);
 	return 0;
 }
 late_initcall(p2p_stall_init);

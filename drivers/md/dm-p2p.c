@@ -2,8 +2,8 @@
 /*
  * Peer-to-peer memory as data of mapped devices.
  *
- * A mapped device takes it while all targets of its table pass data on untouched
- * (DM_TARGET_PASSES_P2P) and all devices under them take it.
+ * A mapped device can use it while all targets of its table pass data through untouched
+ * (DM_TARGET_PASSES_P2P) and all devices below them can use it.
  */
 #include <linux/blk-p2p.h>
 
@@ -37,7 +37,7 @@ static bool dm_table_all_devs(struct dm_table *t,
 	return true;
 }
 
-/* A table is about to become that of the mapped device with the queue q. */
+/* The table is about to become the live one of the mapped device that has the queue. */
 void dm_table_set_p2p(struct dm_table *t, struct request_queue *q)
 {
 	if (dm_table_all_devs(t, device_not_p2p_capable, NULL))
@@ -46,7 +46,7 @@ void dm_table_set_p2p(struct dm_table *t, struct request_queue *q)
 		blk_queue_flag_clear(QUEUE_FLAG_PCI_P2PDMA, q);
 }
 
-/* The method of block_device_operations. */
+/* Implements block_device_operations.p2p_reaches. */
 bool dm_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv)
 {
 	struct mapped_device *md = disk->private_data;

@@ -2,35 +2,45 @@
 /*
  * Peer-to-peer memory as data of arrays.
  *
- * linear, raid0, raid1 and raid10 hand the pages of a bio on to their drives.
- * raid4, raid5 and raid6 compute parity, with the CPU or with an engine that
- * knows nothing of peer-to-peer memory.
+ * linear, raid0, raid1 and raid10 pass the pages of a bio on to their drives. raid4,
+ * raid5 and raid6 compute parity, with the CPU or with an engine that can't access
+ * peer-to-peer memory.
  *
- * An array takes such memory while all its drives do, spares included, because a
- * spare becomes a member without I/O being stopped for it.
+ * An array can use such memory while all its drives can. This includes spares, because
+ * a spare becomes a member without I/O being stopped.
  *
- * Whether a drive reaches a provider is asked before any drive is told to write. A
- * bio has memory of one provider (see blk-p2p.c), so that is one question a drive. If
- * a route changes in between, the DMA mapping of one leg of a mirror finds out, and
+ * The array checks that all drives reach the provider before it writes to any of them.
+ * A bio has memory of a single provider (see blk-p2p.c), so that is one question per
+ * drive. If a route changes afterwards, the DMA mapping of one leg of a mirror fails and
  * the legs differ.
  *
- * Where such a transfer fails, the drive may be sound: the way to the memory, or the
- * other device, is as likely to have failed it, and anybody who may use the memory
- * could have a drive failed or given bad blocks. So a read is tried on the other
- * copies and not repaired, and a write fails, with a resync to follow, which uses
- * host memory and finds out whether the drive is to blame.
+ * A failed transfer of peer-to-peer memory does not prove that the drive is faulty: the
+ * route, or the provider, may have failed it. Otherwise any user of such memory could
+ * have a drive failed or get bad blocks recorded. So a failed read is tried on the other
+ * copies and nothing is repaired. A write fails as a whole, and a resync follows, which
+ * uses host memory and so finds out whether the drive is to blame.
+ *
+ * Any user of such memory can provoke these resyncs, which slow down all other users
+ * of the array. So there is a pause after each of them. What has failed meanwhile is
+ * recorded as out of sync in the bitmap and the superblocks.
  */
 #include <linux/align.h>
 #include <linux/blk-p2p.h>
 #include <linux/blkdev.h>
 #include <linux/export.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/p2p_ratelimit.h>
 #include <linux/raid/md_u.h>
+#include <linux/timer.h>
 
 #include "md.h"
 #include "md-bitmap.h"
 #include "md-p2p.h"
+
+/* The pause after a resync: the minimum in jiffies, and as a multiple of its duration. */
+#define MD_P2P_PAUSE_MIN	(10 * HZ)
+#define MD_P2P_PAUSE_FACTOR	9
 
 static bool md_level_passes_p2p(int level)
 {
@@ -58,15 +68,15 @@ static bool md_p2p_capable(struct mddev *mddev)
 }
 
 /*
- * The level or the drives of an array have changed. The caller holds the
- * reconfig_mutex.
+ * Update whether an array can use peer-to-peer memory, after its level or its drives
+ * have changed. The caller holds the reconfig_mutex.
  */
 void md_p2p_update(struct mddev *mddev)
 {
-	if (!mddev->queue)	/* dm-raid, which never takes it */
+	if (!mddev->queue)	/* dm-raid, which can't */
 		return;
 
-	/* A level without copies has nothing to make equal. */
+	/* A level without copies has nothing to resync. */
 	if (mddev->pers && !mddev->pers->sync_request)
 		WRITE_ONCE(mddev->p2p_failed_from, MaxSector);
 
@@ -77,8 +87,8 @@ void md_p2p_update(struct mddev *mddev)
 }
 
 /*
- * A drive was added to the list of an array that may be running, and is not in
- * use yet. The caller holds the reconfig_mutex.
+ * A drive was added to an array that may be running, but is not in use yet. The caller
+ * holds the reconfig_mutex.
  */
 void md_p2p_add_drive(struct mddev *mddev)
 {
@@ -88,8 +98,9 @@ void md_p2p_add_drive(struct mddev *mddev)
 	if (!was_capable || !mddev->pers)
 		return;
 	/*
-	 * Wait for bios that md_p2p_permits() has let pass without asking it. Start
-	 * no recovery: with external metadata the drive has no place yet.
+	 * Wait for the bios that md_p2p_permits() has accepted without checking this
+	 * drive. Don't start a recovery: with external metadata the drive has no slot
+	 * yet.
 	 */
 	mddev_suspend(mddev);
 	mddev_resume_io(mddev);
@@ -102,7 +113,7 @@ static bool rdev_p2p_permits(struct md_rdev *rdev, struct bio *bio)
 
 	if (!bdev_p2p_capable(rdev->bdev))
 		return false;
-	/* The DMA mask of the drive may end in the memory. */
+	/* The drive's DMA mask may cover only a part of the memory. */
 	bio_for_each_bvec(bv, bio, iter)
 		if (!bdev_p2p_reaches(rdev->bdev, &bv))
 			return false;
@@ -110,8 +121,8 @@ static bool rdev_p2p_permits(struct md_rdev *rdev, struct bio *bio)
 }
 
 /*
- * May a bio with peer-to-peer memory go to the drives? The caller keeps the array
- * from being suspended, see md_p2p_add_drive().
+ * Do all drives of an array reach the memory of a bio? The caller keeps the array from
+ * being suspended, see md_p2p_add_drive().
  */
 bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 {
@@ -136,9 +147,9 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 }
 
 /*
- * Some devices have not written their part of a write that has ended, and others have.
- * It has failed, and a resync makes the copies equal again. The bitmap, if there is
- * one, knows already that it is needed, and the array is not clean before that.
+ * A write has failed on some legs and not on others: have a resync make the copies equal
+ * again. The bits of the bitmap, if there is one, are still set, and the superblocks
+ * say that the array is not clean.
  */
 void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 			 sector_t nr_sectors)
@@ -150,7 +161,7 @@ void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 	sector = ALIGN_DOWN(sector, PAGE_SECTORS);
 	while (end > to && !try_cmpxchg(&mddev->p2p_failed_to, &to, end))
 		;
-	/* Who sees this, sees that, or begins with nothing: see below. */
+	/* Pairs with the xchg() in md_p2p_want_resync(), which reads them in reverse order. */
 	while (sector < from &&
 	       !try_cmpxchg(&mddev->p2p_failed_from, &from, sector))
 		;
@@ -160,25 +171,59 @@ void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 EXPORT_SYMBOL_GPL(md_p2p_write_failed);
 
 /*
- * A check or a recovery that was running may have cleared the bits of the bitmap
- * without making all copies equal, so set them again.
+ * A check or a recovery may have cleared bits of the bitmap without making all copies
+ * equal. Set them again, on the drives, too.
  */
 static void md_p2p_dirty_bitmap(struct mddev *mddev, sector_t from, sector_t to)
 {
 	unsigned int shift = mddev->bitmap->counts.chunkshift;
 
 	md_bitmap_dirty_bits(mddev->bitmap, from >> shift, (to - 1) >> shift);
+	md_bitmap_unplug(mddev->bitmap);
 }
 
-/* The caller holds the reconfig_mutex, and no resync is running. */
-void md_p2p_want_resync(struct mddev *mddev)
+/* The pause is over: have md_check_recovery() look for a resync to start. */
+static void md_p2p_timeout(struct timer_list *t)
 {
-	sector_t from = xchg(&mddev->p2p_failed_from, MaxSector), to;
+	struct mddev *mddev = from_timer(mddev, t, p2p_timer);
 
-	if (from == MaxSector)
+	set_bit(MD_RECOVERY_NEEDED, &mddev->recovery);
+	md_wakeup_thread(mddev->thread);
+}
+
+void md_p2p_init(struct mddev *mddev)
+{
+	timer_setup(&mddev->p2p_timer, md_p2p_timeout, 0);
+}
+
+/* Is there a pause before the next resync? If so, arm the timer that ends it. */
+static bool md_p2p_put_off(struct mddev *mddev)
+{
+	u64 now = get_jiffies_64();
+
+	if (!time_before64(now, mddev->p2p_resync_next))
+		return false;
+	mod_timer(&mddev->p2p_timer,
+		  jiffies + min_t(u64, mddev->p2p_resync_next - now,
+				  MAX_JIFFY_OFFSET));
+	return true;
+}
+
+/*
+ * Request a resync of what md_p2p_write_failed() has reported, unless there is a pause
+ * and the caller can wait for its end. An array that is being stopped can't. The caller
+ * holds the reconfig_mutex, and no resync is running.
+ */
+void md_p2p_want_resync(struct mddev *mddev, bool now)
+{
+	sector_t from, to;
+
+	if (READ_ONCE(mddev->p2p_failed_from) == MaxSector ||
+	    (!now && md_p2p_put_off(mddev)))
 		return;
+	from = xchg(&mddev->p2p_failed_from, MaxSector);
 	to = xchg(&mddev->p2p_failed_to, 0);
-	/* It was taken together with what failed before. */
+	/* An earlier call has consumed the end along with an earlier failure. */
 	if (to <= from || to > mddev->resync_max_sectors)
 		to = mddev->resync_max_sectors;
 	if (mddev->bitmap && from < to)
@@ -187,10 +232,61 @@ void md_p2p_want_resync(struct mddev *mddev)
 		pr_info("md: %s: resync from sector %llu, since some devices could not write peer-to-peer memory\n",
 			mdname(mddev), (unsigned long long)from);
 	mddev->recovery_cp = min(mddev->recovery_cp, from);
+	mddev->p2p_resync_began = get_jiffies_64();
+	mddev->p2p_resync = true;
 	set_bit(MD_SB_CHANGE_CLEAN, &mddev->sb_flags);
 }
 
-/* The method of block_device_operations. */
+static bool md_p2p_is_resync(struct mddev *mddev)
+{
+	return mddev->p2p_resync &&
+	       test_bit(MD_RECOVERY_SYNC, &mddev->recovery) &&
+	       !test_bit(MD_RECOVERY_REQUESTED, &mddev->recovery);
+}
+
+/*
+ * A resync, check or recovery starts to transfer data. The time that it had to wait for
+ * other arrays on the same drives does not count.
+ */
+void md_p2p_sync_began(struct mddev *mddev)
+{
+	if (md_p2p_is_resync(mddev))
+		mddev->p2p_resync_began = get_jiffies_64();
+}
+
+/* It has completed or was interrupted. The caller holds the reconfig_mutex. */
+void md_p2p_sync_ended(struct mddev *mddev)
+{
+	u64 now = get_jiffies_64();
+
+	if (md_p2p_is_resync(mddev)) {
+		mddev->p2p_resync_next = now +
+			max_t(u64, MD_P2P_PAUSE_MIN,
+			      MD_P2P_PAUSE_FACTOR *
+			      (now - mddev->p2p_resync_began));
+		mddev->p2p_resync = false;
+	} else if (!test_bit(MD_RECOVERY_SYNC, &mddev->recovery) ||
+		   test_bit(MD_RECOVERY_REQUESTED, &mddev->recovery)) {
+		/*
+		 * A check or a recovery, which users can't provoke. It may have
+		 * cleared bits of the bitmap where copies differ, so end the pause.
+		 */
+		mddev->p2p_resync_next = now;
+	}
+}
+
+/*
+ * The thread of the array, which the timer wakes, is about to exit. A new thread checks
+ * for work when it starts. The caller holds the reconfig_mutex.
+ */
+void md_p2p_end_pause(struct mddev *mddev)
+{
+	del_timer_sync(&mddev->p2p_timer);
+	mddev->p2p_resync_next = get_jiffies_64();
+	mddev->p2p_resync = false;
+}
+
+/* Implements block_device_operations.p2p_reaches. */
 bool md_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv)
 {
 	struct mddev *mddev = disk->private_data;

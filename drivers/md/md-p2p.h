@@ -16,7 +16,11 @@ void md_p2p_add_drive(struct mddev *mddev);
 bool md_p2p_permits(struct mddev *mddev, struct bio *bio);
 void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 			 sector_t nr_sectors);
-void md_p2p_want_resync(struct mddev *mddev);
+void md_p2p_init(struct mddev *mddev);
+void md_p2p_want_resync(struct mddev *mddev, bool now);
+void md_p2p_sync_began(struct mddev *mddev);
+void md_p2p_sync_ended(struct mddev *mddev);
+void md_p2p_end_pause(struct mddev *mddev);
 bool md_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv);
 #else
 static inline void md_p2p_update(struct mddev *mddev)
@@ -37,21 +41,48 @@ static inline void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 {
 }
 
-static inline void md_p2p_want_resync(struct mddev *mddev)
+static inline void md_p2p_init(struct mddev *mddev)
+{
+}
+
+static inline void md_p2p_want_resync(struct mddev *mddev, bool now)
+{
+}
+
+static inline void md_p2p_sync_began(struct mddev *mddev)
+{
+}
+
+static inline void md_p2p_sync_ended(struct mddev *mddev)
+{
+}
+
+static inline void md_p2p_end_pause(struct mddev *mddev)
 {
 }
 #endif
 
 /*
- * Up to where the copies are the same, for superblocks: a resync that is still to come
- * counts, too.
+ * Up to where the copies are the same, for superblocks. This includes a resync that
+ * has not begun yet.
  */
 static inline sector_t md_p2p_recovery_cp(const struct mddev *mddev)
 {
 	return min(mddev->recovery_cp, READ_ONCE(mddev->p2p_failed_from));
 }
 
-/* Has a bio with peer-to-peer memory failed? */
+/*
+ * May copies of these sectors differ until a resync that has not begun yet? Then all
+ * reads take the same copy, so that they return the same data.
+ */
+static inline bool md_p2p_copies_differ(const struct mddev *mddev,
+					sector_t sector, sector_t nr_sectors)
+{
+	return sector + nr_sectors > READ_ONCE(mddev->p2p_failed_from) &&
+	       sector < READ_ONCE(mddev->p2p_failed_to);
+}
+
+/* Has a bio failed that has peer-to-peer memory? */
 static inline bool md_p2p_failed(const struct bio *bio)
 {
 	return unlikely(bio->bi_status) && bio->bi_opf & REQ_P2P;

@@ -13,8 +13,11 @@
  * routes, count, and refuse. It belongs to the provider, and is used only while the
  * range is live or mapped for DMA.
  *
- *	range->lock	protects mappings, nr_mappings and live. The invalidate_lock
- *			of the file, taken first, protects live as well, for faults.
+ *	range->lock	protects mappings, nr_mappings, live, paused and lost. The
+ *			invalidate_lock of the file, taken first, protects the last
+ *			three as well, for faults.
+ *	p2pdma_ranges_lock
+ *			protects the list of all ranges; taken before both.
  */
 
 #include <linux/align.h>
@@ -28,6 +31,7 @@
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/mutex.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pci-p2p-range.h>
@@ -42,6 +46,9 @@
 /* When to say what is waited for, and how often from then on. */
 #define P2P_RANGE_REPORT_FIRST	HZ
 #define P2P_RANGE_REPORT	(10 * HZ)
+
+static LIST_HEAD(p2pdma_ranges);
+static DEFINE_MUTEX(p2pdma_ranges_lock);
 
 static int p2pdma_range_release(struct inode *inode, struct file *file)
 {
@@ -91,20 +98,124 @@ static void p2pdma_range_end(void *data)
 
 	p2pmem_range_unpublish(range->p2p->provider, range);
 
+	mutex_lock(&p2pdma_ranges_lock);
+	list_del(&range->node);
+	mutex_unlock(&p2pdma_ranges_lock);
+
 	filemap_invalidate_lock(space);
 	spin_lock_irq(&range->lock);
 	range->live = false;
+	WRITE_ONCE(range->paused, false);
 	list_for_each_entry(mapping, &range->mappings, node)
 		if (mapping->revoke)
 			mapping->revoke(mapping);
 	spin_unlock_irq(&range->lock);
 	unmap_mapping_range(space, 0, 0, true);
 	filemap_invalidate_unlock(space);
+	wake_up_all(&range->resumed);
 
 	p2pdma_range_wait(range);
 	if (range->write_combine)
 		arch_io_free_memtype_wc(range->phys, range->len);
 	fput(range->file);
+}
+
+static void p2pdma_range_set(struct pci_p2p_range *range, bool paused, bool lost)
+{
+	struct address_space *space = range->file->f_mapping;
+
+	filemap_invalidate_lock(space);
+	spin_lock_irq(&range->lock);
+	WRITE_ONCE(range->paused, paused);
+	range->lost = lost;
+	spin_unlock_irq(&range->lock);
+	if (paused || lost)
+		unmap_mapping_range(space, 0, 0, true);
+	filemap_invalidate_unlock(space);
+	if (!paused)
+		wake_up_all(&range->resumed);
+}
+
+static void p2pdma_ranges_set(struct pci_dev *pdev, bool paused, bool lost)
+{
+	struct pci_p2p_range *range;
+
+	mutex_lock(&p2pdma_ranges_lock);
+	list_for_each_entry(range, &p2pdma_ranges, node)
+		if (range->p2p->provider == pdev)
+			p2pdma_range_set(range, paused, lost);
+	mutex_unlock(&p2pdma_ranges_lock);
+}
+
+/**
+ * p2pdma_ranges_freeze() - part of pci_p2pmem_freeze(), for memory without pages
+ * @pdev: the provider; nothing happens if it has no ranges
+ *
+ * Programs that touch a range wait, and it can't be mapped for DMA. Mappings for DMA
+ * that exist stay, and have the same addresses afterwards.
+ *
+ * Context: Process context.
+ */
+void p2pdma_ranges_freeze(struct pci_dev *pdev)
+{
+	p2pdma_ranges_set(pdev, true, false);
+}
+
+/**
+ * p2pdma_ranges_give_up() - part of pci_p2pmem_give_up()
+ * @pdev: the provider
+ *
+ * Context: Process context.
+ */
+void p2pdma_ranges_give_up(struct pci_dev *pdev)
+{
+	p2pdma_ranges_set(pdev, false, true);
+}
+
+/**
+ * p2pdma_ranges_resume() - part of pci_p2pmem_resume()
+ * @pdev: the provider
+ *
+ * Context: Process context.
+ */
+void p2pdma_ranges_resume(struct pci_dev *pdev)
+{
+	p2pdma_ranges_set(pdev, false, false);
+}
+
+/* A mapping that has a revoke() lasts, so waiting for it would be in vain. */
+static bool p2pdma_range_is_in_transfer(struct pci_p2p_range *range)
+{
+	struct pci_p2p_mapping *mapping;
+	unsigned int nr;
+
+	spin_lock_irq(&range->lock);
+	nr = range->nr_mappings;
+	list_for_each_entry(mapping, &range->mappings, node)
+		if (mapping->revoke)
+			nr--;
+	spin_unlock_irq(&range->lock);
+	return nr;
+}
+
+/**
+ * p2pdma_ranges_are_in_transfer() - are there mappings for DMA that end soon?
+ * @pdev: the provider
+ *
+ * Context: Process context.
+ * Return: whether a range is mapped by a client that can't be told to unmap.
+ */
+bool p2pdma_ranges_are_in_transfer(struct pci_dev *pdev)
+{
+	struct pci_p2p_range *range;
+	bool found = false;
+
+	mutex_lock(&p2pdma_ranges_lock);
+	list_for_each_entry(range, &p2pdma_ranges, node)
+		if (range->p2p->provider == pdev)
+			found = found || p2pdma_range_is_in_transfer(range);
+	mutex_unlock(&p2pdma_ranges_lock);
+	return found;
 }
 
 /* dma_map_resource() and page tables treat memory with pages in another way. */
@@ -178,6 +289,7 @@ struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
 	spin_lock_init(&range->lock);
 	INIT_LIST_HEAD(&range->mappings);
 	init_waitqueue_head(&range->idle);
+	init_waitqueue_head(&range->resumed);
 
 	error = -EBUSY;
 	if (p2pdma_range_has_pages(range->phys, len))
@@ -201,6 +313,9 @@ struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
 		pci_resource_flags(pdev, bar) & IORESOURCE_PREFETCH &&
 		!arch_io_reserve_memtype_wc(range->phys, len);
 	range->live = true;
+	mutex_lock(&p2pdma_ranges_lock);
+	list_add(&range->node, &p2pdma_ranges);
+	mutex_unlock(&p2pdma_ranges_lock);
 
 	error = devm_add_action_or_reset(&pdev->dev, p2pdma_range_end, range);
 	return error ? ERR_PTR(error) : range;
@@ -328,10 +443,15 @@ static void p2pdma_range_forget(struct pci_p2p_mapping *mapping, bool listed)
  * log have them. The memory is contiguous for @client, too, and needs no
  * dma_sync_*(). Such a mapping keeps the memory, but not @client, from going away.
  *
+ * It survives a reset of the provider. That waits for mappings without revoke(), ten
+ * seconds at most; what @client reads before the reset is over is undefined, and what
+ * it writes is lost.
+ *
  * Context: Any but NMI.
  * Return: 0; -EREMOTEIO if @client can't reach the memory; -ENODEV if it was
- *	   revoked; -EINVAL if it is not in @range; -ENOMEM if there is no room in
- *	   the address space of the IOMMU.
+ *	   revoked, or the provider has failed; -EAGAIN while the provider is being
+ *	   reset; -EINVAL if it is not in @range; -ENOMEM if there is no room in the
+ *	   address space of the IOMMU.
  */
 int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 		      u64 offset, size_t len, enum dma_data_direction dir,
@@ -351,9 +471,11 @@ int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 
 	/* While it counts, revocation waits, and the provider stays. */
 	spin_lock_irqsave(&range->lock, flags);
-	if (!range->live) {
+	error = !range->live || range->lost ? -ENODEV :
+		range->paused ? -EAGAIN : 0;
+	if (error) {
 		spin_unlock_irqrestore(&range->lock, flags);
-		return -ENODEV;
+		return error;
 	}
 	range->nr_mappings++;
 	get_file(range->file);

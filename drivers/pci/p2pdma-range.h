@@ -25,10 +25,19 @@ struct pci_p2p_range {
 
 	spinlock_t lock;		/* see p2pdma-range.c */
 	bool live;			/* not revoked */
+	bool paused;			/* the device can't be reached */
+	bool lost;			/* ... and will not be */
 	unsigned int nr_mappings;	/* for DMA, also those in the making */
 	struct list_head mappings;
 	wait_queue_head_t idle;		/* woken when there are no mappings */
+	wait_queue_head_t resumed;	/* woken when it is not paused any more */
+	struct list_head node;		/* of all ranges */
 };
+
+void p2pdma_ranges_freeze(struct pci_dev *pdev);
+bool p2pdma_ranges_are_in_transfer(struct pci_dev *pdev);
+void p2pdma_ranges_give_up(struct pci_dev *pdev);
+void p2pdma_ranges_resume(struct pci_dev *pdev);
 
 int pci_p2pdma_add_pageless(struct pci_dev *pdev,
 			    struct pci_p2pdma_pagemap *p2p, int bar, u64 offset,

@@ -32,6 +32,7 @@
 #include <linux/sysfs.h>
 #include <linux/wait.h>
 
+#include "p2pdma-range.h"
 #include "p2pmem.h"
 #include "p2pmem-limit.h"
 #include "p2pmem-provider.h"
@@ -402,6 +403,7 @@ void pci_p2pmem_freeze(struct pci_dev *pdev)
 	struct p2pmem_provider *provider = p2pmem_provider(pdev);
 	struct address_space *mapping;
 
+	p2pdma_ranges_freeze(pdev);
 	if (!provider)
 		return;
 
@@ -431,11 +433,9 @@ void pci_p2pmem_pause(struct pci_dev *pdev)
 	struct p2pmem_provider *provider = p2pmem_provider(pdev);
 	unsigned long until = jiffies + P2PMEM_PAUSE_WAIT;
 
-	if (!provider)
-		return;
-
 	pci_p2pmem_freeze(pdev);
-	while (p2pmem_is_in_transfer(provider)) {
+	while ((provider && p2pmem_is_in_transfer(provider)) ||
+	       p2pdma_ranges_are_in_transfer(pdev)) {
 		if (time_after(jiffies, until)) {
 			pci_warn(pdev, "is reset, although transfers or drivers still use its peer-to-peer memory\n");
 			break;
@@ -462,6 +462,7 @@ void pci_p2pmem_give_up(struct pci_dev *pdev)
 	struct address_space *mapping;
 	bool was_live;
 
+	p2pdma_ranges_give_up(pdev);
 	if (!provider)
 		return;
 
@@ -495,6 +496,7 @@ void pci_p2pmem_resume(struct pci_dev *pdev)
 	struct p2pmem_provider *provider = p2pmem_provider(pdev);
 	struct address_space *mapping;
 
+	p2pdma_ranges_resume(pdev);
 	if (!provider)
 		return;
 

@@ -22,6 +22,7 @@
 #include <linux/vm_p2p.h>
 
 #include "p2pdma-range.h"
+#include "p2pmem.h"
 
 static vm_fault_t p2pmem_range_fault(struct vm_fault *vmf)
 {
@@ -30,9 +31,13 @@ static vm_fault_t p2pmem_range_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
 	filemap_invalidate_lock_shared(file->f_mapping);
-	if (range->live)
+	if (range->paused)
+		ret = VM_FAULT_RETRY;
+	else if (range->live && !range->lost)
 		ret = vmf_insert_p2p_io(vmf);
 	filemap_invalidate_unlock_shared(file->f_mapping);
+	if (ret & VM_FAULT_RETRY)
+		ret = p2pmem_wait_resumed(vmf, &range->resumed, &range->paused);
 	return ret;
 }
 
@@ -67,7 +72,7 @@ static int p2pmem_range_access(struct vm_area_struct *vma, unsigned long addr,
 	/* One page at a time: @addr + @len may lie outside of @vma. */
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
 	filemap_invalidate_lock_shared(file->f_mapping);
-	if (range->live)
+	if (range->live && !range->paused && !range->lost)
 		ret = p2pmem_range_copy(range, phys, buf, len, write);
 	filemap_invalidate_unlock_shared(file->f_mapping);
 	return ret;

@@ -299,17 +299,24 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 	return ret;
 }
 
-/* The fault is to be tried again when the device can be reached. */
-static vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf)
+/**
+ * p2pmem_wait_resumed() - wait in a fault until the device can be reached again
+ * @vmf: a fault in a mapping whose file keeps what the others are in
+ * @resumed: where to wait
+ * @paused: until this is false
+ *
+ * Context: Process context, in a fault handler that holds no locks of its own.
+ * Return: what the fault handler is to return, so that the access is tried again.
+ */
+vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf,
+			       struct wait_queue_head *resumed,
+			       const bool *paused)
 {
 	struct file *file = vmf->vma->vm_file;
-	struct p2pmem_buffer *buffer = file->private_data;
-	struct p2pmem_provider *provider = buffer->provider;
 
 	/* Who can't let the lock go has to wait with it. */
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
-		wait_event_killable(provider->resumed,
-				    !READ_ONCE(provider->paused));
+		wait_event_killable(*resumed, !READ_ONCE(*paused));
 		return VM_FAULT_NOPAGE;
 	}
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
@@ -318,7 +325,7 @@ static vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf)
 	/* Others may change the address space meanwhile, however often it takes. */
 	get_file(file);
 	mmap_read_unlock(vmf->vma->vm_mm);
-	wait_event_killable(provider->resumed, !READ_ONCE(provider->paused));
+	wait_event_killable(*resumed, !READ_ONCE(*paused));
 	fput(file);
 	return VM_FAULT_RETRY;
 }
@@ -338,6 +345,8 @@ static vm_fault_t p2pmem_huge_fault(struct vm_fault *vmf,
 				    enum page_entry_size pe_size)
 {
 	struct file *file = vmf->vma->vm_file;
+	struct p2pmem_buffer *buffer = file->private_data;
+	struct p2pmem_provider *provider = buffer->provider;
 	int order = p2p_fault_order(pe_size);
 	vm_fault_t ret;
 
@@ -351,7 +360,8 @@ static vm_fault_t p2pmem_huge_fault(struct vm_fault *vmf,
 	trace_p2pmem_fault(vmf->address, vmf->pgoff, order,
 			   vmf->flags & FAULT_FLAG_WRITE, ret);
 	if (ret & VM_FAULT_RETRY)
-		ret = p2pmem_wait_resumed(vmf);
+		ret = p2pmem_wait_resumed(vmf, &provider->resumed,
+					  &provider->paused);
 	return ret;
 }
 

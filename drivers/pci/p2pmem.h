@@ -23,6 +23,7 @@ struct p2pmem_provider;
 struct p2pmem_stats;
 struct pci_dev;
 struct pci_p2pdma_pagemap;
+struct wait_queue_head;
 
 #ifdef CONFIG_PCI_P2PMEM
 struct p2pmem_pool;
@@ -126,6 +127,9 @@ int p2pmem_clear(struct p2pmem_history *history,
 
 int p2pmem_copy(const struct vm_area_struct *vma, unsigned long addr, void *buf,
 		int len, bool write);
+vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf,
+			       struct wait_queue_head *resumed,
+			       const bool *paused);
 
 extern struct bin_attribute p2pmem_allocate_attr;
 extern struct bin_attribute p2pmem_routes_attr;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which block devices take peer-to-peer memory.
+ * Which block devices can use peer-to-peer memory.
  */
 #ifndef _LINUX_BLK_P2P_H
 #define _LINUX_BLK_P2P_H
@@ -11,15 +11,14 @@ struct bio_vec;
 struct block_device;
 
 /**
- * bio_p2p_refused() - did a bio fail only because of the memory that it has?
+ * bio_p2p_refused() - did a bio fail only because of where its data is?
  * @bio: a bio that has ended
  *
- * For drivers that stack devices, and judge these by the errors of their bios.
+ * For stacking drivers, which judge devices by the errors of their bios.
  *
  * Context: Any.
- * Return: true if @bio has peer-to-peer memory that could not be reached. Then
- *	   nothing is wrong with the device; others that are copies of it may have
- *	   been written.
+ * Return: true if @bio has peer-to-peer memory that the device can't use. Nothing is
+ *	   wrong with the device then, but other legs of a mirror may have been written.
  */
 static inline bool bio_p2p_refused(const struct bio *bio)
 {

@@ -2,13 +2,13 @@
 /*
  * Peer-to-peer memory as data of multipath namespaces.
  *
- * Any path may be chosen for a bio, so all must be able to.
+ * A bio may take any path, so all paths must be able to use it.
  */
 #include <linux/blk-p2p.h>
 
 #include "nvme.h"
 
-/* The paths of head have changed. The caller holds the subsystem's lock. */
+/* Update after the paths of a head have changed. The caller holds the subsystem's lock. */
 void nvme_mpath_update_p2p(struct nvme_ns_head *head)
 {
 	struct nvme_ns *ns;
@@ -26,7 +26,7 @@ void nvme_mpath_update_p2p(struct nvme_ns_head *head)
 		blk_queue_flag_clear(QUEUE_FLAG_PCI_P2PDMA, head->disk->queue);
 }
 
-/* The method of block_device_operations. */
+/* Implements block_device_operations.p2p_reaches. */
 bool nvme_mpath_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv)
 {
 	struct nvme_ns_head *head = disk->private_data;

@@ -23,14 +23,11 @@
 #define PCI_SECONDARY_BUS	0x19	/* and, next to it, the last bus behind it */
 FIXTURE(acs)
 {
-	const char *provider;
+	P2P_FIXTURE;
 	char drive[P2P_ADDR_LEN];
 	char port[PATH_MAX];	/* directory of the port above the provider */
 	char above[PATH_MAX];	/* that of the bridge above that */
-	char *mem, *ram;
-	long long before;
 	int acs;		/* offset of the capability in the port */
-	int disk;
 };
 
 P2P_VARIANTS(acs, "p2pmem-bar", "raw", NULL);
@@ -95,10 +92,7 @@ FIXTURE_SETUP(acs)
 	const char *disk = p2p_disk(variant->p2p.disk);
 	char path[PATH_MAX], *dir;
 
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
-	self->disk = open(disk, O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->disk);
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDWR));
 	ASSERT_TRUE(acs_path_of_disk(disk, path));
 	snprintf(self->drive, sizeof(self->drive), "%.*s", P2P_ADDR_LEN - 1,
 		 basename(path));
@@ -113,11 +107,6 @@ FIXTURE_SETUP(acs)
 	self->acs = acs_find(self->port);
 	if (!self->acs)
 		SKIP(p2p_skip_now(), "%s has no ACS", basename(self->port));
-
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
 	set_acs(self, 0);
 	ASSERT_TRUE(is_told(self, "bus")) TH_LOG("%s", told(self));
 	ASSERT_STREQ("bus", transfer(self));
@@ -126,9 +115,7 @@ FIXTURE_SETUP(acs)
 FIXTURE_TEARDOWN(acs)
 {
 	set_acs(self, 0);
-	munmap(self->ram, SIZE);
-	munmap(self->mem, SIZE);
-	close(self->disk);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

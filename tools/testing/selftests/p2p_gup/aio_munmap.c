@@ -23,11 +23,9 @@
 
 FIXTURE(aio)
 {
-	const char *provider;
-	long long before;
+	P2P_FIXTURE;
 	ssize_t due;			/* result of a request */
 	aio_context_t ctx;
-	int fd;
 };
 
 /* A drive that needs a while for a round. */
@@ -51,26 +49,23 @@ static bool use_up_rate(int fd)
 
 FIXTURE_SETUP(aio)
 {
-	self->provider = variant->p2p.provider;
-	self->due = p2p_reaches(variant->p2p.disk, self->provider) ?
-		    (ssize_t)REQUEST : -EREMOTEIO;
-	self->before = p2p_available(self->provider);
-	self->fd = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDONLY));
+	self->due = self->works ? (ssize_t)REQUEST : -EREMOTEIO;
 	ASSERT_EQ(0, syscall(__NR_io_setup, NR_REQUESTS, &self->ctx));
 }
 
 FIXTURE_TEARDOWN(aio)
 {
 	syscall(__NR_io_destroy, self->ctx);
-	close(self->fd);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
 /* Returns how many reads into mem were submitted. */
 static int submit_reads(struct _test_data_aio *self, char *mem)
 {
-	return aio_submit(self->ctx, self->fd, IOCB_CMD_PREAD, mem, REQUEST, 0,
+	return aio_submit(self->ctx, self->disk, IOCB_CMD_PREAD, mem, REQUEST, 0,
 			  NR_REQUESTS);
 }
 
@@ -85,7 +80,7 @@ TEST_F(aio, munmap_in_flight)
 		ASSERT_NE(MAP_FAILED, mem);
 		p2p_set(mem, SIZE, 0);
 		/* From here to the check there is little to do. */
-		ASSERT_TRUE(use_up_rate(self->fd));
+		ASSERT_TRUE(use_up_rate(self->disk));
 		nr = submit_reads(self, mem);
 		EXPECT_EQ(NR_REQUESTS, nr);
 		ASSERT_EQ(0, munmap(mem, SIZE));

@@ -31,8 +31,7 @@ static const char *const readable[] = {
 
 FIXTURE(attributes)
 {
-	const char *provider;
-	long long before;
+	P2P_FIXTURE;
 	int limit;
 	int allocate;
 	int test;
@@ -52,8 +51,7 @@ static int open_file(const char *provider, const char *name, int flags)
 
 FIXTURE_SETUP(attributes)
 {
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
 	self->limit = open_file(self->provider, "user_limit", O_RDWR);
 	ASSERT_LE(0, self->limit);
 	self->allocate = p2p_open(self->provider, O_RDWR);
@@ -70,9 +68,7 @@ FIXTURE_TEARDOWN(attributes)
 	close(self->klog);
 	close(self->allocate);
 	close(self->limit);
-	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
-		EXPECT_EQ(0, p2p_bind(self->provider));
-	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+	EXPECT_BACK(self);
 }
 
 /* Reads all of a file. Returns how much there was, or an error. */
@@ -120,7 +116,7 @@ static pid_t start_reader(const char *provider, int limit)
 
 TEST_F(attributes, live)
 {
-	EXPECT_EQ(0, users_wait(start_reader(self->provider, 4)));
+	EXPECT_EQ(0, p2p_wait(start_reader(self->provider, 4)));
 	EXPECT_EQ(4, p2p_result(pwrite(self->limit, "max\n", 4, 0)));
 }
 
@@ -139,7 +135,7 @@ TEST_F(attributes, draining)
 	ASSERT_TRUE(klog_wait(self->klog, "%s: waiting for 1 pages of peer-to-peer memory",
 			      self->provider));
 
-	EXPECT_EQ(0, users_wait(start_reader(self->provider, -ENODEV)));
+	EXPECT_EQ(0, p2p_wait(start_reader(self->provider, -ENODEV)));
 	/* Whether it was opened before, or is now. */
 	EXPECT_EQ(-ENODEV, p2p_result(pread(self->limit, &status, 1, 0)));
 	EXPECT_EQ(-ENODEV, p2p_result(pwrite(self->limit, "max\n", 4, 0)));

@@ -16,6 +16,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bind.h"
@@ -146,7 +148,7 @@ TEST_F(bar_driver, absent_bar)
 TEST_F(bar_driver, small_bar)
 {
 	uint64_t start, len, flags;
-	char what[64];
+	char what[96];
 	int bar = 0;
 
 	while (bar < PCI_BARS &&
@@ -160,7 +162,8 @@ TEST_F(bar_driver, small_bar)
 			 bar, len);
 		EXPECT_EQ(EINVAL, bind_as(self->provider, bar, 0, 0));
 	} else {
-		snprintf(what, sizeof(what), "BAR %d: %lu KiB of peer-to-peer memory without struct pages",
+		snprintf(what, sizeof(what),
+			 "BAR %d: %lu KiB of peer-to-peer memory without struct pages",
 			 bar, len / KIB);
 		EXPECT_EQ(0, bind_as(self->provider, bar, 0, 0));
 	}
@@ -185,22 +188,36 @@ static char *map_range(const char *provider, int flags, size_t size, off_t offse
 }
 
 /* A client of ranges maps it for DMA: 0, or an error, as a negative number. */
-static int range_dma(const char *mem, size_t len, uint64_t *addr)
+static int range_dma_keep(int fd, const char *mem, size_t len,
+			  enum p2p_test_keep keep, uint64_t *addr)
 {
 	struct p2p_test_range arg = {
 		.addr = (uintptr_t)mem,
 		.len = len,
 		.write = 1,
+		.keep = keep,
 	};
-	int fd = open("/sys/kernel/debug/p2p_test_range", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 || !p2p_client_of(p2p_disk("raw"), &arg.client))
 		return -ENOENT;
 	if (ioctl(fd, P2P_TEST_RANGE, &arg))
 		arg.result = -errno;
-	close(fd);
 	*addr = arg.dma_addr;
 	return arg.result;
+}
+
+static int range_client(void)
+{
+	return open("/sys/kernel/debug/p2p_test_range", O_RDWR | O_CLOEXEC);
+}
+
+static int range_dma(const char *mem, size_t len, uint64_t *addr)
+{
+	int fd = range_client();
+	int ret = range_dma_keep(fd, mem, len, P2P_TEST_KEEP_NOT, addr);
+
+	close(fd);
+	return ret;
 }
 
 /* What is smaller than the unit of struct pages is memory without them. */
@@ -258,6 +275,78 @@ TEST_F(bar_driver, small_range)
 	EXPECT_EQ(-1, access(path, F_OK));
 	EXPECT_EQ(0, munmap(mem, size));
 	EXPECT_EQ(0, munmap(other, PAGE));
+}
+
+static bool runs(pid_t child)
+{
+	return !waitpid(child, NULL, WNOHANG);
+}
+
+static int status_of(pid_t child)
+{
+	int status = -1;
+
+	waitpid(child, &status, 0);
+	return status;
+}
+
+/* It can't be reached meanwhile; what is mapped for DMA stays mapped. */
+TEST_F(bar_driver, small_range_reset)
+{
+	const size_t size = 64 * KIB;
+	int client = range_client(), self_mem = open("/proc/self/mem", O_RDONLY);
+	pid_t reset, user;
+	uint64_t addr, word;
+	time_t begin;
+	char *mem;
+	int i;
+
+	if (!p2p_can_reset(self->provider))
+		SKIP(return, "the device has no way to be reset");
+	ASSERT_EQ(0, bind_as(self->provider, self->bar, PAGE, size));
+	mem = map_range(self->provider, MAP_SHARED, size, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_fill(mem, size, 1, 0);
+	ASSERT_EQ(0, range_dma_keep(client, mem, PAGE, P2P_TEST_KEEP, &addr));
+
+	/* It waits for what may be a transfer. */
+	reset = fork();
+	ASSERT_LE(0, reset);
+	if (!reset)
+		_exit(p2p_reset(self->provider));
+	for (i = 0; i < 500 && !range_dma(mem, PAGE, &addr); i++)
+		usleep(10 * 1000);
+	EXPECT_EQ(-EAGAIN, range_dma(mem, PAGE, &addr));
+	EXPECT_EQ(-EIO, p2p_result(pread(self_mem, &word, sizeof(word),
+					 (uintptr_t)mem)));
+	user = fork();
+	ASSERT_LE(0, user);
+	if (!user)
+		_exit(p2p_differs(mem, size, 1, 0) != -1);
+	usleep(500 * 1000);
+	EXPECT_TRUE(runs(user));
+	EXPECT_TRUE(runs(reset));
+	begin = time(NULL);
+	EXPECT_EQ(0, ioctl(client, P2P_TEST_PUT));
+	EXPECT_EQ(0, status_of(reset));
+	EXPECT_GT(5, time(NULL) - begin);
+	EXPECT_EQ(0, status_of(user));
+
+	/* It does not wait for what may take hours. */
+	ASSERT_EQ(0, range_dma_keep(client, mem, PAGE, P2P_TEST_KEEP_REVOCABLE,
+				    &addr));
+	begin = time(NULL);
+	EXPECT_EQ(0, p2p_reset(self->provider));
+	EXPECT_GT(5, time(NULL) - begin);
+	EXPECT_EQ(0, ioctl(client, P2P_TEST_REVOKED));
+	EXPECT_EQ(-1, p2p_differs(mem, size, 1, 0));
+	EXPECT_EQ(0, range_dma(mem, PAGE, &addr));
+
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(1, ioctl(client, P2P_TEST_REVOKED));
+	EXPECT_EQ(0, munmap(mem, size));
+	close(self_mem);
+	close(client);
 }
 
 TEST_F(bar_driver, outside_of_bar)

@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	int size, error;
 
 	if (argc != 3 || !nr) {
-		printf("# usage: block_io DEVICE works|refused|mixed|write|read, with a provider\n");
+		puts("# usage: block_io DEVICE works|refused|mixed|write|read, with a provider");
 		return 1;
 	}
 	fd = open(argv[1], O_RDWR | O_DIRECT);

@@ -37,15 +37,10 @@ static const char *const schedulers[] = { "none", "mq-deadline" };
 
 FIXTURE(block_merge)
 {
-	const char *provider;
+	P2P_FIXTURE;
 	const char *path;
-	long long before;
 	aio_context_t ctx;
-	bool works;
 	off_t where;
-	int fd;
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(block_merge, NULL, "raw", "cmb", NULL);
@@ -63,17 +58,9 @@ FIXTURE_SETUP(block_merge)
 {
 	uint64_t capacity;
 
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDWR));
 	self->path = p2p_disk(variant->p2p.disk);
-	self->fd = open(self->path, O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, ioctl(self->fd, BLKGETSIZE64, &capacity));
+	ASSERT_EQ(0, ioctl(self->disk, BLKGETSIZE64, &capacity));
 	self->where = (capacity >= LARGE ? 96 * MIB : 40 * MIB) +
 		      variant->p2p.index * WINDOW;
 	ASSERT_LE(self->where + WINDOW, capacity);
@@ -84,8 +71,7 @@ FIXTURE_TEARDOWN(block_merge)
 {
 	syscall(__NR_io_destroy, self->ctx);
 	EXPECT_TRUE(set_scheduler(self->path, "none"));
-	close(self->fd);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -122,7 +108,7 @@ static void submit(struct __test_metadata *_metadata, struct _test_data_block_me
 			p2p_set(buf, len, POISON);
 		iocbs[i] = (struct iocb){
 			.aio_lio_opcode = opcode,
-			.aio_fildes = self->fd,
+			.aio_fildes = self->disk,
 			.aio_buf = (uintptr_t)buf,
 			.aio_nbytes = len,
 			.aio_offset = self->where + off,
@@ -158,7 +144,7 @@ static void check(struct __test_metadata *_metadata, struct _test_data_block_mer
 		buf = (peer ? self->mem : self->ram) + off;
 		if (opcode == IOCB_CMD_PWRITE) {
 			buf = self->ram + off;
-			ASSERT_EQ(len, pread(self->fd, buf, len, self->where + off));
+			ASSERT_EQ(len, pread(self->disk, buf, len, self->where + off));
 		}
 		/* What was refused has changed nothing. */
 		if (peer && !self->works && opcode == IOCB_CMD_PREAD) {
@@ -184,12 +170,12 @@ TEST_F(block_merge, one_call)
 
 			pattern = j % 3;
 			p2p_fill(self->ram, all, 7, self->where);
-			ASSERT_EQ(all, pwrite(self->fd, self->ram, all, self->where));
+			ASSERT_EQ(all, pwrite(self->disk, self->ram, all, self->where));
 			submit(_metadata, self, IOCB_CMD_PWRITE, pattern, len);
 			check(_metadata, self, IOCB_CMD_PWRITE, pattern, len);
 
 			p2p_fill(self->ram, all, 1, self->where);
-			ASSERT_EQ(all, pwrite(self->fd, self->ram, all, self->where));
+			ASSERT_EQ(all, pwrite(self->disk, self->ram, all, self->where));
 			submit(_metadata, self, IOCB_CMD_PREAD, pattern, len);
 			check(_metadata, self, IOCB_CMD_PREAD, pattern, len);
 		}
@@ -229,7 +215,7 @@ static pid_t start_neighbour(struct _test_data_block_merge *self)
 		_exit(1);
 	for (i = 0; i < THREADS; i++) {
 		writers[i] = (struct writer){
-			.fd = self->fd,
+			.fd = self->disk,
 			.mem = self->mem + i * BLOCK,
 			.where = self->where,
 			.seed = i,
@@ -251,7 +237,7 @@ static int write_even_blocks(struct _test_data_block_merge *self, int round)
 	for (i = 0; i < NR; i++) {
 		iocbs[i] = (struct iocb){
 			.aio_lio_opcode = IOCB_CMD_PWRITE,
-			.aio_fildes = self->fd,
+			.aio_fildes = self->disk,
 			.aio_buf = (uintptr_t)self->ram + i * BLOCK,
 			.aio_nbytes = BLOCK,
 			.aio_offset = self->where + 2 * (2 * i + round % 2) * BLOCK,

@@ -23,14 +23,8 @@
 
 FIXTURE(block_mixed)
 {
-	const char *provider;
-	long long before;
-	bool works;
-	size_t page;
+	P2P_FIXTURE;
 	off_t where;
-	int fd;
-	char *mem;		/* peer-to-peer memory, MIXED_SIZE */
-	char *ram;		/* MIXED_SIZE */
 };
 
 P2P_VARIANTS(block_mixed, NULL, "raw", "cmb", "pmr", NULL);
@@ -39,17 +33,8 @@ FIXTURE_SETUP(block_mixed)
 {
 	uint64_t capacity;
 
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->page = sysconf(_SC_PAGESIZE);
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, MIXED_SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(MIXED_SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
-	self->fd = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, ioctl(self->fd, BLKGETSIZE64, &capacity));
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, MIXED_SIZE, O_RDWR));
+	ASSERT_EQ(0, ioctl(self->disk, BLKGETSIZE64, &capacity));
 	self->where = (capacity >= LARGE ? 96 * MIB : 40 * MIB) +
 		      variant->p2p.index * WINDOW;
 	ASSERT_LE(self->where + WINDOW, capacity);
@@ -57,8 +42,7 @@ FIXTURE_SETUP(block_mixed)
 
 FIXTURE_TEARDOWN(block_mixed)
 {
-	close(self->fd);
-	munmap(self->mem, MIXED_SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -88,20 +72,20 @@ static void there_and_back(struct __test_metadata *_metadata,
 			end += vec[i].iov_len;
 		}
 		EXPECT_EQ(due(self, len), async ?
-			  mixed_async(self->fd, IOCB_CMD_PWRITEV, vec, nr, self->where) :
-			  p2p_result(pwritev(self->fd, vec, nr, self->where)));
+			  mixed_async(self->disk, IOCB_CMD_PWRITEV, vec, nr, self->where) :
+			  p2p_result(pwritev(self->disk, vec, nr, self->where)));
 		if (self->works) {
-			ASSERT_EQ(len, pread(self->fd, back, len, self->where));
+			ASSERT_EQ(len, pread(self->disk, back, len, self->where));
 			EXPECT_EQ(-1, p2p_differs(back, len, async, self->where));
 		}
 
 		p2p_fill(back, len, 2, self->where);
-		ASSERT_EQ(len, pwrite(self->fd, back, len, self->where));
+		ASSERT_EQ(len, pwrite(self->disk, back, len, self->where));
 		for (i = 0; i < nr; i++)
 			p2p_set(vec[i].iov_base, vec[i].iov_len, MIXED_POISON);
 		EXPECT_EQ(due(self, len), async ?
-			  mixed_async(self->fd, IOCB_CMD_PREADV, vec, nr, self->where) :
-			  p2p_result(preadv(self->fd, vec, nr, self->where)));
+			  mixed_async(self->disk, IOCB_CMD_PREADV, vec, nr, self->where) :
+			  p2p_result(preadv(self->disk, vec, nr, self->where)));
 		if (self->works) {
 			EXPECT_TRUE(mixed_holds(vec, nr, 2, self->where));
 		} else {
@@ -190,7 +174,7 @@ TEST_F(block_mixed, any_vector)
 	int i, nr = p2p_variants(all, NULL, no_disks);
 	struct mixed m;
 
-	ASSERT_EQ(NULL, mixed_init(&m, self->fd, SECTOR, true));
+	ASSERT_EQ(NULL, mixed_init(&m, self->disk, SECTOR, true));
 	for (i = 0; i < nr; i++)
 		m.reached[i + 1] = p2p_reaches(disk, all[i].provider);
 	m.seed = variant->p2p.index + 1;

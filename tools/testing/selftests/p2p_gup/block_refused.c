@@ -27,28 +27,19 @@
 
 FIXTURE(block_refused)
 {
-	const char *provider;
-	long long before;
-	bool works;
+	P2P_FIXTURE;
 	off_t where;
 	int loop;
-	int fd;
 	int log;
-	char *mem;		/* peer-to-peer memory, SIZE */
 };
 
 P2P_VARIANTS(block_refused, NULL, "raw", "cmb", NULL);
 
 FIXTURE_SETUP(block_refused)
 {
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDWR));
 	self->where = WHERE + variant->p2p.index * WINDOW;
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->fd = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->fd);
 	self->loop = -1;
 	self->log = klog_open();
 	ASSERT_LE(0, self->log);
@@ -61,8 +52,7 @@ FIXTURE_TEARDOWN(block_refused)
 		close(self->loop);
 	}
 	close(self->log);
-	close(self->fd);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -92,7 +82,7 @@ static void every_way(struct __test_metadata *_metadata,
 
 TEST_F(block_refused, every_size)
 {
-	every_way(_metadata, self, self->fd, self->works, self->where);
+	every_way(_metadata, self, self->disk, self->works, self->where);
 }
 
 TEST_F(block_refused, every_size_of_loop)
@@ -146,11 +136,11 @@ TEST_F(block_refused, quiet)
 		pid_t child = users_fork(20000 + i % 2);
 
 		if (!child) {
-			pread(self->fd, self->mem, 4 * KIB, self->where);
-			pwrite(self->fd, self->mem, 4 * KIB, self->where);
+			pread(self->disk, self->mem, 4 * KIB, self->where);
+			pwrite(self->disk, self->mem, 4 * KIB, self->where);
 			_exit(0);
 		}
-		ASSERT_EQ(0, users_wait(child));
+		ASSERT_EQ(0, p2p_wait(child));
 	}
 	count(self, &errors, &refusals);
 	EXPECT_EQ(0, errors);

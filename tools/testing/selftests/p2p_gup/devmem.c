@@ -30,7 +30,7 @@ P2P_VARIANTS(devmem, NULL, NULL);
 FIXTURE_SETUP(devmem)
 {
 	uint64_t flags, pfn;
-	char name[16];
+	char name[32];
 	int bar;
 	char *p;
 

@@ -28,15 +28,9 @@
 
 FIXTURE(direct_io)
 {
-	const char *provider;
-	const char *disk;
-	long long before;
-	size_t page;
+	P2P_FIXTURE;
+	const char *name;	/* of the drive */
 	off_t window;
-	bool works;
-	int fd;
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(direct_io, NULL, "raw", "cmb", NULL);
@@ -45,19 +39,10 @@ FIXTURE_SETUP(direct_io)
 {
 	uint64_t capacity;
 
-	self->provider = variant->p2p.provider;
-	self->disk = variant->p2p.disk;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->works = p2p_reaches(self->disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDWR));
+	self->name = variant->p2p.disk;
 
-	self->fd = open(p2p_disk(self->disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, ioctl(self->fd, BLKGETSIZE64, &capacity));
+	ASSERT_EQ(0, ioctl(self->disk, BLKGETSIZE64, &capacity));
 	self->window = variant->p2p.index * WINDOW;
 	if (capacity >= 2 * READ_ONLY)
 		self->window += READ_ONLY;
@@ -70,9 +55,9 @@ FIXTURE_TEARDOWN(direct_io)
 	off_t last = self->window + WINDOW - 64 * KIB;
 
 	p2p_fill(self->ram, 64 * KIB, 99, last);
-	EXPECT_EQ(64 * KIB, pwrite(self->fd, self->ram, 64 * KIB, last));
+	EXPECT_EQ(64 * KIB, pwrite(self->disk, self->ram, 64 * KIB, last));
 	p2p_set(self->ram, 64 * KIB, POISON);
-	EXPECT_EQ(64 * KIB, pread(self->fd, self->ram, 64 * KIB, last));
+	EXPECT_EQ(64 * KIB, pread(self->disk, self->ram, 64 * KIB, last));
 	EXPECT_EQ(-1, p2p_differs(self->ram, 64 * KIB, 99, last));
 
 	/* The CPU still reaches it, too. */
@@ -80,8 +65,7 @@ FIXTURE_TEARDOWN(direct_io)
 		p2p_fill(self->mem, self->page, 5, 0);
 		EXPECT_EQ(-1, p2p_differs(self->mem, self->page, 5, 0));
 	}
-	close(self->fd);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -104,11 +88,11 @@ TEST_F(direct_io, read)
 		len = sizes[i];
 		where = self->window + i * SECTOR;
 		p2p_fill(self->ram, len, i, where);
-		ASSERT_EQ(len, pwrite(self->fd, self->ram, len, where));
+		ASSERT_EQ(len, pwrite(self->disk, self->ram, len, where));
 
 		p2p_set(self->mem, len + self->page, POISON);
 		EXPECT_EQ(due(self, len),
-			  p2p_result(pread(self->fd, self->mem, len, where)));
+			  p2p_result(pread(self->disk, self->mem, len, where)));
 		EXPECT_EQ(-1, self->works ?
 			  p2p_differs(self->mem, len, i, where) :
 			  p2p_not_set(self->mem, len, POISON));
@@ -125,10 +109,10 @@ TEST_F(direct_io, read_as_ram_does)
 
 	for (i = 0; i < 4; i++, where += 7 * MIB + 3 * SECTOR) {
 		p2p_set(self->ram, len, POISON);
-		ASSERT_EQ(len, pread(self->fd, self->ram, len, where));
+		ASSERT_EQ(len, pread(self->disk, self->ram, len, where));
 		p2p_set(self->mem, len, ~POISON);
 		EXPECT_EQ(due(self, len),
-			  p2p_result(pread(self->fd, self->mem, len, where)));
+			  p2p_result(pread(self->disk, self->mem, len, where)));
 		if (self->works)
 			EXPECT_EQ(-1, p2p_unlike(self->mem, self->ram, len));
 	}
@@ -142,19 +126,19 @@ TEST_F(direct_io, write)
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		len = sizes[i];
 		p2p_fill(self->ram, len, 1, where);
-		ASSERT_EQ(len, pwrite(self->fd, self->ram, len, where));
+		ASSERT_EQ(len, pwrite(self->disk, self->ram, len, where));
 
 		p2p_fill(self->mem, len, 2, where);
 		EXPECT_EQ(due(self, len),
-			  p2p_result(pwrite(self->fd, self->mem, len, where)));
+			  p2p_result(pwrite(self->disk, self->mem, len, where)));
 
 		/* A write that was refused has written nothing. */
 		p2p_set(self->ram, len, POISON);
-		ASSERT_EQ(len, pread(self->fd, self->ram, len, where));
+		ASSERT_EQ(len, pread(self->disk, self->ram, len, where));
 		EXPECT_EQ(-1, p2p_differs(self->ram, len, 1 + self->works, where));
 		EXPECT_EQ(-1, p2p_differs(self->mem, len, 2, where));
 		if (i == ARRAY_SIZE(sizes) - 1)
-			p2p_host_expect(self->disk, where, len, 1 + self->works);
+			p2p_host_expect(self->name, where, len, 1 + self->works);
 	}
 }
 
@@ -174,22 +158,22 @@ TEST_F(direct_io, offset_in_page)
 			p2p_set(self->mem, 64 * KIB, POISON);
 			p2p_fill(buf, len, i, where);
 			EXPECT_EQ(due(self, len),
-				  p2p_result(pwrite(self->fd, buf, len, where)));
+				  p2p_result(pwrite(self->disk, buf, len, where)));
 			p2p_set(buf, len, ~POISON);
 			EXPECT_EQ(due(self, len),
-				  p2p_result(pread(self->fd, buf, len, where)));
+				  p2p_result(pread(self->disk, buf, len, where)));
 			EXPECT_EQ(-1, p2p_not_set(self->mem, offsets[i], POISON));
 			EXPECT_EQ(-1, p2p_not_set(buf + len, 4 * KIB, POISON));
 			if (!self->works)
 				continue;
 			EXPECT_EQ(-1, p2p_differs(buf, len, i, where));
-			EXPECT_EQ(len, pread(self->fd, self->ram, len, where));
+			EXPECT_EQ(len, pread(self->disk, self->ram, len, where));
 			EXPECT_EQ(-1, p2p_differs(self->ram, len, i, where));
 		}
 	}
 
-	EXPECT_EQ(-EINVAL, p2p_result(pread(self->fd, self->mem + 1, SECTOR, where)));
-	EXPECT_EQ(-EINVAL, p2p_result(pread(self->fd, self->mem, SECTOR - 8, where)));
+	EXPECT_EQ(-EINVAL, p2p_result(pread(self->disk, self->mem + 1, SECTOR, where)));
+	EXPECT_EQ(-EINVAL, p2p_result(pread(self->disk, self->mem, SECTOR - 8, where)));
 }
 
 /* One system call, with segments here and there. */
@@ -213,21 +197,21 @@ TEST_F(direct_io, vector_with_ram)
 		p2p_fill(vec[i].iov_base, vec[i].iov_len, 1, start + total);
 		total += vec[i].iov_len;
 	}
-	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->fd, vec, NR, start)));
+	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->disk, vec, NR, start)));
 	if (self->works) {
-		ASSERT_EQ(total, pread(self->fd, back, total, start));
+		ASSERT_EQ(total, pread(self->disk, back, total, start));
 		EXPECT_EQ(-1, p2p_differs(back, total, 1, start));
 	}
 
 	p2p_fill(back, total, 2, start);
-	ASSERT_EQ(total, pwrite(self->fd, back, total, start));
-	EXPECT_EQ(due(self, total), p2p_result(preadv(self->fd, vec, NR, start)));
+	ASSERT_EQ(total, pwrite(self->disk, back, total, start));
+	EXPECT_EQ(due(self, total), p2p_result(preadv(self->disk, vec, NR, start)));
 	for (i = 0, where = start; self->works && i < NR; i++) {
 		EXPECT_EQ(-1, p2p_differs(vec[i].iov_base, vec[i].iov_len, 2,
 					  where));
 		where += vec[i].iov_len;
 	}
-	p2p_host_expect(self->disk, start, total / 64 * 64, 2);
+	p2p_host_expect(self->name, start, total / 64 * 64, 2);
 }
 
 /* All providers in one call, by turns: where one can't be reached, the call fails. */
@@ -244,7 +228,7 @@ TEST_F(direct_io, vector_of_all_providers)
 	bool works = true, reached;
 
 	for (i = 0; i < nr; i++)
-		works &= p2p_reaches(self->disk, all[i].provider);
+		works &= p2p_reaches(self->name, all[i].provider);
 	for (i = 0; i < NR; i++) {
 		vec[i].iov_base = p2p_map(all[i % nr].provider, len);
 		vec[i].iov_len = len;
@@ -252,12 +236,12 @@ TEST_F(direct_io, vector_of_all_providers)
 		p2p_set(vec[i].iov_base, len, POISON);
 	}
 	p2p_fill(self->ram, total, 3, start);
-	ASSERT_EQ(total, pwrite(self->fd, self->ram, total, start));
+	ASSERT_EQ(total, pwrite(self->disk, self->ram, total, start));
 	EXPECT_EQ(works ? total : -EREMOTEIO,
-		  p2p_result(preadv(self->fd, vec, NR, start)));
+		  p2p_result(preadv(self->disk, vec, NR, start)));
 	for (i = 0; i < NR; i++) {
 		/* What can be reached may have been read, where other parts can't. */
-		reached = p2p_reaches(self->disk, all[i % nr].provider);
+		reached = p2p_reaches(self->name, all[i % nr].provider);
 		if (works || !reached)
 			EXPECT_EQ(-1, works ?
 				  p2p_differs(vec[i].iov_base, len, 3, start + i * len) :
@@ -277,11 +261,11 @@ TEST_F(direct_io, read_only_mapping)
 	mem = mmap(NULL, 4 * KIB, PROT_READ, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	close(fd);
-	EXPECT_EQ(-EFAULT, p2p_result(pread(self->fd, mem, 4 * KIB, where)));
+	EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, mem, 4 * KIB, where)));
 	EXPECT_EQ(due(self, 4 * KIB),
-		  p2p_result(pwrite(self->fd, mem, 4 * KIB, where)));
+		  p2p_result(pwrite(self->disk, mem, 4 * KIB, where)));
 	if (self->works) {
-		ASSERT_EQ(4 * KIB, pread(self->fd, self->ram, 4 * KIB, where));
+		ASSERT_EQ(4 * KIB, pread(self->disk, self->ram, 4 * KIB, where));
 		EXPECT_EQ(-1, p2p_unlike(mem, self->ram, 4 * KIB));
 	}
 	EXPECT_EQ(0, munmap(mem, 4 * KIB));
@@ -297,15 +281,15 @@ TEST_F(direct_io, hole_in_buffer)
 	ASSERT_EQ(0, munmap(self->ram + MIB + hole, self->page));
 	ASSERT_EQ(0, munmap(self->mem + MIB + hole, self->page));
 	p2p_fill(self->ram, hole, 4, where);
-	ASSERT_EQ(hole, pwrite(self->fd, self->ram, hole, where));
+	ASSERT_EQ(hole, pwrite(self->disk, self->ram, hole, where));
 
-	ret = p2p_result(pread(self->fd, self->ram + MIB, len, where));
+	ret = p2p_result(pread(self->disk, self->ram + MIB, len, where));
 	ASSERT_EQ(hole, ret);
 	EXPECT_EQ(due(self, ret),
-		  p2p_result(pread(self->fd, self->mem + MIB, len, where)));
+		  p2p_result(pread(self->disk, self->mem + MIB, len, where)));
 	if (self->works)
 		EXPECT_EQ(-1, p2p_differs(self->mem + MIB, hole, 4, where));
-	EXPECT_EQ(-EFAULT, p2p_result(pread(self->fd, self->mem + MIB + hole,
+	EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, self->mem + MIB + hole,
 					    len, where)));
 }
 
@@ -314,7 +298,7 @@ TEST_F(direct_io, buffered)
 {
 	off_t where = self->window + 7 * MIB + 256 * KIB;
 	size_t len = 64 * KIB;
-	int fd = open(p2p_disk(self->disk), O_RDWR);
+	int fd = open(p2p_disk(self->name), O_RDWR);
 
 	ASSERT_LE(0, fd);
 	p2p_fill(self->mem, len, 6, where);
@@ -324,9 +308,9 @@ TEST_F(direct_io, buffered)
 	EXPECT_EQ(len, pread(fd, self->mem, len, where));
 	EXPECT_EQ(-1, p2p_differs(self->mem, len, 6, where));
 	close(fd);
-	EXPECT_EQ(len, pread(self->fd, self->ram, len, where));
+	EXPECT_EQ(len, pread(self->disk, self->ram, len, where));
 	EXPECT_EQ(-1, p2p_differs(self->ram, len, 6, where));
-	p2p_host_expect(self->disk, where, len, 6);
+	p2p_host_expect(self->name, where, len, 6);
 }
 
 TEST_HARNESS_MAIN

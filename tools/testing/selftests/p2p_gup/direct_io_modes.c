@@ -21,35 +21,21 @@
 
 FIXTURE(modes)
 {
-	const char *provider;
-	long long before;
-	bool works;
+	P2P_FIXTURE;
 	off_t where;
-	int fd;
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(modes, NULL, "raw", NULL);
 
 FIXTURE_SETUP(modes)
 {
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDWR));
 	self->where = WHERE + variant->p2p.index * WINDOW;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
-	self->fd = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->fd);
 }
 
 FIXTURE_TEARDOWN(modes)
 {
-	close(self->fd);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -65,18 +51,18 @@ static bool there_and_back(struct _test_data_modes *self, size_t len, int wflags
 	struct iovec mem = { self->mem, len };
 
 	p2p_fill(self->ram, len, 1, self->where);
-	if (pwrite(self->fd, self->ram, len, self->where) != len)
+	if (pwrite(self->disk, self->ram, len, self->where) != len)
 		return false;
 	p2p_fill(self->mem, len, 2, self->where);
-	if (p2p_result(pwritev2(self->fd, &mem, 1, self->where, wflags)) !=
+	if (p2p_result(pwritev2(self->disk, &mem, 1, self->where, wflags)) !=
 	    due(self, len))
 		return false;
-	if (pread(self->fd, self->ram, len, self->where) != len ||
+	if (pread(self->disk, self->ram, len, self->where) != len ||
 	    p2p_differs(self->ram, len, 1 + self->works, self->where) != -1)
 		return false;
 
 	p2p_set(self->mem, len, POISON);
-	if (p2p_result(preadv2(self->fd, &mem, 1, self->where, rflags)) !=
+	if (p2p_result(preadv2(self->disk, &mem, 1, self->where, rflags)) !=
 	    due(self, len))
 		return false;
 	return (self->works ? p2p_differs(self->mem, len, 2, self->where) :
@@ -118,17 +104,17 @@ TEST_F(modes, many_segments)
 		p2p_fill(vec[i].iov_base, len, 3, self->where + i * len);
 	}
 	EXPECT_EQ(due(self, total),
-		  p2p_result(pwritev(self->fd, vec, NR, self->where)));
+		  p2p_result(pwritev(self->disk, vec, NR, self->where)));
 	for (i = 0; i < NR; i++)
 		p2p_set(vec[i].iov_base, len, POISON);
 	EXPECT_EQ(due(self, total),
-		  p2p_result(preadv(self->fd, vec, NR, self->where)));
+		  p2p_result(preadv(self->disk, vec, NR, self->where)));
 	for (i = 0; self->works && i < NR; i++)
 		ASSERT_EQ(-1, p2p_differs(vec[i].iov_base, len, 3,
 					  self->where + i * len));
 	if (!self->works)
 		return;
-	EXPECT_EQ(total, pread(self->fd, self->ram, total, self->where));
+	EXPECT_EQ(total, pread(self->disk, self->ram, total, self->where));
 	EXPECT_EQ(-1, p2p_differs(self->ram, total, 3, self->where));
 }
 
@@ -152,14 +138,14 @@ TEST_F(modes, unaligned_segments)
 		p2p_fill(vec[i].iov_base, vec[i].iov_len, 4, where + total);
 		total += vec[i].iov_len;
 	}
-	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->fd, vec, NR, where)));
+	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->disk, vec, NR, where)));
 	if (!self->works)
 		return;
-	EXPECT_EQ(total, pread(self->fd, self->ram + MIB, total, where));
+	EXPECT_EQ(total, pread(self->disk, self->ram + MIB, total, where));
 	EXPECT_EQ(-1, p2p_differs(self->ram + MIB, total, 4, where));
 
 	p2p_set(self->mem, 256 * KIB, POISON);
-	EXPECT_EQ(total, preadv(self->fd, vec, NR, where));
+	EXPECT_EQ(total, preadv(self->disk, vec, NR, where));
 	for (i = 0; i < NR; i++) {
 		EXPECT_EQ(-1, p2p_differs(vec[i].iov_base, vec[i].iov_len, 4,
 					  where));

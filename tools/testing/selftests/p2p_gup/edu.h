@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <samples/p2pdma/p2p-edu.h>
 #include <stdio.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 
 #include "bind.h"
@@ -17,34 +18,34 @@
 #define WIDE_BITS	"64"
 #define NARROW_BITS	"28"
 
-static inline int bind_edu(const char *device, const char *bits)
-{
-	if (p2p_has_driver(device, EDU))
-		p2p_driver_unbind(EDU, device);
-	return p2p_write_file(PARAMETERS "dma_bits", bits) ?:
-	       p2p_driver_bind(EDU, device);
-}
+#define LEN		P2P_EDU_MAX_LEN
+/* Room for the longest copy at the largest offset. */
+#define SIZE		(LEN + 4096)
+#define NR_BUFFERS	2
 
-static inline int open_edu(const char *device)
-{
-	char path[P2P_PATH_LEN];
+enum { SRC, DST };
 
-	snprintf(path, sizeof(path), "/dev/" EDU "-%s", device);
-	return open(path, O_RDWR | O_CLOEXEC);
-}
+/* What the fixtures have, see P2P_FIXTURE: the driver, and memory to copy. */
+struct edu_fixture {
+	const char *provider;
+	const char *wide;	/* a device that reaches all addresses */
+	size_t page;
+	char *bar[NR_BUFFERS];	/* peer-to-peer memory of the provider */
+	char *ram[NR_BUFFERS];
+	int fd;			/* of the wide device */
+};
 
-static inline ssize_t copy_flags(int fd, const void *src, void *dst, size_t len,
-				 unsigned int flags)
-{
-	struct p2p_edu_copy copy = {
-		.src = (uintptr_t)src,
-		.dst = (uintptr_t)dst,
-		.len = len,
-		.flags = flags,
-	};
+#define EDU_FIXTURE			\
+	union {				\
+		struct edu_fixture;	\
+		struct edu_fixture edu;	\
+	}
 
-	return p2p_result(ioctl(fd, P2P_EDU_COPY, &copy));
-}
+bool edu_begin(struct edu_fixture *self, const char *provider, const char *wide);
+void edu_end(struct edu_fixture *self);
+int bind_edu(const char *device, const char *bits);
+int open_edu(const char *device);
+ssize_t copy_flags(int fd, const void *src, void *dst, size_t len, unsigned int flags);
 
 static inline ssize_t copy(int fd, const void *src, void *dst, size_t len)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Allocations fail, one after the other, while memory is mapped, touched, got
- * with get_user_pages(), mapped for DMA, and used for direct I/O.
+ * with get_user_pages(), mapped for DMA, and used for direct I/O. A transfer of which
+ * an allocation was tried again has the data and the length of any other.
  *
  * Page tables are made anew each time: the mapping is where there is no other.
  */
@@ -44,7 +45,8 @@ FIXTURE(fail_nth)
 	int gup;
 	int extents;
 	int dma;
-	char *ram;
+	char *ram, *back;		/* HUGE each */
+	uint64_t seed;			/* of what the drive has before a transfer */
 };
 
 P2P_VARIANTS(fail_nth, NULL, "raw", NULL);
@@ -71,9 +73,10 @@ FIXTURE_SETUP(fail_nth)
 	ASSERT_LE(0, self->extents);
 	ASSERT_LE(0, self->dma);
 	self->size = PAGES * self->page;
-	self->ram = p2p_ram(self->size);
+	self->ram = p2p_ram(HUGE);
 	ASSERT_NE(MAP_FAILED, self->ram);
-	p2p_fill(self->ram, self->size, 1, 0);
+	self->back = p2p_ram(HUGE);
+	ASSERT_NE(MAP_FAILED, self->back);
 }
 
 FIXTURE_TEARDOWN(fail_nth)
@@ -213,6 +216,40 @@ TEST_F(fail_nth, get_user_pages)
 	}
 }
 
+/* Nothing that was transferred before passes for what is now. */
+static bool map_and_fill_drive(void *data)
+{
+	struct _test_data_fail_nth *self = data;
+
+	p2p_fill(self->ram, self->size, ++self->seed, 0);
+	return pwrite(self->disk, self->ram, self->size, 0) ==
+		       (ssize_t)self->size && map_new(data);
+}
+
+static bool has_read(void *data, long result)
+{
+	struct _test_data_fail_nth *self = data;
+
+	return result < 0 ||
+	       (result == (long)self->size &&
+		p2p_differs(WHERE, self->size, self->seed, 0) == -1);
+}
+
+/* What the drive has, into back. */
+static bool read_back(struct _test_data_fail_nth *self, size_t len)
+{
+	return pread(self->disk, self->back, len, 0) == (ssize_t)len;
+}
+
+static bool has_written(void *data, long result)
+{
+	struct _test_data_fail_nth *self = data;
+
+	return result < 0 ||
+	       (result == (long)self->size && read_back(self, self->size) &&
+		p2p_unlike(self->back, WHERE, self->size) == -1);
+}
+
 static long do_pread(void *data)
 {
 	struct _test_data_fail_nth *self = data;
@@ -241,6 +278,18 @@ static long do_pwritev(void *data)
 	};
 
 	return p2p_result(pwritev(self->disk, vec, ARRAY_SIZE(vec), 0));
+}
+
+static bool has_written_vector(void *data, long result)
+{
+	struct _test_data_fail_nth *self = data;
+	size_t page = self->page;
+
+	return result < 0 ||
+	       (result == (long)(4 * page) && read_back(self, 4 * page) &&
+		p2p_unlike(self->back, self->ram, page) == -1 &&
+		p2p_unlike(self->back + page, WHERE, 2 * page) == -1 &&
+		p2p_unlike(self->back + 3 * page, self->ram + page, page) == -1);
 }
 
 static long do_uring(void *data)
@@ -283,13 +332,16 @@ TEST_F(fail_nth, direct_io)
 	 * what the block layer makes of an error after the first bio has gone.
 	 */
 	static const struct fail_work work[] = {
-		{ "pread", map_new, do_pread, unmap, { ENOMEM } },
-		{ "pwrite", map_new, do_pwrite, unmap, { ENOMEM } },
-		{ "pwritev with RAM", map_new, do_pwritev, unmap, { ENOMEM } },
-		{ "io_uring", map_new, do_uring, unmap,
-		  { ENOMEM, EAGAIN, EIO } },
-		{ "libaio", map_new, do_aio, unmap,
-		  { ENOMEM, EAGAIN, EIO } },
+		{ "pread", map_and_fill_drive, do_pread, unmap, { ENOMEM },
+		  has_read },
+		{ "pwrite", map_and_fill_drive, do_pwrite, unmap, { ENOMEM },
+		  has_written },
+		{ "pwritev with RAM", map_and_fill_drive, do_pwritev, unmap,
+		  { ENOMEM }, has_written_vector },
+		{ "io_uring", map_and_fill_drive, do_uring, unmap,
+		  { ENOMEM, EAGAIN, EIO }, has_read },
+		{ "libaio", map_and_fill_drive, do_aio, unmap,
+		  { ENOMEM, EAGAIN, EIO }, has_read },
 	};
 	size_t i;
 

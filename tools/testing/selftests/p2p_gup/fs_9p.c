@@ -22,10 +22,7 @@
 
 FIXTURE(fs_9p)
 {
-	const char *provider;
-	long long before;
-	char *mem;
-	char *ram;
+	P2P_FIXTURE;
 	int direct;
 	int cached;
 };
@@ -57,12 +54,8 @@ FIXTURE_SETUP(fs_9p)
 
 	if (!find_file(path, sizeof(path)))
 		SKIP(p2p_skip_now(), "no 9p is mounted, or it has no bin/bash");
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 	self->direct = open(path, O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, self->direct);
 	self->cached = open(path, O_RDONLY);
@@ -74,8 +67,7 @@ FIXTURE_TEARDOWN(fs_9p)
 {
 	close(self->cached);
 	close(self->direct);
-	munmap(self->ram, SIZE);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

@@ -22,28 +22,19 @@
 
 FIXTURE(file)
 {
-	const char *provider;
-	long long before;
-	bool works;
+	P2P_FIXTURE;
 	char dir[32];
 	char path[64];
 	int direct;		/* the file, empty, opened with O_DIRECT */
 	int cached;		/* the same without */
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(file, NULL, "ext4", "xfs", NULL);
 
 FIXTURE_SETUP(file)
 {
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 
 	strcpy(self->dir, "/tmp/p2p_gup.XXXXXX");
 	ASSERT_NE(NULL, mkdtemp(self->dir));
@@ -71,7 +62,7 @@ FIXTURE_TEARDOWN(file)
 	EXPECT_EQ(0, unlink(self->path));
 	EXPECT_EQ(0, umount(self->dir));
 	EXPECT_EQ(0, rmdir(self->dir));
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

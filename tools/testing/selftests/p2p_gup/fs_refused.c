@@ -23,14 +23,11 @@
 
 FIXTURE(fs_refused)
 {
-	const char *provider;
-	long long before;
+	P2P_FIXTURE;
 	char dir[32];
 	char path[64];
 	int direct;		/* a file of SIZE, opened with O_DIRECT */
 	int cached;		/* the same without */
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(fs_refused, NULL, "btrfs", "ext2", "fscrypt", NULL);
@@ -70,12 +67,8 @@ FIXTURE_SETUP(fs_refused)
 	bool fscrypt = !strcmp(disk, "fscrypt");
 	char encrypted[48];
 
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 
 	/* Without inlinecrypt there is no direct I/O on encrypted files. */
 	strcpy(self->dir, "/tmp/p2p_gup.XXXXXX");
@@ -105,7 +98,7 @@ FIXTURE_TEARDOWN(fs_refused)
 	EXPECT_EQ(0, unlink(self->path));
 	EXPECT_EQ(0, umount(self->dir));
 	EXPECT_EQ(0, rmdir(self->dir));
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

@@ -23,11 +23,7 @@
 
 FIXTURE(gup)
 {
-	const char *provider;
-	long long before;
-	size_t page;
-	size_t size;
-	char *mem;
+	P2P_FIXTURE;
 	int fd;
 };
 
@@ -35,12 +31,7 @@ P2P_VARIANTS(gup, NULL, NULL);
 
 FIXTURE_SETUP(gup)
 {
-	self->provider = variant->p2p.provider;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->size = PAGES * self->page;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, self->size);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
 	self->fd = open(GUP_TEST_FILE, O_RDWR);
 	if (self->fd < 0)
 		SKIP(p2p_skip_now(), "no " GUP_TEST_FILE ": CONFIG_GUP_TEST, debugfs?");
@@ -49,7 +40,7 @@ FIXTURE_SETUP(gup)
 FIXTURE_TEARDOWN(gup)
 {
 	close(self->fd);
-	munmap(self->mem, self->size);
+	p2p_release(&self->p2p);
 	/* A reference left behind would keep its page from the pool. */
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }

@@ -67,27 +67,20 @@ static const struct form forms[] = {
  */
 #define LOG() TH_LOG("%s", self->form->name)
 
-/* What the function returned; -1000 if it can't be called this way. */
-static inline long gup_call(int fd, unsigned int form, const void *addr,
-			    unsigned int nr_pages, unsigned int flags,
-			    struct p2p_test_page *pages, bool hold, pid_t pid)
-{
-	struct p2p_test_gup gup = {
-		.addr = (uintptr_t)addr,
-		.pages = (uintptr_t)pages,
-		.nr_pages = nr_pages,
-		.form = form,
-		.gup_flags = flags,
-		.pid = pid,
-		.hold = hold,
-	};
+long gup_call(int fd, unsigned int form, const void *addr,
+	      unsigned int nr_pages, unsigned int flags,
+	      struct p2p_test_page *pages, bool hold, pid_t pid);
 
-	if (ioctl(fd, P2P_TEST_GUP, &gup)) {
-		perror("P2P_TEST_GUP");
-		return -1000;
-	}
-	return gup.result;
-}
+/* Opens it; in FIXTURE_SETUP(), where there is none the test is skipped. */
+#define P2P_TEST_OPEN()							\
+	({								\
+		int fd_ = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);	\
+									\
+		if (fd_ < 0)						\
+			SKIP(p2p_skip_now(), "no " P2P_TEST_FILE	\
+			     ": CONFIG_TEST_P2P, debugfs?");		\
+		fd_;							\
+	})
 
 /* Gets pages and puts them again. */
 static inline long gup(int fd, unsigned int form, const void *addr,
@@ -109,42 +102,8 @@ static inline int gup_put(int fd)
 	return ioctl(fd, P2P_TEST_PUT, 0);
 }
 
-/* The reference count of a page of peer-to-peer memory now, -1 if gone. */
-static inline int gup_count(int fd, uint64_t pfn)
-{
-	struct p2p_test_page look = { .pfn = pfn };
-
-	return ioctl(fd, P2P_TEST_LOOK, &look) ? -1 : look.count;
-}
-
-/* The PCI function with this address, which something else may follow. */
-static inline bool p2p_function_of(const char *addr,
-				   struct p2p_test_function *function)
-{
-	unsigned int slot, nr;
-
-	if (sscanf(addr, "%x:%x:%x.%x", &function->domain, &function->bus,
-		   &slot, &nr) != 4)
-		return false;
-	function->devfn = slot << 3 | nr;
-	return true;
-}
-
-/* The one that a drive is on, for what asks for a client. */
-static inline bool p2p_client_of(const char *disk,
-				 struct p2p_test_function *client)
-{
-	char link[128], path[300] = "";
-	char *at, *next;
-
-	snprintf(link, sizeof(link), "/sys/class/block/%s",
-		 strrchr(disk, '/') + 1);
-	if (readlink(link, path, sizeof(path) - 1) < 0)
-		return false;
-	/* .../pci0000:00/0000:00:02.0/0000:01:00.0/nvme/nvme0/nvme0n1 */
-	for (at = path; (next = strchr(at, '/')); at = next + 1)
-		p2p_function_of(at, client);
-	return client->bus;
-}
+int gup_count(int fd, uint64_t pfn);
+bool p2p_function_of(const char *addr, struct p2p_test_function *function);
+bool p2p_client_of(const char *disk, struct p2p_test_function *client);
 
 #endif

@@ -13,9 +13,7 @@
 
 FIXTURE(gup_counters)
 {
-	const char *provider;
-	size_t size;
-	char *mem;
+	P2P_FIXTURE;
 	int fd;
 	const struct form *form;
 };
@@ -24,19 +22,14 @@ P2P_VARIANTS(gup_counters, NULL, NULL);
 
 FIXTURE_SETUP(gup_counters)
 {
-	self->provider = variant->p2p.provider;
-	self->size = PAGES * sysconf(_SC_PAGESIZE);
-	self->mem = p2p_map(self->provider, self->size);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->fd = open(P2P_TEST_FILE, O_RDWR);
-	if (self->fd < 0)
-		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
+	self->fd = P2P_TEST_OPEN();
 }
 
 FIXTURE_TEARDOWN(gup_counters)
 {
 	close(self->fd);
-	munmap(self->mem, self->size);
+	p2p_release(&self->p2p);
 }
 
 static long long counter(const char *name)

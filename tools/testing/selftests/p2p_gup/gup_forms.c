@@ -14,11 +14,7 @@
 
 FIXTURE(gup_forms)
 {
-	const char *provider;
-	long long before;
-	size_t page;
-	size_t size;
-	char *mem;
+	P2P_FIXTURE;
 	int fd;
 	const struct form *form;
 	struct p2p_test_page pages[4 * PAGES];
@@ -28,21 +24,14 @@ P2P_VARIANTS(gup_forms, NULL, NULL);
 
 FIXTURE_SETUP(gup_forms)
 {
-	self->provider = variant->p2p.provider;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->size = PAGES * self->page;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, self->size);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->fd = open(P2P_TEST_FILE, O_RDWR);
-	if (self->fd < 0)
-		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
+	self->fd = P2P_TEST_OPEN();
 }
 
 FIXTURE_TEARDOWN(gup_forms)
 {
 	close(self->fd);
-	munmap(self->mem, self->size);
+	p2p_release(&self->p2p);
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 

@@ -18,11 +18,7 @@
 
 FIXTURE(gup_race)
 {
-	const char *provider;
-	long long before;
-	size_t page;
-	size_t size;
-	char *mem;
+	P2P_FIXTURE;
 	int sysfs;
 	int stop;
 	long got;		/* pages */
@@ -35,22 +31,16 @@ P2P_VARIANTS(gup_race, NULL, NULL);
 
 FIXTURE_SETUP(gup_race)
 {
-	self->provider = variant->p2p.provider;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->size = PAGES * self->page;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, self->size);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
 	self->sysfs = p2p_open(self->provider, O_RDWR);
 	ASSERT_LE(0, self->sysfs);
-	if (access(P2P_TEST_FILE, F_OK))
-		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	close(P2P_TEST_OPEN());
 }
 
 FIXTURE_TEARDOWN(gup_race)
 {
 	close(self->sysfs);
-	munmap(self->mem, self->size);
+	p2p_release(&self->p2p);
 	EXPECT_EQ(0, self->bad) TH_LOG("one returned %ld", self->worst);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }

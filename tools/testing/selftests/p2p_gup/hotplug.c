@@ -32,12 +32,8 @@
 
 FIXTURE(hotplug)
 {
-	const char *provider;
+	P2P_FIXTURE;
 	const char *plug;
-	long long before;
-	long long size;
-	bool works;
-	int disk;
 	int test;
 	int klog;
 	int *transfers;		/* that a child has done */
@@ -99,12 +95,8 @@ static bool find_client(struct _test_data_hotplug *self)
 
 FIXTURE_SETUP(hotplug)
 {
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->size = p2p_number(self->provider, "p2pmem/size");
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, self->disk);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDONLY));
 	self->klog = klog_open();
 	ASSERT_LE(0, self->klog);
 	self->transfers = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
@@ -120,9 +112,7 @@ FIXTURE_SETUP(hotplug)
 	if (!self->plug || !find_power(self))
 		SKIP(p2p_skip_now(), "P2P_PLUG is not set, or no slot has a power switch");
 	ASSERT_TRUE(find_client(self));
-	self->test = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);
-	if (self->test < 0)
-		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	self->test = P2P_TEST_OPEN();
 }
 
 /* All tests end with the device back, and bound. */
@@ -132,11 +122,11 @@ FIXTURE_TEARDOWN(hotplug)
 	EXPECT_EQ(SIGBUS, p2p_fault_of(self->large, false));
 	EXPECT_EQ(0, munmap(self->small, SMALL));
 	EXPECT_EQ(0, munmap(self->large, LARGE));
-	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(self->total, p2p_number(self->provider, "p2pmem/size"));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 	close(self->test);
 	close(self->klog);
-	close(self->disk);
+	p2p_release(&self->p2p);
 }
 
 static bool is_there(const char *device)

@@ -23,10 +23,7 @@
 
 FIXTURE(huge)
 {
-	const char *provider;
-	long long before;
-	size_t page;
-	char *mem;
+	P2P_FIXTURE;
 	int gup;
 	int extents;
 };
@@ -35,17 +32,12 @@ P2P_VARIANTS(huge, NULL, NULL);
 
 FIXTURE_SETUP(huge)
 {
-	self->provider = variant->p2p.provider;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->before = p2p_available(self->provider);
-	self->gup = open(P2P_TEST_FILE, O_RDWR);
+	self->gup = P2P_TEST_OPEN();
 	self->extents = open(EXTENTS_FILE, O_RDWR);
-	if (!trace_there() || self->gup < 0 || self->extents < 0)
-		SKIP(p2p_skip_now(), "no tracepoints, or no " P2P_TEST_FILE
-		     ": CONFIG_FTRACE, CONFIG_TEST_P2P, debugfs?");
+	if (!trace_there() || self->extents < 0)
+		SKIP(p2p_skip_now(), "no tracepoints: CONFIG_FTRACE?");
 	ASSERT_TRUE(trace_start());
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
 }
 
 /* A test leaves nothing mapped in [mem, mem + SIZE). */
@@ -54,7 +46,7 @@ FIXTURE_TEARDOWN(huge)
 	trace_stop();
 	close(self->gup);
 	close(self->extents);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

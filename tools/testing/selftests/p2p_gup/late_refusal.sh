@@ -3,7 +3,8 @@
 # A drive of a mirror that refuses peer-to-peer memory at the last moment: md has
 # asked all drives whether they reach it, and then the route changes. The transfer
 # fails, but nothing is wrong with the drive: it stays a member, has no bad blocks and
-# is not to be replaced; and the copies are the same in the end.
+# is not to be replaced; and the copies are the same in the end. There is a pause
+# between the resyncs that somebody can cause in this way.
 #
 # The drive is below a linear mapping, where requests wait while that is suspended.
 # The route changes by ACS redirection of the port above the drive, since the host
@@ -107,6 +108,88 @@ late_write_with_bitmap() {
 	same_legs "$dm" "$b"
 }
 
+# resynced NR: waits until so many resyncs have ended since dmesg -C
+resynced() {
+	for _ in {1..1000}; do
+		[ "$(dmesg | grep -c 'resync done')" -lt "$1" ] || return 0
+		sleep 0.1
+	done
+	complain "no resync number $1"
+}
+
+# speed KIB: limits resyncs to so much a second
+speed() {
+	echo 1000 >"$(md_dir)/sync_speed_min"
+	echo "$1" >"$(md_dir)/sync_speed_max"
+}
+
+# A mirror whose copies differ, while the pause after a first resync lasts, which takes
+# some seconds for that.
+paused() {
+	mirror "$@"
+	speed 4000
+	late write
+	resynced 1
+	late write
+	speed 100000
+	[ "$(dmesg | grep -c 'resync of')" = 1 ] || complain "there is no pause"
+}
+
+# The second resync waits ten seconds, and nine times as long as the first one took.
+pause() {
+	local times
+
+	paused "$1"
+	[ "$(<"$(md_dir)/sync_action")" = idle ] || complain "a resync is running"
+	resynced 2
+	times=$(dmesg | sed -nE 's/^\[ *([0-9.]+)\] md: .*(resync of|resync done).*/\1/p')
+	awk '{ t[NR] = $1 }
+	     END { exit !(NR == 4 && t[3] - t[2] >= 9.9 &&
+			  t[3] - t[2] >= 9 * (t[2] - t[1])) }' <<<"$times" ||
+		complain "resyncs began and ended at ${times//$'\n'/, }"
+	sound
+	must ./block_io "$md" works
+	same_legs "$dm" "$b"
+}
+
+# Whoever stops the array does not wait, and what it is made of knows.
+stop_in_pause() {
+	paused "$@"
+	end_md
+	! cmp --ignore-initial=2M --bytes=64K "$dm" "$b" >"$log" 2>&1 ||
+		complain "there is nothing to be synchronized"
+	dmesg -C
+	must mdadm --assemble "$md" "$dm" "$b"
+	resynced 1
+	sound
+	end_md
+	same_legs "$dm" "$b"
+}
+
+# Reads of what differs take the same copy, however busy its drive is.
+read_in_pause() {
+	local reader readers=()
+
+	paused "$1"
+	for _ in {1..6}; do
+		while dd if="$md" of=/dev/null bs=1M skip=4 count=16 iflag=direct; do
+			:
+		done >"$log" 2>&1 &
+		readers+=($!)
+	done
+	for _ in {1..30}; do
+		dd if="$md" bs=64k skip=16 count=1 iflag=direct 2>"$log.dd" |
+			cmp --bytes=64K - /dev/zero && continue
+		complain "a read returned other data"
+		break
+	done
+	for reader in "${readers[@]}"; do
+		kill "$reader"
+		wait "$reader"
+	done
+	[ "$(dmesg | grep -c 'resync of')" = 1 ] || complain "the pause was too short"
+}
+
 # Reads come from A if B is write-mostly, or if B is further away.
 late_read() {
 	mirror "$1"
@@ -127,4 +210,9 @@ plan \
 	"raid1_read: late_read raid1" \
 	"raid10_write: late_write raid10" \
 	"raid10_write_with_bitmap: late_write_with_bitmap raid10" \
-	"raid10_read: late_read raid10"
+	"raid10_read: late_read raid10" \
+	"raid1_pause: pause raid1" \
+	"raid1_stop_in_pause: stop_in_pause raid1" \
+	"raid1_stop_in_pause_with_bitmap: stop_in_pause raid1 --bitmap=internal" \
+	"raid1_read_in_pause: read_in_pause raid1" \
+	"raid10_read_in_pause: read_in_pause raid10"

@@ -87,7 +87,7 @@ static int as(uid_t uid, struct _test_data_limits *self,
 
 	if (!child)
 		_exit(part(self));
-	return child < 0 ? -1 : users_wait(child);
+	return child < 0 ? -1 : p2p_wait(child);
 }
 
 /* Says which one, since there are more than an exit status can tell. */
@@ -257,11 +257,11 @@ TEST_F(limits, two_users)
 	EXPECT_EQ(0, as(BOB, self, have_nothing));
 
 	kill(alice, SIGKILL);
-	users_wait(alice);
+	p2p_wait(alice);
 	EXPECT_EQ(0, as(ALICE, self, have_all));
 	EXPECT_EQ(0, as(BOB, self, have_nothing));
 	kill(bob, SIGKILL);
-	users_wait(bob);
+	p2p_wait(bob);
 	EXPECT_EQ(0, as(BOB, self, have_all));
 }
 
@@ -278,7 +278,7 @@ static int share(struct _test_data_limits *self)
 		p2p_store(mem, 2);
 		_exit(!can_have(self, LIMIT / 2));
 	}
-	if (UNTRUE(!users_wait(child)))
+	if (UNTRUE(!p2p_wait(child)))
 		return 1;
 	child = fork();
 	if (!child) {
@@ -290,7 +290,7 @@ static int share(struct _test_data_limits *self)
 	if (UNTRUE(can_have(self, LIMIT / 2)))
 		return 1;
 	kill(child, SIGKILL);
-	users_wait(child);
+	p2p_wait(child);
 	if (UNTRUE(can_have(self, LIMIT)))
 		return 1;
 	return 0;

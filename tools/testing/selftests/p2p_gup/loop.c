@@ -18,13 +18,10 @@
 
 FIXTURE(loop)
 {
-	const char *provider;
-	long long before;
+	P2P_FIXTURE;
 	int control;
 	int nr;
 	int loop;
-	char *mem;
-	char *ram;
 };
 
 P2P_VARIANTS(loop, NULL, NULL);
@@ -34,12 +31,8 @@ FIXTURE_SETUP(loop)
 	struct loop_config config = { .block_size = SECTOR };
 	char path[32];
 
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 
 	self->loop = -1;
 	self->control = open("/dev/loop-control", O_RDWR);
@@ -64,7 +57,7 @@ FIXTURE_TEARDOWN(loop)
 		close(self->loop);
 	}
 	close(self->control);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

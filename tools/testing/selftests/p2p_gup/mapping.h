@@ -19,30 +19,21 @@
 
 FIXTURE(mapping)
 {
-	const char *provider;
-	long long before;
-	size_t page;
-	size_t size;
-	char *mem;
+	P2P_FIXTURE;
 };
 
 P2P_VARIANTS(mapping, NULL, NULL);
 
 FIXTURE_SETUP(mapping)
 {
-	self->provider = variant->p2p.provider;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->size = PAGES * self->page;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, self->size);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
 	p2p_fill(self->mem, self->size, SEED, 0);
 }
 
 /* A reference left behind would keep its page from the pool. */
 FIXTURE_TEARDOWN(mapping)
 {
-	munmap(self->mem, self->size);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -55,16 +46,6 @@ static inline bool p2p_intact(const struct _test_data_mapping *self)
 static inline bool p2p_present(const void *addr)
 {
 	return p2p_pagemap(addr) & PAGEMAP_PRESENT;
-}
-
-/* The exit status of a child that the caller has forked; -1 if it was killed. */
-static inline int p2p_wait(pid_t child)
-{
-	int status;
-
-	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
 }
 
 /* A call has to fail with this very error. */

@@ -24,8 +24,7 @@
 
 FIXTURE(mremap_race)
 {
-	const char *provider;
-	long long before;
+	P2P_FIXTURE;
 	int stall;
 	int klog;
 };
@@ -34,8 +33,7 @@ P2P_VARIANTS(mremap_race, P2P_BAR_DRIVER, NULL);
 
 FIXTURE_SETUP(mremap_race)
 {
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
 	self->klog = klog_open();
 	ASSERT_LE(0, self->klog);
 	self->stall = stall_open();
@@ -50,9 +48,7 @@ FIXTURE_TEARDOWN(mremap_race)
 {
 	close(self->stall);
 	close(self->klog);
-	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
-		EXPECT_EQ(0, p2p_bind(self->provider));
-	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+	EXPECT_BACK(self);
 }
 
 /* In a child: moves it, and finds nothing at either place. */

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "variants.h"
@@ -21,10 +20,7 @@
 
 FIXTURE(outage)
 {
-	const char *provider;
-	long long before;
-	bool works;
-	int disk;
+	P2P_FIXTURE;
 	char *small, *large;
 	int *shared;		/* a page, with children */
 };
@@ -41,11 +37,8 @@ FIXTURE_SETUP(outage)
 {
 	const char *reason;
 
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->disk);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDWR));
 	self->shared = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->shared);
@@ -62,19 +55,12 @@ FIXTURE_TEARDOWN(outage)
 {
 	EXPECT_EQ(0, munmap(self->small, SMALL));
 	EXPECT_EQ(0, munmap(self->large, LARGE));
-	close(self->disk);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* A child that doesn't survive a test that fails; returns as fork() does. */
-static inline pid_t outage_fork(void)
-{
-	pid_t child = fork();
-
-	if (!child)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return child;
-}
+/* lib/outage.c */
+pid_t outage_fork(void);
 
 /* The entries may go, and come back by a fault, to the same memory. */
 TEST_F(outage, mapping_survives)

@@ -42,6 +42,38 @@ struct p2p_variant {
 
 int p2p_variants(struct p2p_variant *list, const char *driver,
 		 const char *const *disks);
+int p2p_variants_or_skip(struct p2p_variant *list, const char *driver,
+			 const char *const *disks);
+
+/* What most fixtures have. */
+struct p2p_fixture {
+	const char *provider;
+	long long total;		/* all of its memory */
+	long long before;		/* what was available of it */
+	size_t page;
+	size_t size;			/* of mem and ram */
+	char *mem;			/* peer-to-peer memory */
+	char *ram;
+	int disk;			/* the drive, opened for O_DIRECT */
+	bool works;			/* it reaches the provider */
+};
+
+/* To stand in a fixture, whose members those of struct p2p_fixture become. */
+#define P2P_FIXTURE				\
+	union {					\
+		struct p2p_fixture;		\
+		struct p2p_fixture p2p;		\
+	}
+
+/* lib/fixture.c, for FIXTURE_SETUP() and FIXTURE_TEARDOWN() */
+bool p2p_setup(struct p2p_fixture *self, const struct p2p_variant *variant, size_t size);
+bool p2p_setup_ram(struct p2p_fixture *self);
+bool p2p_setup_drive(struct p2p_fixture *self, const struct p2p_variant *variant,
+		     int flags);
+bool p2p_setup_io(struct p2p_fixture *self, const struct p2p_variant *variant,
+		  size_t size, int flags);
+void p2p_release(struct p2p_fixture *self);
+int p2p_wait(pid_t child);
 
 /* small files; a number is -1 if it can't be read */
 int p2p_write_file(const char *path, const char *text);

@@ -28,42 +28,28 @@ enum { NVME_WRITE = 1, NVME_READ = 2, NVME_IDENTIFY = 6 };
 
 FIXTURE(passthru)
 {
-	const char *provider;
-	const char *disk;
-	long long before;
-	bool works;
+	P2P_FIXTURE;
+	const char *name;	/* of the drive */
 	off_t where;
 	int nsid;
-	int fd;
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(passthru, NULL, "raw", NULL);
 
 FIXTURE_SETUP(passthru)
 {
-	self->provider = variant->p2p.provider;
-	self->disk = variant->p2p.disk;
-	self->works = p2p_reaches(self->disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDWR));
+	self->name = variant->p2p.disk;
 	self->where = WHERE + variant->p2p.index * WINDOW;
-	self->fd = open(p2p_disk(self->disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->fd);
-	self->nsid = ioctl(self->fd, NVME_IOCTL_ID);
+	self->nsid = ioctl(self->disk, NVME_IOCTL_ID);
 	ASSERT_LT(0, self->nsid);
 	p2p_fill(self->ram, SIZE, 1, self->where);
-	ASSERT_EQ(SIZE, pwrite(self->fd, self->ram, SIZE, self->where));
+	ASSERT_EQ(SIZE, pwrite(self->disk, self->ram, SIZE, self->where));
 }
 
 FIXTURE_TEARDOWN(passthru)
 {
-	close(self->fd);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -86,7 +72,7 @@ static ssize_t io_cmd(struct _test_data_passthru *self, int opcode, void *buf,
 {
 	struct nvme_passthru_cmd cmd = transfer(self, opcode, buf, len);
 
-	return p2p_result(ioctl(self->fd, NVME_IOCTL_IO_CMD, &cmd));
+	return p2p_result(ioctl(self->disk, NVME_IOCTL_IO_CMD, &cmd));
 }
 
 static ssize_t due(struct _test_data_passthru *self)
@@ -98,7 +84,7 @@ static bool drive_holds(struct _test_data_passthru *self, size_t len,
 			uint64_t seed)
 {
 	p2p_set(self->ram, len, POISON);
-	return pread(self->fd, self->ram, len, self->where) == len &&
+	return pread(self->disk, self->ram, len, self->where) == len &&
 	       p2p_differs(self->ram, len, seed, self->where) == -1;
 }
 
@@ -188,7 +174,7 @@ TEST_F(passthru, vector)
 
 	p2p_set(self->mem, 128 * KIB, POISON);
 	EXPECT_EQ(due(self),
-		  p2p_result(ioctl(self->fd, NVME_IOCTL_IO64_CMD_VEC, &cmd)));
+		  p2p_result(ioctl(self->disk, NVME_IOCTL_IO64_CMD_VEC, &cmd)));
 	if (!self->works) {
 		EXPECT_EQ(-1, p2p_not_set(self->mem, 128 * KIB, POISON));
 		return;
@@ -221,7 +207,7 @@ TEST_F(passthru, vector_with_ram)
 	p2p_set(self->mem, 128 * KIB, POISON);
 	p2p_set(self->ram + MIB, 8 * KIB, POISON);
 	EXPECT_EQ(-EINVAL,
-		  p2p_result(ioctl(self->fd, NVME_IOCTL_IO64_CMD_VEC, &cmd)));
+		  p2p_result(ioctl(self->disk, NVME_IOCTL_IO64_CMD_VEC, &cmd)));
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 128 * KIB, POISON));
 	EXPECT_EQ(-1, p2p_not_set(self->ram + MIB, 8 * KIB, POISON));
 }
@@ -238,7 +224,7 @@ TEST_F(passthru, admin_command)
 
 	p2p_set(self->mem, 4 * KIB, POISON);
 	EXPECT_EQ(-EREMOTEIO,
-		  p2p_result(ioctl(self->fd, NVME_IOCTL_ADMIN_CMD, &cmd)));
+		  p2p_result(ioctl(self->disk, NVME_IOCTL_ADMIN_CMD, &cmd)));
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 4 * KIB, POISON));
 }
 
@@ -281,7 +267,7 @@ static int open_chr(const char *disk)
 
 TEST_F(passthru, io_uring)
 {
-	int chr = open_chr(self->disk);
+	int chr = open_chr(self->name);
 	size_t i, len;
 	struct ring ring;
 

@@ -297,7 +297,7 @@ TEST(too_small)
 	int said = 0;
 
 	ASSERT_LE(0, fd);
-	ASSERT_TRUE(p2p_disk("small"));
+	ASSERT_NE(NULL, p2p_disk("small"));
 	snprintf(path, sizeof(path), "/sys/block/%s/device/reset_controller",
 		 strrchr(p2p_disk("small"), '/') + 1);
 	EXPECT_EQ(0, p2p_write_file(path, "1"));

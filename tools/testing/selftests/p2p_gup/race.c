@@ -25,13 +25,7 @@
 
 FIXTURE(race)
 {
-	const char *provider;
-	long long before;
-	bool works;
-	size_t page;
-	int disk;
-	char *ram;		/* what the drive's first SIZE bytes are */
-	char *mem;
+	P2P_FIXTURE;
 	pthread_barrier_t barrier;
 	int stop;
 	long bad;		/* results that must not be */
@@ -48,24 +42,14 @@ struct worker {
 
 FIXTURE_SETUP(race)
 {
-	self->provider = variant->p2p.provider;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, self->disk);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDONLY));
 	ASSERT_EQ(SIZE, pread(self->disk, self->ram, SIZE, 0));
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
 	ASSERT_EQ(0, pthread_barrier_init(&self->barrier, NULL, NR_THREADS));
 }
 
 FIXTURE_TEARDOWN(race)
 {
-	munmap(self->mem, SIZE);
-	close(self->disk);
+	p2p_release(&self->p2p);
 	EXPECT_EQ(0, self->bad);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }

@@ -19,28 +19,7 @@
 
 #define VRAM		"p2p-vram"
 
-static inline int open_vram(const char *device, int flags)
-{
-	char path[P2P_PATH_LEN];
-
-	snprintf(path, sizeof(path), "/dev/" VRAM "-%s", device);
-	return open(path, flags | O_CLOEXEC);
-}
-
-/* MAP_FAILED, with errno set, on failure. */
-static inline char *map_vram(const char *device, size_t size, off_t offset)
-{
-	int fd = open_vram(device, O_RDWR);
-	char *mem;
-	int error;
-
-	if (fd < 0)
-		return MAP_FAILED;
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
-	error = errno;
-	close(fd);
-	errno = error;
-	return mem;
-}
+int open_vram(const char *device, int flags);
+char *map_vram(const char *device, size_t size, off_t offset);
 
 #endif

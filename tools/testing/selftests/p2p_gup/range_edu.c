@@ -17,48 +17,34 @@
 #include "range.h"
 #include "variants.h"
 
-#define LEN		P2P_EDU_MAX_LEN
-#define SIZE		(LEN + 4096)
-
-enum { SRC, DST };
-
 FIXTURE(range_edu)
 {
+	EDU_FIXTURE;
 	const char *vram;
-	const char *wide;
 	long long bus_bytes;
-	char *mem[2];		/* without pages */
-	char *bar[2];		/* of the provider with pages */
-	char *ram[2];
-	int fd;			/* of the wide device */
+	char *mem[NR_BUFFERS];	/* without pages */
 };
 
 P2P_VARIANTS(range_edu, "p2pmem-bar", NULL);
 
 FIXTURE_SETUP(range_edu)
 {
+	const char *wide = getenv("P2P_EDU_WIDE");
 	int i;
 
 	self->vram = getenv("P2P_VRAM");
-	self->wide = getenv("P2P_EDU_WIDE");
 	if (access(P2P_DRIVERS EDU, F_OK) || access(P2P_DRIVERS VRAM, F_OK))
 		SKIP(p2p_skip_now(), "no driver " EDU " or " VRAM);
-	if (!self->vram || !self->wide)
+	if (!self->vram || !wide)
 		SKIP(p2p_skip_now(), "P2P_VRAM and P2P_EDU_WIDE name no devices");
 
 	if (!p2p_has_driver(self->vram, VRAM))
 		ASSERT_EQ(0, p2p_driver_bind(VRAM, self->vram));
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < NR_BUFFERS; i++) {
 		self->mem[i] = map_vram(self->vram, SIZE, i * SIZE);
 		ASSERT_NE(MAP_FAILED, self->mem[i]);
-		self->bar[i] = p2p_map(variant->p2p.provider, SIZE);
-		ASSERT_NE(MAP_FAILED, self->bar[i]);
-		self->ram[i] = p2p_ram(SIZE);
-		ASSERT_NE(MAP_FAILED, self->ram[i]);
 	}
-	ASSERT_EQ(0, bind_edu(self->wide, WIDE_BITS));
-	self->fd = open_edu(self->wide);
-	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(edu_begin(&self->edu, variant->p2p.provider, wide));
 	self->bus_bytes = p2p_number(self->vram, "p2pmem/dma_bus_bytes");
 }
 
@@ -66,12 +52,9 @@ FIXTURE_TEARDOWN(range_edu)
 {
 	int i;
 
-	close(self->fd);
-	for (i = 0; i < 2; i++) {
+	edu_end(&self->edu);
+	for (i = 0; i < NR_BUFFERS; i++)
 		munmap(self->mem[i], SIZE);
-		munmap(self->bar[i], SIZE);
-		munmap(self->ram[i], SIZE);
-	}
 	EXPECT_EQ(0, p2p_write_file(PARAMETERS "dma_bits", NARROW_BITS));
 	if (!p2p_has_driver(self->vram, VRAM))
 		EXPECT_EQ(0, p2p_driver_bind(VRAM, self->vram));

@@ -22,11 +22,8 @@
 
 FIXTURE(refcount)
 {
-	const char *provider;
-	long long before;
-	size_t page;
+	P2P_FIXTURE;		/* a mapping for each test */
 	int test;
-	char *mem;
 	pthread_barrier_t barrier;
 	int stop;
 	long found;		/* walks that got pages */
@@ -37,12 +34,8 @@ P2P_VARIANTS(refcount, NULL, NULL);
 
 FIXTURE_SETUP(refcount)
 {
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
-	self->page = sysconf(_SC_PAGESIZE);
-	self->test = open(P2P_TEST_FILE, O_RDWR);
-	if (self->test < 0)
-		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	self->test = P2P_TEST_OPEN();
 }
 
 FIXTURE_TEARDOWN(refcount)

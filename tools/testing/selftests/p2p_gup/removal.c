@@ -27,12 +27,7 @@
 
 FIXTURE(removal)
 {
-	const char *provider;
-	long long before;
-	long long size;
-	bool works;
-	size_t page;
-	int disk;
+	P2P_FIXTURE;
 	int fd;
 	int test;
 	int klog;
@@ -43,13 +38,8 @@ P2P_VARIANTS(removal, P2P_BAR_DRIVER, "slow", NULL);
 
 FIXTURE_SETUP(removal)
 {
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->size = p2p_number(self->provider, "p2pmem/size");
-	self->page = sysconf(_SC_PAGESIZE);
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, self->disk);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDONLY));
 	self->fd = p2p_open(self->provider, O_RDWR);
 	ASSERT_LE(0, self->fd);
 	self->klog = klog_open();
@@ -57,9 +47,7 @@ FIXTURE_SETUP(removal)
 	self->shared = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->shared);
-	self->test = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);
-	if (self->test < 0)
-		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	self->test = P2P_TEST_OPEN();
 }
 
 FIXTURE_TEARDOWN(removal)
@@ -67,11 +55,8 @@ FIXTURE_TEARDOWN(removal)
 	close(self->test);
 	close(self->klog);
 	close(self->fd);
-	close(self->disk);
-	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
-		EXPECT_EQ(0, p2p_bind(self->provider));
-	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
-	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+	p2p_release(&self->p2p);
+	EXPECT_BACK(self);
 }
 
 static bool says_waiting(struct _test_data_removal *self, unsigned long nr_pages,
@@ -111,7 +96,7 @@ static void kept_page(struct __test_metadata *_metadata,
 	/* The page has but one reference left, the pin's. */
 	if (nr_pages == 1)
 		EXPECT_EQ(GUP_PIN_COUNTING_BIAS, gup_count(self->test, page.pfn));
-	EXPECT_EQ(self->size - (long long)(nr_pages * self->page),
+	EXPECT_EQ(self->total - (long long)(nr_pages * self->page),
 		  p2p_available(self->provider));
 
 	EXPECT_EQ(0, gup_put(self->test));

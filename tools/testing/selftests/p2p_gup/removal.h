@@ -9,15 +9,18 @@
 #include "bind.h"
 #include "klog.h"
 
-/* Unbinds in a child, whose exit status is the errno. */
-static inline pid_t start_unbind(const char *provider)
-{
-	pid_t child = fork();
+pid_t start_unbind(const char *provider);
 
-	if (!child)
-		_exit(p2p_unbind(provider));
-	return child;
-}
+/* For FIXTURE_TEARDOWN(): the driver is back, and so is all of the memory. */
+#define EXPECT_BACK(self)						\
+	do {								\
+		if (!p2p_has_driver((self)->provider, P2P_BAR_DRIVER))	\
+			EXPECT_EQ(0, p2p_bind((self)->provider));	\
+		EXPECT_EQ((self)->total,				\
+			  p2p_number((self)->provider, "p2pmem/size"));	\
+		EXPECT_TRUE(p2p_settles((self)->provider,		\
+					(self)->before));		\
+	} while (0)
 
 /* Is the child still at it? */
 static inline bool still_runs(pid_t child)

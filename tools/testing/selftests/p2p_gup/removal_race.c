@@ -24,14 +24,9 @@
 
 FIXTURE(removal_race)
 {
-	const char *provider;
-	long long before;
-	long long size;
-	bool works;
-	int disk;
+	P2P_FIXTURE;		/* a mapping for each round */
 	int fd;
 	int test;
-	char *mem;
 	char *data;		/* what the drive has at WHERE */
 	char *huge;		/* HUGE, or NULL where none was asked for */
 	char *room;		/* where it can be moved to */
@@ -61,12 +56,8 @@ static char *aligned_room(size_t size)
 
 FIXTURE_SETUP(removal_race)
 {
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->size = p2p_number(self->provider, "p2pmem/size");
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->disk);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDWR));
 	self->data = p2p_ram(SIZE);
 	ASSERT_NE(MAP_FAILED, self->data);
 	ASSERT_EQ(SIZE, pread(self->disk, self->data, SIZE, WHERE));
@@ -75,19 +66,14 @@ FIXTURE_SETUP(removal_race)
 	ASSERT_NE(MAP_FAILED, self->shared);
 	self->room = aligned_room(HUGE);
 	ASSERT_NE(NULL, self->room);
-	self->test = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);
-	if (self->test < 0)
-		SKIP(p2p_skip_now(), "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
+	self->test = P2P_TEST_OPEN();
 }
 
 FIXTURE_TEARDOWN(removal_race)
 {
 	close(self->test);
-	close(self->disk);
-	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
-		EXPECT_EQ(0, p2p_bind(self->provider));
-	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
-	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+	p2p_release(&self->p2p);
+	EXPECT_BACK(self);
 }
 
 static int transfer_result(struct _test_data_removal_race *self, ssize_t ret)

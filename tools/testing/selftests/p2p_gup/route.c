@@ -17,41 +17,28 @@
 
 FIXTURE(route)
 {
-	const char *provider;
+	P2P_FIXTURE;
 	const char *expected;	/* the route between the drive and the provider */
-	long long before;
-	size_t page;
-	size_t size;
-	char *mem;
-	int disk;
 };
 
 P2P_VARIANTS(route, NULL, "raw", "cmb", NULL);
 
 FIXTURE_SETUP(route)
 {
-	self->provider = variant->p2p.provider;
-	self->expected = p2p_is_own(variant->p2p.disk, self->provider) ? "bus" :
-			 getenv("P2P_ROUTE");
-	self->page = sysconf(_SC_PAGESIZE);
-	self->size = PAGES * self->page;
-	self->before = p2p_available(self->provider);
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, self->disk);
+	self->expected = p2p_is_own(variant->p2p.disk, variant->p2p.provider) ?
+			 "bus" : getenv("P2P_ROUTE");
 
 	if (!trace_there())
 		SKIP(p2p_skip_now(), "no " TRACING "events/p2pmem: CONFIG_FTRACE, tracefs?");
 	ASSERT_TRUE(trace_start());
-
-	self->mem = p2p_map(self->provider, self->size);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDONLY));
 }
 
 FIXTURE_TEARDOWN(route)
 {
 	trace_stop();
-	close(self->disk);
-	munmap(self->mem, self->size);
+	p2p_release(&self->p2p);
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 

@@ -87,7 +87,7 @@ FIXTURE_TEARDOWN(routes)
 /* All of it, read in steps; the length, or -1. */
 static ssize_t read_all(const char *path, char *text, size_t room, size_t step)
 {
-	ssize_t got, len = 0;
+	ssize_t got = 0, len = 0;
 	int fd = open(path, O_RDONLY);
 
 	if (fd < 0)

@@ -33,15 +33,12 @@ enum { PRIMARY_ALLOCATION = 1, OFFLINE = 7, ASSIGN = 8, ONLINE = 9 };
 
 FIXTURE(sriov)
 {
-	const char *provider;
-	long long before;
+	P2P_FIXTURE;
 	char pf[P2P_ADDR_LEN];
 	char vf[P2P_ADDR_LEN];
 	char path[PATH_MAX];	/* of the virtual function's drive */
 	int admin;
 	int fd;
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(sriov, NULL, NULL);
@@ -76,7 +73,7 @@ static int find_controller(const char *serial, char *pf)
 		if (file < 0 || read(file, have, sizeof(have) - 1) < 0)
 			have[0] = '\0';
 		close(file);
-		have[strcspn(have, " \n")] = '\0';
+		have[strcspn(have, "\n ")] = '\0';
 		snprintf(path, sizeof(path), "/sys/class/nvme/%s/device", entry->d_name);
 		if (strcmp(have, serial) || !link_name(path, pf, P2P_ADDR_LEN))
 			continue;
@@ -146,12 +143,8 @@ FIXTURE_SETUP(sriov)
 
 	if (!getenv("P2P_FUNCTIONS"))
 		SKIP(p2p_skip_now(), "P2P_FUNCTIONS is not set");
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 
 	/*
 	 * The controller gives up what it has beyond a minimum, from its next reset on;
@@ -182,7 +175,7 @@ FIXTURE_TEARDOWN(sriov)
 	EXPECT_EQ(0, set(self->pf, "sriov_numvfs", "0"));
 	EXPECT_NE(0, access(self->path, F_OK));
 	close(self->admin);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

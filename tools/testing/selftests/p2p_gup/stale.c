@@ -8,7 +8,7 @@
 #define _GNU_SOURCE
 #include <signal.h>
 
-#include "stale.h"
+#include "stale_fixture.h"
 
 #define PUD		(1024 * MIB)
 
@@ -108,7 +108,7 @@ TEST_F(stale, killed_while_clearing)
 				break;
 		usleep(20000 * i);
 		kill(bob, SIGKILL);
-		EXPECT_EQ(-1, users_wait(bob));
+		EXPECT_EQ(-1, p2p_wait(bob));
 		EXPECT_EQ(0, as(ALICE, self, find_own_or_nothing));
 	}
 	EXPECT_EQ(0, as(BOB, self, find_nothing));
@@ -245,7 +245,7 @@ static int share_with_child(struct _test_data_stale *self)
 		put(second, PAGE, 2);
 		_exit(FOUND_AS_WANTED);
 	}
-	if (users_wait(child))
+	if (p2p_wait(child))
 		return FOUND_OTHER;
 	if (madvise(mem, self->size, MADV_DONTNEED))
 		return FOUND_ERROR;

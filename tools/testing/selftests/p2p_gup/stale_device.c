@@ -15,7 +15,7 @@
 #include "aio.h"
 #include "bind.h"
 #include "gup_call.h"
-#include "stale.h"
+#include "stale_fixture.h"
 
 #define P2P_TEST_DMA_FILE "/sys/kernel/debug/p2p_test_dma"
 
@@ -167,7 +167,7 @@ static bool kill_once(struct __test_metadata *_metadata,
 	in_flight = p2p_available(self->provider) < self->size;
 	kill(reader, SIGKILL);
 	EXPECT_EQ(0, as(BOB, self, take_everything));
-	users_wait(reader);
+	p2p_wait(reader);
 	return in_flight;
 }
 

@@ -10,7 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include "stale.h"
+#include "stale_fixture.h"
 
 /* A debugger looks at what its child has not touched. */
 TEST_F(stale, debugger)
@@ -46,7 +46,7 @@ TEST_F(stale, debugger)
 	EXPECT_EQ(-1, p2p_not_set(words, SMALL, 0));
 	close(fd);
 	kill(child, SIGKILL);
-	users_wait(child);
+	p2p_wait(child);
 	munmap(mem, SMALL);
 }
 
@@ -69,7 +69,7 @@ TEST_F(stale, open_file_given)
 		_exit(users_phys(mem) != self->shared->phys ? FOUND_ELSEWHERE :
 		      expect(self, mem, 0));
 	}
-	EXPECT_EQ(0, users_wait(child));
+	EXPECT_EQ(0, p2p_wait(child));
 	close(fd);
 }
 
@@ -123,7 +123,7 @@ static int drop_in_child(struct _test_data_stale *self)
 		_exit(has(mem, PAGE, 1) && has(mem + SMALL - PAGE, PAGE, 0) ?
 		      FOUND_AS_WANTED : FOUND_OTHER);
 	}
-	return users_wait(child) || !has(mem, PAGE, 1);
+	return p2p_wait(child) || !has(mem, PAGE, 1);
 }
 
 TEST_F(stale, shared_by_root)

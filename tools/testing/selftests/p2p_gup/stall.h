@@ -20,14 +20,7 @@ static inline int stall_open(void)
 	return open(P2P_STALL_FILE, O_RDWR | O_CLOEXEC);
 }
 
-static inline bool stall_cpu(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	return !sched_setaffinity(0, sizeof(set), &set);
-}
+bool stall_cpu(int cpu);
 
 /* The calling thread will stop at a page table that it gets, after as many others. */
 static inline int stall_at_page_table(int fd, unsigned int others)
@@ -35,25 +28,7 @@ static inline int stall_at_page_table(int fd, unsigned int others)
 	return ioctl(fd, P2P_TEST_STALL, others);
 }
 
-/* Waits until a thread has stopped. */
-static inline bool stall_wait(int fd)
-{
-	int i;
-
-	for (i = 0; i < 10000; i++) {
-		if (ioctl(fd, P2P_TEST_STALLED, 0) == 1)
-			return true;
-		usleep(500);
-	}
-	return false;
-}
-
-/* Does it still stand? Then it goes on. */
-static inline bool stall_end(int fd)
-{
-	bool still = ioctl(fd, P2P_TEST_STALLED, 0) == 1;
-
-	return !ioctl(fd, P2P_TEST_GO_ON, 0) && still;
-}
+bool stall_wait(int fd);
+bool stall_end(int fd);
 
 #endif

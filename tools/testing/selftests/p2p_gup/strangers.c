@@ -26,11 +26,8 @@
 
 FIXTURE(strangers)
 {
-	const char *provider;
-	long long before;
+	P2P_FIXTURE;
 	int log;
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(strangers, NULL, NULL);
@@ -39,12 +36,8 @@ FIXTURE_SETUP(strangers)
 {
 	if (!getenv("P2P_STRANGERS"))
 		SKIP(p2p_skip_now(), "P2P_STRANGERS is not set");
-	self->provider = variant->p2p.provider;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 	self->log = klog_open();
 	ASSERT_LE(0, self->log);
 }
@@ -52,7 +45,7 @@ FIXTURE_SETUP(strangers)
 FIXTURE_TEARDOWN(strangers)
 {
 	close(self->log);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

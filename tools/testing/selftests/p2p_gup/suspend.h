@@ -24,19 +24,6 @@ static inline bool can_sleep(void)
 	return !access(PM_TEST, W_OK);
 }
 
-/* Returns when everything is awake again: 0, or an errno. */
-static inline int sleep_once(void)
-{
-	int klog = klog_open();
-	int error = p2p_write_file(PM_TEST, "platform") ?:
-		    p2p_write_file(PM_DELAY, "1") ?:
-		    p2p_write_file(PM_STATE, "freeze");
-
-	if (!error && !klog_said(klog, PM_SLEPT, ""))
-		error = EALREADY;
-	p2p_write_file(PM_TEST, "none");
-	close(klog);
-	return error;
-}
+int sleep_once(void);
 
 #endif

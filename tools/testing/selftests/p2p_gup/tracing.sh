@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck disable=SC2317 # point() calls the others
 #
-# The questions that Documentation/driver-api/pci/p2pmem.rst answers with
+# The questions that Documentation/admin-guide/p2pmem.rst answers with
 # trace-cmd, asked about fio, which knows nothing of it: did its transfers go
 # from device to device, for the process, and for one file?
 #

@@ -87,7 +87,7 @@ static bool alice_may_allocate(const char *provider)
 
 	if (!child)
 		_exit(p2p_map(provider, 4 * KIB) == MAP_FAILED);
-	return !users_wait(child);
+	return !p2p_wait(child);
 }
 
 TEST_F(uevent, when_it_can_be_used)

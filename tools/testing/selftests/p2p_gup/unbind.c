@@ -19,13 +19,8 @@
 
 FIXTURE(unbind)
 {
-	const char *provider;
-	long long before;
-	long long size;
-	bool works;
-	int disk;
+	P2P_FIXTURE;
 	int fd;
-	char *mem;
 	int *progress;		/* shared with children */
 };
 
@@ -34,16 +29,10 @@ P2P_VARIANTS(unbind, P2P_BAR_DRIVER, "slow", NULL);
 
 FIXTURE_SETUP(unbind)
 {
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->size = p2p_number(self->provider, "p2pmem/size");
-	self->disk = open(p2p_disk(variant->p2p.disk), O_RDONLY | O_DIRECT);
-	ASSERT_LE(0, self->disk);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SIZE));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDONLY));
 	self->fd = p2p_open(self->provider, O_RDWR);
 	ASSERT_LE(0, self->fd);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
 	self->progress = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->progress);
@@ -51,13 +40,9 @@ FIXTURE_SETUP(unbind)
 
 FIXTURE_TEARDOWN(unbind)
 {
-	munmap(self->mem, SIZE);
 	close(self->fd);
-	close(self->disk);
-	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
-		EXPECT_EQ(0, p2p_bind(self->provider));
-	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
-	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+	p2p_release(&self->p2p);
+	EXPECT_BACK(self);
 }
 
 TEST_F(unbind, mapping_is_revoked)
@@ -110,7 +95,7 @@ TEST_F(unbind, stays_revoked)
 	p2p_store(old, 1);
 	ASSERT_EQ(0, p2p_unbind(self->provider));
 	ASSERT_EQ(0, p2p_bind(self->provider));
-	EXPECT_EQ(self->size, p2p_number(self->provider, "p2pmem/size"));
+	EXPECT_EQ(self->total, p2p_number(self->provider, "p2pmem/size"));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 
 	mem = p2p_map(self->provider, SIZE);

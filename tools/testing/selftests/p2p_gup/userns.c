@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bind.h"
@@ -83,7 +84,7 @@ static int in_container(uid_t uid, struct _test_data_userns *self,
 
 	if (!child)
 		_exit(become_root_of_container(uid) ? part(self) : 100);
-	return child < 0 ? -1 : users_wait(child);
+	return child < 0 ? -1 : p2p_wait(child);
 }
 
 static int change_nothing(struct _test_data_userns *self)
@@ -149,7 +150,7 @@ TEST_F(userns, limit)
 	EXPECT_EQ(1, in_container(ALICE, self, stay_below_limit));
 	EXPECT_EQ(0, in_container(BOB, self, stay_below_limit));
 	kill(child, SIGKILL);
-	users_wait(child);
+	p2p_wait(child);
 	close(go[0]);
 	close(go[1]);
 }
@@ -307,14 +308,14 @@ TEST_F(userns, limit_of_many)
 	alice = users_fork(ALICE);
 	if (!alice)
 		_exit(p2p_map(self->provider, PAGE) != MAP_FAILED);
-	EXPECT_EQ(0, users_wait(alice));
+	EXPECT_EQ(0, p2p_wait(alice));
 	bob = users_fork(BOB);
 	if (!bob)
 		_exit(p2p_map(self->provider, LIMIT) == MAP_FAILED);
-	EXPECT_EQ(0, users_wait(bob));
+	EXPECT_EQ(0, p2p_wait(bob));
 
 	kill(child, SIGKILL);
-	users_wait(child);
+	p2p_wait(child);
 	ASSERT_TRUE(p2p_settles(self->provider, self->before));
 	EXPECT_EQ(0, in_container(ALICE, self, stay_below_limit));
 }
@@ -347,7 +348,7 @@ TEST_F(userns, data_of_others)
 		self->shared->phys = users_phys(mem);
 		_exit(0);
 	}
-	ASSERT_EQ(0, users_wait(child));
+	ASSERT_EQ(0, p2p_wait(child));
 	ASSERT_TRUE(p2p_settles(self->provider, self->before));
 	EXPECT_EQ(0, in_container(BOB, self, look_for_secret));
 }

@@ -15,14 +15,7 @@
 #define ALICE	1000
 #define BOB	1001
 
-/* Opens p2pmem/allocate to the group, as an administrator would; 0 ends that. */
-static inline bool users_admit(const char *provider, gid_t group)
-{
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, provider, "p2pmem/allocate");
-	return !chown(path, -1, group);
-}
+bool users_admit(const char *provider, gid_t group);
 
 /* For good, with all capabilities lost. */
 static inline bool users_become(uid_t uid)
@@ -31,40 +24,7 @@ static inline bool users_become(uid_t uid)
 	       !setresuid(uid, uid, uid);
 }
 
-/* As fork(); the child is a process of that user, or stays root if that is 0. */
-static inline pid_t users_fork(uid_t uid)
-{
-	pid_t child = fork();
-
-	if (!child && uid && !users_become(uid))
-		_exit(127);
-	return child;
-}
-
-/* The exit status of a child; -1 if it was killed. */
-static inline int users_wait(pid_t child)
-{
-	int status;
-
-	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
-}
-
-/* Where the memory of a mapping is, which the mapping's offset tells; 0 if none. */
-static inline uint64_t users_phys(const void *mem)
-{
-	uint64_t start, offset, phys = 0;
-	char line[512];
-	FILE *file = fopen("/proc/self/maps", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%lx-%*x %*s %lx", &start, &offset) == 2 &&
-		    start == (uintptr_t)mem)
-			phys = offset;
-	if (file)
-		fclose(file);
-	return phys;
-}
+pid_t users_fork(uid_t uid);
+uint64_t users_phys(const void *mem);
 
 #endif

@@ -23,8 +23,15 @@
 	{ \
 		static const char *const disks[] = { __VA_ARGS__ }; \
 		static struct p2p_variant variants[P2P_MAX]; \
-		p2p_register_variants(&_##fixture_name##_fixture_object, \
-				      variants, driver, disks); \
+		static struct __fixture_variant_metadata metas[P2P_MAX]; \
+		int i, nr = p2p_variants_or_skip(variants, driver, disks); \
+		\
+		for (i = 0; i < nr; i++) { \
+			metas[i].name = variants[i].name; \
+			metas[i].data = &variants[i]; \
+			__register_fixture_variant(&_##fixture_name##_fixture_object, \
+						   &metas[i]); \
+		} \
 	} \
 	struct p2p_variant
 
@@ -39,31 +46,6 @@
 static inline void p2p_skip_now(void)
 {
 	_exit(255);
-}
-
-static inline void p2p_register_variants(struct __fixture_metadata *fixture,
-					 struct p2p_variant *variants,
-					 const char *driver,
-					 const char *const *disks)
-{
-	struct __fixture_variant_metadata *meta;
-	int i, nr = p2p_variants(variants, driver, disks);
-
-	if (!nr) {
-		ksft_print_header();
-		ksft_exit_skip("no PCI device with p2pmem/allocate%s%s%s\n",
-			       driver ? " and the driver " : "", driver ?: "",
-			       disks[0] ? ", or no drive to use it" : "");
-	}
-
-	meta = calloc(nr, sizeof(*meta));
-	if (!meta)
-		ksft_exit_fail_msg("no memory for %d variants\n", nr);
-	for (i = 0; i < nr; i++) {
-		meta[i].name = variants[i].name;
-		meta[i].data = &variants[i];
-		__register_fixture_variant(fixture, &meta[i]);
-	}
 }
 
 #endif

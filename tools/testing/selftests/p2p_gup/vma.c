@@ -13,29 +13,20 @@
 
 FIXTURE(mapping)
 {
-	const char *provider;
-	long long before;
-	size_t page;
-	size_t size;
-	char *mem;
+	P2P_FIXTURE;
 };
 
 P2P_VARIANTS(mapping, NULL, NULL);
 
 FIXTURE_SETUP(mapping)
 {
-	self->provider = variant->p2p.provider;
-	self->page = sysconf(_SC_PAGESIZE);
-	self->size = PAGES * self->page;
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, self->size);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
 }
 
 /* A test leaves nothing mapped in [mem, mem + size). */
 FIXTURE_TEARDOWN(mapping)
 {
-	munmap(self->mem, self->size);
+	p2p_release(&self->p2p);
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 

@@ -28,13 +28,8 @@
 
 FIXTURE(zoned)
 {
-	const char *provider;
-	long long before;
-	bool works;
+	P2P_FIXTURE;
 	uint64_t zone;		/* bytes */
-	int fd;
-	char *mem;		/* peer-to-peer memory, SIZE */
-	char *ram;		/* SIZE */
 };
 
 P2P_VARIANTS(zoned, NULL, "zoned", NULL);
@@ -45,27 +40,18 @@ FIXTURE_SETUP(zoned)
 	__u32 sectors;
 	__u32 nr;
 
-	self->provider = variant->p2p.provider;
-	self->works = p2p_reaches(variant->p2p.disk, self->provider);
-	self->before = p2p_available(self->provider);
-	self->mem = p2p_map(self->provider, SIZE);
-	ASSERT_NE(MAP_FAILED, self->mem);
-	self->ram = p2p_ram(SIZE);
-	ASSERT_NE(MAP_FAILED, self->ram);
-	self->fd = open(p2p_disk(variant->p2p.disk), O_RDWR | O_DIRECT);
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, ioctl(self->fd, BLKGETZONESZ, &sectors));
-	ASSERT_EQ(0, ioctl(self->fd, BLKGETNRZONES, &nr));
+	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDWR));
+	ASSERT_EQ(0, ioctl(self->disk, BLKGETZONESZ, &sectors));
+	ASSERT_EQ(0, ioctl(self->disk, BLKGETNRZONES, &nr));
 	self->zone = sectors * SECTOR;
 	ASSERT_LE(SIZE, self->zone);
 	all.nr_sectors = (__u64)nr * sectors;
-	ASSERT_EQ(0, ioctl(self->fd, BLKRESETZONE, &all));
+	ASSERT_EQ(0, ioctl(self->disk, BLKRESETZONE, &all));
 }
 
 FIXTURE_TEARDOWN(zoned)
 {
-	close(self->fd);
-	munmap(self->mem, SIZE);
+	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -82,7 +68,7 @@ static ssize_t written(struct _test_data_zoned *self)
 		struct blk_zone zone;
 	} report = { .head.nr_zones = 1 };
 
-	if (ioctl(self->fd, BLKREPORTZONE, &report) || report.head.nr_zones != 1)
+	if (ioctl(self->disk, BLKREPORTZONE, &report) || report.head.nr_zones != 1)
 		return -1;
 	return (report.zone.wp - report.zone.start) * SECTOR;
 }
@@ -96,7 +82,7 @@ TEST_F(zoned, sequential_writes)
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		p2p_fill(self->mem, sizes[i], 1, where);
 		EXPECT_EQ(due(self, sizes[i]),
-			  p2p_result(pwrite(self->fd, self->mem, sizes[i], where)));
+			  p2p_result(pwrite(self->disk, self->mem, sizes[i], where)));
 		if (self->works)
 			where += sizes[i];
 		EXPECT_EQ(where, written(self));
@@ -104,7 +90,7 @@ TEST_F(zoned, sequential_writes)
 	if (!self->works)
 		return;
 	p2p_set(self->mem, where, POISON);
-	EXPECT_EQ(where, pread(self->fd, self->mem, where, 0));
+	EXPECT_EQ(where, pread(self->disk, self->mem, where, 0));
 	EXPECT_EQ(-1, p2p_differs(self->mem, where, 1, 0));
 }
 
@@ -121,11 +107,11 @@ TEST_F(zoned, mixed_writes)
 		vec[i].iov_len = len;
 		p2p_fill(vec[i].iov_base, len, 2, i * len);
 	}
-	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->fd, vec, NR, 0)));
+	EXPECT_EQ(due(self, total), p2p_result(pwritev(self->disk, vec, NR, 0)));
 	if (!self->works)
 		return;
 	EXPECT_EQ(total, written(self));
-	EXPECT_EQ(total, pread(self->fd, self->ram, total, 0));
+	EXPECT_EQ(total, pread(self->disk, self->ram, total, 0));
 	EXPECT_EQ(-1, p2p_differs(self->ram, total, 2, 0));
 }
 
@@ -133,7 +119,7 @@ TEST_F(zoned, append_command)
 {
 	struct nvme_passthru_cmd cmd = {
 		.opcode = NVME_ZONE_APPEND,
-		.nsid = ioctl(self->fd, NVME_IOCTL_ID),
+		.nsid = ioctl(self->disk, NVME_IOCTL_ID),
 		.addr = (uintptr_t)self->mem,
 		.data_len = 16 * KIB,
 		.cdw12 = 16 * KIB / SECTOR - 1,
@@ -143,12 +129,12 @@ TEST_F(zoned, append_command)
 	for (i = 0; i < 3; i++) {
 		p2p_fill(self->mem, 16 * KIB, 3, i * 16 * KIB);
 		EXPECT_EQ(due(self, 0),
-			  p2p_result(ioctl(self->fd, NVME_IOCTL_IO_CMD, &cmd)));
+			  p2p_result(ioctl(self->disk, NVME_IOCTL_IO_CMD, &cmd)));
 	}
 	if (!self->works)
 		return;
 	EXPECT_EQ(48 * KIB, written(self));
-	EXPECT_EQ(48 * KIB, pread(self->fd, self->ram, 48 * KIB, 0));
+	EXPECT_EQ(48 * KIB, pread(self->disk, self->ram, 48 * KIB, 0));
 	EXPECT_EQ(-1, p2p_differs(self->ram, 48 * KIB, 3, 0));
 }
 
@@ -180,7 +166,7 @@ static bool make_zonefs(struct _test_data_zoned *self)
 			crc = crc & 1 ? crc >> 1 ^ 0xedb88320 : crc >> 1;
 	}
 	super->crc = crc;
-	return pwrite(self->fd, super, sizeof(*super), 0) == sizeof(*super);
+	return pwrite(self->disk, super, sizeof(*super), 0) == sizeof(*super);
 }
 
 /*

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The sample driver samples/p2pdma/p2p-edu.c. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <samples/p2pdma/p2p-edu.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../bind.h"
+#include "../edu.h"
+#include "../p2pmem.h"
+
+/* Binds the wide device, and allocates the buffers. */
+bool edu_begin(struct edu_fixture *self, const char *provider, const char *wide)
+{
+	int i;
+
+	self->provider = provider;
+	self->wide = wide;
+	self->page = sysconf(_SC_PAGESIZE);
+	self->fd = -1;
+	for (i = 0; i < NR_BUFFERS; i++) {
+		self->bar[i] = p2p_map(provider, SIZE);
+		self->ram[i] = p2p_ram(SIZE);
+		if (self->bar[i] == MAP_FAILED || self->ram[i] == MAP_FAILED) {
+			perror(provider);
+			return false;
+		}
+	}
+	if (bind_edu(wide, WIDE_BITS))
+		return false;
+	self->fd = open_edu(wide);
+	if (self->fd < 0)
+		perror(wide);
+	return self->fd >= 0;
+}
+
+/* The device keeps its driver. */
+void edu_end(struct edu_fixture *self)
+{
+	int i;
+
+	close(self->fd);
+	for (i = 0; i < NR_BUFFERS; i++) {
+		munmap(self->bar[i], SIZE);
+		munmap(self->ram[i], SIZE);
+	}
+}
+
+int bind_edu(const char *device, const char *bits)
+{
+	if (p2p_has_driver(device, EDU))
+		p2p_driver_unbind(EDU, device);
+	return p2p_write_file(PARAMETERS "dma_bits", bits) ?:
+	       p2p_driver_bind(EDU, device);
+}
+
+int open_edu(const char *device)
+{
+	char path[P2P_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/dev/" EDU "-%s", device);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+ssize_t copy_flags(int fd, const void *src, void *dst, size_t len,
+		   unsigned int flags)
+{
+	struct p2p_edu_copy copy = {
+		.src = (uintptr_t)src,
+		.dst = (uintptr_t)dst,
+		.len = len,
+		.flags = flags,
+	};
+
+	return p2p_result(ioctl(fd, P2P_EDU_COPY, &copy));
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the fixtures of most tests begin and end with. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../p2pmem.h"
+
+/* The provider, and a mapping of its memory if size is not 0. */
+bool p2p_setup(struct p2p_fixture *self, const struct p2p_variant *variant, size_t size)
+{
+	self->provider = variant->provider;
+	self->total = p2p_number(self->provider, "p2pmem/size");
+	self->before = p2p_available(self->provider);
+	self->page = sysconf(_SC_PAGESIZE);
+	self->size = size;
+	self->disk = -1;
+	self->works = *variant->disk && p2p_reaches(variant->disk, self->provider);
+	if (!size)
+		return true;
+	self->mem = p2p_map(self->provider, size);
+	if (self->mem == MAP_FAILED) {
+		perror(self->provider);
+		return false;
+	}
+	return true;
+}
+
+/* As much RAM. */
+bool p2p_setup_ram(struct p2p_fixture *self)
+{
+	self->ram = p2p_ram(self->size);
+	return self->ram != MAP_FAILED;
+}
+
+/* The drive of a variant that has one. */
+bool p2p_setup_drive(struct p2p_fixture *self, const struct p2p_variant *variant,
+		     int flags)
+{
+	self->disk = open(p2p_disk(variant->disk), flags | O_DIRECT);
+	if (self->disk < 0)
+		perror(p2p_disk(variant->disk));
+	return self->disk >= 0;
+}
+
+/* All of it. */
+bool p2p_setup_io(struct p2p_fixture *self, const struct p2p_variant *variant,
+		  size_t size, int flags)
+{
+	return p2p_setup(self, variant, size) && p2p_setup_ram(self) &&
+	       p2p_setup_drive(self, variant, flags);
+}
+
+/* A mapping that the test has removed itself may be left in. */
+void p2p_release(struct p2p_fixture *self)
+{
+	if (self->disk >= 0)
+		close(self->disk);
+	if (self->mem)
+		munmap(self->mem, self->size);
+	if (self->ram)
+		munmap(self->ram, self->size);
+}
+
+/* The exit status of a child; -1 if it was killed. */
+int p2p_wait(pid_t child)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Peer-to-peer memory without struct pages, through the sample driver
+ * samples/p2pdma/p2p-vram.c.
+ *
+ *	P2P_VRAM	address of the device that is bound to it
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../edu.h"
+#include "../p2pmem.h"
+#include "../range.h"
+
+int open_vram(const char *device, int flags)
+{
+	char path[P2P_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/dev/" VRAM "-%s", device);
+	return open(path, flags | O_CLOEXEC);
+}
+
+/* MAP_FAILED, with errno set, on failure. */
+char *map_vram(const char *device, size_t size, off_t offset)
+{
+	int fd = open_vram(device, O_RDWR);
+	char *mem;
+	int error;
+
+	if (fd < 0)
+		return MAP_FAILED;
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	error = errno;
+	close(fd);
+	errno = error;
+	return mem;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A provider that comes and goes. */
+#define _GNU_SOURCE
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../bind.h"
+#include "../klog.h"
+#include "../removal.h"
+
+/* Unbinds in a child, whose exit status is the errno. */
+pid_t start_unbind(const char *provider)
+{
+	pid_t child = fork();
+
+	if (!child)
+		_exit(p2p_unbind(provider));
+	return child;
+}
