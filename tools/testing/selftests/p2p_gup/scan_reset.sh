@@ -32,13 +32,12 @@ reset_when_live() {
 
 # ends PROCESS: within the limit
 ends() {
-	local i
+	local until=$((SECONDS + limit))
 
-	for ((i = 0; i < 10 * limit; i++)); do
-		kill -0 "$1" 2>/dev/null || return 0
+	while kill -0 "$1" 2>/dev/null; do
+		[ $SECONDS -lt $until ] || return 1
 		sleep 0.1
 	done
-	return 1
 }
 
 devices=()
