@@ -138,7 +138,7 @@ class Guest:
                    f"panic=-1 oops=panic {self._clock()} {topology.append} {self.append}")
         accel = self.accel
         if accel == "tcg" and "-icount" not in self.extra:
-            accel = "tcg,thread=multi"
+            accel = f"tcg,thread={topology.threads}"
         args = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
                 "-display", "none", "-vga", "none",
                 "-machine", topology.machine, "-accel", accel, "-cpu", topology.cpu,

@@ -22,8 +22,9 @@ def unless_qemu_crashes(boot, say):
     """What boot() returns as its second, the first being its Outcome; if QEMU crashed,
     that of one more.
 
-    QEMU 7.2 was seen to, once, under a load that removes and adds devices all the
-    time; why is not known. What a kernel brings about again and again still fails.
+    QEMU 7.2 was seen to, under a load that removes and adds devices all the time: it
+    replaces the map of memory that another CPU's thread is using (see plug.conf). What a
+    kernel brings about again and again still fails.
     """
     outcome, result = boot()
     if outcome.exit_code == -signal.SIGSEGV:

@@ -8,7 +8,8 @@ from .paths import LAB, LabError
 
 DIRECTORY = os.path.join(LAB, "topo")
 KEYS = {
-    "qemu": {"machine", "cpu", "memory", "smp", "clock", "append", "devices", "globals", "replug"},
+    "qemu": {"machine", "cpu", "memory", "smp", "clock", "threads", "append", "devices",
+             "globals", "replug"},
     "guest": {"groups", "bind", "providers", "env", "taint"},
 }
 SECTIONS = set(KEYS) | {"bars", "drives", "skips"}
@@ -56,6 +57,7 @@ class Topology:
         self.memory = parse_size(qemu.get("memory", "1G"))
         self.smp = qemu.getint("smp", 2)
         self.clock = qemu.get("clock", "")
+        self.threads = qemu.get("threads", "multi")
         self.append = qemu.get("append", "")
         self.devices = lines(qemu.get("devices", ""))
         self.globals = lines(qemu.get("globals", ""))
