@@ -173,18 +173,9 @@ TEST_F(bar_driver, small_bar)
 static char *map_range(const char *provider, int flags, size_t size, off_t offset)
 {
 	char path[P2P_PATH_LEN];
-	char *mem;
-	int fd, error;
 
 	p2p_path(path, provider, "p2pmem/range");
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return MAP_FAILED;
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, offset);
-	error = errno;
-	close(fd);
-	errno = error;
-	return mem;
+	return p2p_map_fd(open(path, O_RDWR | O_CLOEXEC), size, flags, offset);
 }
 
 /* A client of ranges maps it for DMA: 0, or an error, as a negative number. */

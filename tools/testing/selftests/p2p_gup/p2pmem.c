@@ -161,20 +161,28 @@ int p2p_open(const char *provider, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-/* Returns MAP_FAILED, with errno set, on failure. */
-void *p2p_map(const char *provider, size_t size)
+/*
+ * Maps what a file descriptor is open for, and closes that. MAP_FAILED, with errno set, on
+ * failure, and if there is no file descriptor.
+ */
+void *p2p_map_fd(int fd, size_t size, int flags, off_t offset)
 {
-	int fd = p2p_open(provider, O_RDWR);
 	int error;
 	void *mem;
 
 	if (fd < 0)
 		return MAP_FAILED;
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, offset);
 	error = errno;
 	close(fd);
 	errno = error;
 	return mem;
+}
+
+/* Returns MAP_FAILED, with errno set, on failure. */
+void *p2p_map(const char *provider, size_t size)
+{
+	return p2p_map_fd(p2p_open(provider, O_RDWR), size, MAP_SHARED, 0);
 }
 
 /* The entry of a page in /proc/self/pagemap; 0 if there is none. */

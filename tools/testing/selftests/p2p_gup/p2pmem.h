@@ -109,6 +109,7 @@ static inline void *p2p_ram(size_t size)
 long long p2p_available(const char *provider);
 bool p2p_settles(const char *provider, long long available);
 int p2p_open(const char *provider, int flags);
+void *p2p_map_fd(int fd, size_t size, int flags, off_t offset);
 void *p2p_map(const char *provider, size_t size);
 uint64_t p2p_pagemap(const void *addr);
 bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,

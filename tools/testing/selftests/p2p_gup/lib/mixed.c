@@ -106,6 +106,25 @@ bool mixed_holds(struct iovec *vec, int nr, uint64_t seed, off_t where)
 	return true;
 }
 
+/* Writes or reads a vector, one way or the other. Returns whether the result is what is due. */
+static bool mixed_io(struct mixed *m, bool write, bool async, struct iovec *vec, int nr,
+		     off_t where, ssize_t due)
+{
+	ssize_t ret;
+
+	if (async)
+		ret = mixed_async(m->fd, write ? IOCB_CMD_PWRITEV : IOCB_CMD_PREADV, vec,
+				  nr, where);
+	else
+		ret = p2p_result(write ? pwritev(m->fd, vec, nr, where) :
+					 preadv(m->fd, vec, nr, where));
+	if (ret == due)
+		return true;
+	printf("# %s %d segments%s: %zd, not %zd\n", write ? "wrote" : "read", nr,
+	       async ? " by libaio" : "", ret, due);
+	return false;
+}
+
 /*
  * Writes one vector to where and reads another one there, of MIXED_SIZE at most. Returns
  * what is wrong, or NULL.
@@ -115,7 +134,7 @@ const char *mixed_transfer(struct mixed *m, off_t where)
 	int nr = 1 + mixed_random(m, MIXED_SEGMENTS), async = mixed_random(m, 2), i;
 	struct iovec vec[MIXED_SEGMENTS];
 	int kind[MIXED_SEGMENTS];
-	ssize_t len, due, ret;
+	ssize_t len, due;
 	off_t end = where;
 
 	len = mixed_vector(m, vec, kind, nr);
@@ -126,17 +145,12 @@ const char *mixed_transfer(struct mixed *m, off_t where)
 		if (!m->reached[kind[i]])
 			due = -EREMOTEIO;
 	}
-	ret = async ? mixed_async(m->fd, IOCB_CMD_PWRITEV, vec, nr, where) :
-		      p2p_result(pwritev(m->fd, vec, nr, where));
-	if (ret != due) {
-		printf("# wrote %d segments%s: %zd, not %zd\n", nr,
-		       async ? " by libaio" : "", ret, due);
+	if (!mixed_io(m, true, async, vec, nr, where, due))
 		return "write";
-	}
-	if (ret == len) {
+	if (due == len) {
 		p2p_set(m->back, len, MIXED_POISON);
-		ret = p2p_result(pread(m->fd, m->back, len, where));
-		if (ret != len || p2p_differs(m->back, len, 1, where) != -1)
+		if (p2p_result(pread(m->fd, m->back, len, where)) != len ||
+		    p2p_differs(m->back, len, 1, where) != -1)
 			return "data of a write";
 	}
 
@@ -145,14 +159,9 @@ const char *mixed_transfer(struct mixed *m, off_t where)
 		return "write from RAM alone";
 	for (i = 0; i < nr; i++)
 		p2p_set(vec[i].iov_base, vec[i].iov_len, MIXED_POISON);
-	ret = async ? mixed_async(m->fd, IOCB_CMD_PREADV, vec, nr, where) :
-		      p2p_result(preadv(m->fd, vec, nr, where));
-	if (ret != due) {
-		printf("# read %d segments%s: %zd, not %zd\n", nr,
-		       async ? " by libaio" : "", ret, due);
+	if (!mixed_io(m, false, async, vec, nr, where, due))
 		return "read";
-	}
-	if (ret == len && !mixed_holds(vec, nr, 2, where))
+	if (due == len && !mixed_holds(vec, nr, 2, where))
 		return "data of a read";
 	for (i = 0; i < nr; i++)
 		if (!m->reached[kind[i]] &&

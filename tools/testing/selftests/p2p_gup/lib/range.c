@@ -27,15 +27,5 @@ int open_vram(const char *device, int flags)
 /* MAP_FAILED, with errno set, on failure. */
 char *map_vram(const char *device, size_t size, off_t offset)
 {
-	int fd = open_vram(device, O_RDWR);
-	char *mem;
-	int error;
-
-	if (fd < 0)
-		return MAP_FAILED;
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
-	error = errno;
-	close(fd);
-	errno = error;
-	return mem;
+	return p2p_map_fd(open_vram(device, O_RDWR), size, MAP_SHARED, offset);
 }
