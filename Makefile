@@ -6,7 +6,7 @@ topo  := $(or $(TOPO),switch)
 image := build/bzImage$(if $(filter-out lean,$(KERNEL)),-$(KERNEL))
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
-.PHONY: help deps tree refresh series kernel demo check coverage soak fuzz shell run bisect unchanged
+.PHONY: help deps tree refresh series kernel p2pctl demo check coverage soak fuzz shell run bisect unchanged
 .PHONY: bench bench-gup latency regress lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -29,6 +29,10 @@ series: tree ## [REROLL=n] [SINCE=v1] ; each series as mails and as a mailbox, f
 
 kernel: tree ## [KERNEL=debug] ; build/bzImage or build/bzImage-debug
 	@lab/kernel.sh
+
+p2pctl: tree ## ; build/p2pctl/p2pctl: tools/p2p, the program for users and administrators
+	@mkdir -p build/p2pctl
+	@$(MAKE) -s -C build/linux/tools/p2p O=$(CURDIR)/build/p2pctl
 
 demo: kernel ## ; a drive writes a picture straight into a graphics card
 	@lab/demo.py

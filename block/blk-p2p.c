@@ -226,6 +226,6 @@ void bio_p2p_log_obstacle(struct bio *bio)
 {
 	const char *obstacle = bio_p2p_obstacle(bio);
 
-	pr_notice_p2p("%pg: can't use peer-to-peer memory: %s\n", bio->bi_bdev,
+	pr_p2p_notice("%pg: can't use peer-to-peer memory: %s\n", bio->bi_bdev,
 		      obstacle ?: "it just changed");
 }

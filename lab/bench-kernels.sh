@@ -124,7 +124,7 @@ bar=$scratch/p2pmem-bar.c
 	echo '#define pci_p2pmem_resume NULL'
 	echo '#define pci_p2pdma_add_folios(pdev, bar, size, offset, order)' \
 		'pci_p2pdma_add_resource(pdev, bar, size, offset)'
-	cat "$top/drivers/pci/p2pmem-bar.c"
+	cat "$top/drivers/pci/p2pmem/bar.c"
 } >"$bar"
 head=$(git -C "$linux" rev-parse HEAD)
 series=$(dressed "$linux" "$(work_tree)" "$head")

@@ -41,15 +41,18 @@ check_patches() {
 
 	cd "$linux"
 	# iput() is no misspelled input, nor is the kernel's filp a flip; uptodate is what md and the page
-	# cache call it. What is for the kernel only, as its macros for attributes, and its errors below 0,
+	# cache call it, and .Nd is a macro of manual pages. A message of a program is one line, however
+	# long, so that it can be found. What is for the kernel only, as its macros for attributes, and its errors below 0,
 	# is not asked of programs; nor are fewer braces, which an EXPECT of the harness needs before an else.
 	dictionary=$(python3 -c 'import codespell_lib as c; print(c.__path__[0])')/data/dictionary.txt
-	grep -v -e '^iput->' -e '^filp->' -e '^uptodate->' "$dictionary" >"$scratch/dictionary.txt"
+	grep -v -e '^iput->' -e '^filp->' -e '^uptodate->' -e '^nd->' "$dictionary" >"$scratch/dictionary.txt"
 	for mail in "$build"/series/*/*.patch; do
 		[[ $mail != *-cover-letter.patch ]] || continue
 		ignore=FILE_PATH_CHANGES,EMBEDDED_FILENAME,CAMELCASE
 		! grep -q '^+++ b/tools/testing/' "$mail" ||
 			ignore+=,PREFER_DEFINED_ATTRIBUTE_MACRO,USE_NEGATIVE_ERRNO,MACRO_ARG_REUSE,BRACES
+		! grep -q '^+++ b/tools/p2p/' "$mail" ||
+			ignore+=,LONG_LINE,LONG_LINE_STRING,PREFER_DEFINED_ATTRIBUTE_MACRO,MACRO_ARG_REUSE,BIT_MACRO,VOLATILE
 		! grep -q '^+++ b/include/trace/events/' "$mail" || ignore+=,PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE
 		findings=$(scripts/checkpatch.pl --strict --codespell --codespellfile "$scratch/dictionary.txt" \
 			--quiet --no-summary --show-types --ignore "$ignore" "$mail" 2>&1) || :

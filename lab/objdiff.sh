@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make unchanged [ALL=1]: with its options off, the series changes no object code.
+# make unchanged [ALL=1] [DIRS='mm block']: with its options off, the series changes no object code but
+# that of the objects in $expected, each with its reason.
 #
-# Base and series are built with the lean configuration, the options of the series off, from the same
-# source directory into the same build directory; then each object's machine code, data and
-# relocations are compared. Only what the directories that the series touches make is compared, with
-# ALL=1 every object of the kernel.
+# The kernel after S0-fixes, whose corrections are for everybody, is compared with the whole series. Both
+# are built with the lean configuration, the options of the series off, from the same source directory
+# into the same build directory; then each object's machine code, data and relocations are compared. Only
+# what the directories that the series touches make is compared, with ALL=1 every object of the kernel,
+# with DIRS= those directories.
 #
 # Two things that change when lines and declarations move in a file are kept out:
 #   - line numbers: both kernels are built without DEBUG_BUGVERBOSE
@@ -24,12 +26,22 @@ out=$build/steps/unchanged
 log=$work/build.log
 kernel_directories=(arch/x86 block crypto drivers fs init io_uring ipc kernel lib mm net security virt)
 
-# directories: those of the kernel proper that the series touches.
+# What may differ, and why. An entry that no longer differs is an error, too. "PATH +" is an object that
+# only the series has.
+expected=(
+	"mm/gup.o            get_user_pages_fast() takes device-mapped memory folio by folio"
+	"mm/gup_device.o +   the code for that"
+	"kernel/dma/direct.o the mapping of RAM is apart from that of device memory"
+	"kernel/dma/mapping.o the same"
+	"drivers/iommu/dma-iommu.o the same"
+)
+
+# directories: those of the kernel proper that the series touches after S0-fixes.
 directories() {
 	local pattern
 
 	pattern=$(IFS='|' && echo "${kernel_directories[*]}")
-	git -C "$linux" diff --name-only base HEAD | sed -n 's|/[^/]*$||p' | sort -u |
+	git -C "$linux" diff --name-only series/S0-fixes HEAD | sed -n 's|/[^/]*$||p' | sort -u |
 		grep -E "^($pattern)(/|\$)" | grep -v -E '(^|/)include(/|$)' || :
 }
 
@@ -71,8 +83,12 @@ unset_options() { printf '# %s is not set\n' "$@"; }
 
 lock steps
 mkdir -p "$work"
+git -C "$linux" rev-parse -q --verify series/S0-fixes >/dev/null ||
+	die "build/linux has no branch series/S0-fixes to compare with" "make tree makes it"
 if [ "${ALL-}" ]; then
 	places=("${kernel_directories[@]}")
+elif [ "${DIRS-}" ]; then
+	read -r -a places <<<"$DIRS"
 else
 	mapfile -t places < <(directories)
 	[ ${#places[@]} -gt 0 ] || die "the series touches no directory that has objects"
@@ -82,48 +98,63 @@ mapfile -t options < <(series_options)
 fragments "${common[@]}" lean
 {
 	unset_options "${options[@]}"
-	# The series corrects DMA mapping for those who have this anyway.
+	# With this the series changes DMA mapping, whatever its own options.
 	unset_options CONFIG_PCI_P2PDMA
 	# The configuration is in the object code of the one, line numbers are in that of the other.
 	unset_options CONFIG_IKCONFIG CONFIG_IKCONFIG_PROC CONFIG_DEBUG_BUGVERBOSE
 } >"$work/off.config"
 fragments+=("$work/off.config")
 
-build_and_dump base "$work/base"
+build_and_dump "$(git -C "$linux" rev-parse series/S0-fixes)" "$work/fixes"
 build_and_dump "$(git -C "$linux" rev-parse HEAD)" "$work/series"
 
-mapfile -t others < <(diff "$work/base.config" "$work/series.config" | sed -n 's/^[<>] //p' |
+mapfile -t others < <(diff "$work/fixes.config" "$work/series.config" | sed -n 's/^[<>] //p' |
 	grep -E '^(# )?CONFIG_' | grep -vxFf <(unset_options "${options[@]}") || :)
 [ ${#others[@]} -eq 0 ] || die "with its options off the series still changes the configuration:" "${others[@]}"
 
 count=$(cd "$work/series" && find . -type f | wc -l)
-mapfile -t differ < <(diff -rq "$work/base" "$work/series" |
-	sed -E -e "s|^Files .*/unchanged/base/(.*) and .*|\1|" \
-		-e "s|^Only in .*/unchanged/base/?(.*): (.*)|\1/\2 (only in the base)|" \
-		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 (only with the series)|")
-# What the series changes for all device-mapped memory, whatever its options: it is taken folio by
-# folio, PUD entries are split where they have to be and only there, and huge entries are not taken for
-# corrupt ones.
-# nvme enables a controller memory buffer whenever it sets up the controller. x86 takes it for no bug
-# when memory is short as device memory is added.
-expected=(
-	kernel/dma/direct.o kernel/dma/mapping.o drivers/iommu/dma-iommu.o
-	mm/gup.o "mm/gup_device.o (only with the series)" mm/huge_memory.o mm/mprotect.o mm/mremap.o
-	fs/proc/task_mmu.o mm/madvise.o mm/memory.o mm/mempolicy.o mm/memory-failure.o
-	mm/migrate_device.o mm/mincore.o mm/pagewalk.o drivers/nvme/host/pci.o
-	arch/x86/mm/init_64.o
-)
-mapfile -t differ < <(printf '%s\n' "${differ[@]}" | grep -vxFf <(printf '%s\n' "${expected[@]}") | sed '/^$/d')
+mapfile -t differ < <(diff -rq "$work/fixes" "$work/series" |
+	sed -E -e "s|^Files .*/unchanged/fixes/(.*) and .*|\1|" \
+		-e "s|^Only in .*/unchanged/fixes/?(.*): (.*)|\1/\2 -|" \
+		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 +|")
+
+# in_places OBJECT: is it in a directory that was built?
+in_places() {
+	local place
+
+	for place in "${places[@]}"; do
+		[[ $1 != "$place"/* ]] || return 0
+	done
+	return 1
+}
+
+known=()
+stale=()
 step "compared $count objects of ${places[*]}"
 step "their code, data and relocations, but for what GCC appends to local names"
+for entry in "${expected[@]}"; do
+	read -r object mark reason <<<"$entry"
+	if [ "$mark" = + ]; then object="$object +"; else reason="$mark $reason"; fi
+	in_places "${object% +}" || continue
+	if printf '%s\n' "${differ[@]}" | grep -qxF "$object"; then
+		known+=("$object")
+		step "differs: $object: $reason"
+	else
+		stale+=("$object: $reason")
+	fi
+done
+mapfile -t differ < <(printf '%s\n' "${differ[@]}" | grep -vxFf <(printf '%s\n' "${known[@]}") | sed '/^$/d')
 if [ ${#differ[@]} -gt 0 ]; then
 	for object in "${differ[@]}"; do
 		echo "--- $object"
-		if [ -f "$work/base/$object" ] && [ -f "$work/series/$object" ]; then
-			diff -U1 "$work/base/$object" "$work/series/$object" | sed -n '3,14p' || :
+		if [ -f "$work/fixes/$object" ] && [ -f "$work/series/$object" ]; then
+			diff -U1 "$work/fixes/$object" "$work/series/$object" | sed -n '3,14p' || :
 		fi
 	done
 	die "${#differ[@]} of $count objects differ with the options of the series off" \
-		"whole dumps: build/unchanged/base and build/unchanged/series"
+		"whole dumps: build/unchanged/fixes and build/unchanged/series" \
+		"if that has to be, name object and reason in lab/objdiff.sh"
 fi
-ok "the same object code, options off, but for ${expected[*]%% *}"
+[ ${#stale[@]} -eq 0 ] ||
+	die "these no longer differ, so lab/objdiff.sh should not expect it:" "${stale[@]}"
+ok "the same object code after S0-fixes, options off, but for ${#known[@]} objects"

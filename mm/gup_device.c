@@ -199,7 +199,7 @@ unsigned long gup_device_mapped(struct mm_struct *mm, unsigned long addr,
 }
 
 /*
- * The page map of a page that an entry pointed to a moment ago. In a tail page,
+ * Returns the page map of a page that an entry pointed to a moment ago. In a tail page,
  * compound_head overlays page->pgmap, and the folio may be changing, so read each
  * word once.
  */
@@ -213,7 +213,7 @@ static struct dev_pagemap *gup_device_pgmap(const struct page *page)
 }
 
 /*
- * The page map behind an entry, or NULL if the caller may not have its pages.
+ * Returns the page map behind an entry, or NULL if @flags do not permit its pages.
  * Peer-to-peer memory is unmapped before its page map is killed, and memunmap_pages()
  * waits for an RCU grace period after that, so the page map exists as long as
  * interrupts are off. It needs no reference either, since each page in use has one.
@@ -234,8 +234,8 @@ static struct dev_pagemap *gup_device_allowed(unsigned long pfn,
 }
 
 /*
- * As try_grab_folio(), but tells why: -EAGAIN if nobody holds the folio, as when it
- * was unmapped a moment ago; -ENOMEM if too many do.
+ * try_grab_folio() with an error code: -EAGAIN if the folio has no reference, because
+ * it was unmapped a moment ago; -ENOMEM if it has too many.
  */
 static struct folio *gup_device_grab_folio(struct page *page,
 					   unsigned int flags)
@@ -254,16 +254,16 @@ static struct folio *gup_device_grab_folio(struct page *page,
  * @addr: user address, page-aligned
  * @max: the most pages that are wanted, at least 1
  * @flags: FOLL_GET or FOLL_PIN, with the other FOLL_* flags of the walk
- * @locked: the caller holds the mmap_lock of @mm, and has asked its VMA
+ * @locked: the caller holds the mmap_lock of @mm, and has checked the VMA
  * @held: a page map with a reference, or NULL; may be changed, and if it is not
  *	  NULL afterwards the caller has to put it, whatever is returned
  * @page: where to store the page at @addr
  *
  * Context: Interrupts are off. Without @locked, @mm is the caller's own.
  * Return: how many pages from @page on belong to the same folio and are mapped at
- *	   @addr, one after the other; fewer if finding that out takes long. 0, and no
- *	   reference, if the memory is none of a device, is not mapped, or must not be
- *	   had with these flags; -ENOMEM, too, if the folio has too many references.
+ *	   @addr, one after the other; possibly fewer, since the work is bounded. 0 and
+ *	   no reference if the memory is not device memory, is not mapped, or @flags do
+ *	   not permit its use; -ENOMEM and no reference if the folio has too many.
  */
 long gup_device_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
 		    unsigned int flags, bool locked, struct dev_pagemap **held,
@@ -294,7 +294,7 @@ long gup_device_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
 		gup_put_folio(folio, 1, flags);
 		return 0;
 	}
-	/* What other entries say is true: the folio is held already. */
+	/* The folio is held, so reading each further entry once is enough. */
 	for (work = 0; work < GUP_DEVICE_WORK && nr < max; ) {
 		if (!gup_device_find(mm, addr + nr * PAGE_SIZE, max - nr, flags,
 				     locked, &leaf) || leaf.pfn != first + nr)
@@ -307,7 +307,7 @@ long gup_device_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
 	return nr;
 }
 
-/* How many pages of a page map follow each other from @pfn on? */
+/* Returns the number of pages from @pfn to the end of its range in @pgmap. */
 static unsigned long gup_device_left(const struct dev_pagemap *pgmap,
 				     unsigned long pfn)
 {
@@ -324,32 +324,15 @@ static unsigned long gup_device_left(const struct dev_pagemap *pgmap,
 }
 
 /*
- * Four at a time: where a folio costs the same however large it is, this is what
- * the pages of a large one cost.
- */
-static void gup_device_store(struct page **pages, struct page *page,
-			     unsigned long nr)
-{
-	for (; nr >= 4; nr -= 4, pages += 4, page += 4) {
-		pages[0] = page;
-		pages[1] = page + 1;
-		pages[2] = page + 2;
-		pages[3] = page + 3;
-	}
-	while (nr--)
-		*pages++ = page++;
-}
-
-/*
- * Takes the pages from @pfn on, folio by folio, and returns how many; fewer after
- * @folios of these, which it counts down. Does not store them if @pages is NULL.
- * -EAGAIN or -ENOMEM as from gup_device_grab_folio() if there is none.
+ * Takes the pages from @pfn on, one reference each, and returns their number. Stops
+ * after *@folios folios, and counts *@folios down. @pages may be NULL. If the first
+ * folio can't be taken, returns the error of gup_device_grab_folio().
  */
 static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 			    unsigned int flags, struct page **pages,
 			    unsigned long *folios)
 {
-	unsigned long done = 0, nr;
+	unsigned long done = 0, nr, i;
 
 	for (; done < nr_pages && *folios; --*folios) {
 		/* Device memory has a memory map without gaps. */
@@ -361,7 +344,7 @@ static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 				return PTR_ERR(folio);
 			break;
 		}
-		/* With a reference, the folio is what it is. */
+		/* The reference keeps the folio from changing. */
 		nr = 1;
 		if (folio_test_large(folio))
 			nr = min_t(unsigned long, nr_pages - done,
@@ -371,8 +354,10 @@ static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 			gup_put_folio(folio, 1, flags);
 			break;
 		}
-		if (pages)
-			gup_device_store(pages + done, page, nr);
+		if (pages) {
+			for (i = 0; i < nr; i++)
+				pages[done + i] = page + i;
+		}
 		done += nr;
 	}
 	return done;
@@ -381,8 +366,8 @@ static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 /**
  * gup_device_release() - release what gup_device_pages() has taken
  * @pfn: page frame number of the first page
- * @nr_pages: how many pages that follow each other, with a reference to each
- * @flags: those that they were taken with
+ * @nr_pages: how many pages, physically contiguous, with a reference to each
+ * @flags: the FOLL_* flags that the pages were taken with
  *
  * Context: Any but NMI.
  */
@@ -408,15 +393,16 @@ void gup_device_release(unsigned long pfn, unsigned long nr_pages,
  * @addr: user address, page-aligned
  * @nr_pages: how many pages to take, at most
  * @flags: FOLL_GET or FOLL_PIN, with the other FOLL_* flags of the walk
- * @locked: the caller holds the mmap_lock of @mm, and has asked its VMA
+ * @locked: the caller holds the mmap_lock of @mm, and has checked the VMA
  * @pages: where to store them; or NULL, for peer-to-peer memory of one page map
  *	   that is physically contiguous
  * @first: where to store the page frame number of the first
  *
  * Context: Interrupts are off. Without @locked, @mm is the caller's own.
  * Return: how many pages were taken, one reference each, up to the first that is
- *	   no device memory, not mapped, or must not be had with these flags; fewer
- *	   if they take long. -ENOMEM if the first has too many references already.
+ *	   not device memory, is not mapped, or that @flags do not permit; possibly
+ *	   fewer, since the work is bounded. -ENOMEM if the first has too many
+ *	   references already.
  */
 long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 		      unsigned long nr_pages, unsigned int flags, bool locked,
@@ -454,7 +440,7 @@ long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 			wanted = min(wanted, gup_device_left(pgmap, leaf.pfn));
 		nr = gup_device_grab(leaf.pfn, wanted, flags,
 				     pages ? pages + done : NULL, &folios);
-		/* A folio has one entry, or several, or is a part of one. */
+		/* One entry may map several folios, and several entries one. */
 		looked = leaf.huge ? 1 : leaf.nr_pages;
 		work = min(folios, work - min(work, looked));
 		if (nr < 0)

@@ -60,7 +60,7 @@ int p2p_vma_init(struct vm_area_struct *vma)
 	if (vma->vm_flags & (VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
 		return -EINVAL;
 
-	vma->vm_flags |= VM_P2P | VM_P2P_GATE | VM_DONTEXPAND | VM_DONTDUMP;
+	vma->vm_flags |= VM_P2P | VM_DONTEXPAND | VM_DONTDUMP;
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	p2p_vma_open(vma);
 	return 0;

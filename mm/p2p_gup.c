@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The gate of get_user_pages() to peer-to-peer memory.
+ * get_user_pages() on VM_P2P mappings.
  *
- * Only callers with FOLL_PCI_P2PDMA get the pages of a VM_P2P mapping. For walks
- * under the mmap_lock, p2p_gup_check() decides once per VMA. The lockless walk has
+ * Only callers with FOLL_PCI_P2PDMA get the pages of a VM_P2P mapping. Walks under the
+ * mmap_lock decide that once per VMA, in p2p_gup_check(). The lockless walk has
  * no VMA, so gup_device_allowed() asks the page map of each entry; a refusal there
  * is not final, since the walk under the mmap_lock follows, decides again, and
  * returns the proper error.
  *
- * The walk under the mmap_lock does not test each VMA for VM_P2P. It gets to
- * p2p_follow_pages() when follow_page_mask() reports, without taking a reference,
- * that an entry has no page to return.
+ * /proc/vmstat counts the pages that walks find, by the kind of walk, and the calls
+ * that are refused. The tracepoints of vm_p2p report each of them.
  */
 
 #define pr_fmt(fmt) "p2p: " fmt
@@ -25,8 +24,45 @@
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/vm_p2p.h>
+#include <linux/vmstat.h>
 
 #include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/vm_p2p.h>
+
+/**
+ * p2p_gup_found() - count peer-to-peer pages that a walk found
+ * @pgmap: their page map; pages of other types are not counted
+ * @pfn: page frame number of the first
+ * @nr_pages: how many, physically contiguous
+ * @gup_flags: the FOLL_* flags of the walk
+ * @locked: whether the walk held the mmap_lock
+ *
+ * Context: Any.
+ */
+void p2p_gup_found(const struct dev_pagemap *pgmap, unsigned long pfn,
+		   unsigned long nr_pages, unsigned int gup_flags, bool locked)
+{
+	if (pgmap->type != MEMORY_DEVICE_PCI_P2PDMA)
+		return;
+
+	if (locked) {
+		count_vm_events(P2P_GUP_LOCKED, nr_pages);
+		trace_p2p_gup_locked(pfn, nr_pages, gup_flags);
+	} else {
+		count_vm_events(P2P_GUP_FAST, nr_pages);
+		trace_p2p_gup_fast(pfn, nr_pages, gup_flags);
+	}
+}
+
+static int p2p_gup_refused(const struct vm_area_struct *vma,
+			   unsigned int gup_flags, int error)
+{
+	count_vm_event(P2P_GUP_REFUSED);
+	trace_p2p_gup_refused(vma, gup_flags, error);
+	return error;
+}
 
 /*
  * Does the walk inspect the mapping rather than transfer data? Then its refusal needs
@@ -47,7 +83,7 @@ static int p2p_gup_not_here(const struct vm_area_struct *vma,
 			    unsigned int gup_flags, const char *why)
 {
 	if (!p2p_gup_is_inspection(vma, gup_flags))
-		pr_notice_p2p("%s[%d]: peer-to-peer memory of %pD can't be used here: %s\n",
+		pr_p2p_notice("%s[%d]: peer-to-peer memory of %pD can't be used here: %s\n",
 			      current->comm, task_pid_nr(current), vma->vm_file,
 			      why);
 	return p2p_gup_refused(vma, gup_flags, -EREMOTEIO);
@@ -185,29 +221,34 @@ struct page *p2p_follow_page(struct vm_area_struct *vma, unsigned long addr,
 
 /**
  * p2p_follow_pages() - the walk of get_user_pages() over a VM_P2P mapping
- * @vma: the mapping; p2p_gup_check_vma() has passed it, and something is mapped
+ * @vma: the mapping; p2p_gup_check_vma() permits the walk
  * @pages: where to store the pages; NULL to only fill the page tables
  * @vmas: where to store the mapping of each page, or NULL
- * @start: the user address to begin with; is moved on
- * @nr_pages: how many pages are wanted, of this mapping and of what follows it;
- *	      what is left of them, or 0 if the walk has to end here
- * @i: how many pages there are already in @pages
+ * @start: the user address to begin with; advances with the walk
+ * @nr_pages: how many pages are wanted, of this mapping and of those after it; on
+ *	      return how many of them are left, or 0 if the walk ends here
+ * @i: how many pages the call has found already
  * @gup_flags: the FOLL_* flags of the walk
+ * @locked: as for __get_user_pages()
  *
- * Takes the pages that are mapped. The caller faults in the others.
+ * As follow_hugetlb_page(): takes the pages of the whole mapping and faults in those
+ * that are not mapped.
  *
- * Context: Process context. The caller holds the mmap_lock, which is not dropped.
- * Return: the number of pages in @pages, which may be 0. With none: -EINTR after a
- *	   fatal signal; -ENOMEM if the page has too many references.
+ * Context: Process context. The caller holds the mmap_lock. If it is dropped, *@locked
+ *	    is 0 and *@nr_pages, too.
+ * Return: @i and the number of pages found here, which may be 0. If that is 0, also
+ *	   -EINTR after a fatal signal; -ENOMEM without memory for a page table, or if
+ *	   the first page has too many references; -EFAULT if a page can't be mapped,
+ *	   or is not mapped and @gup_flags has FOLL_NOFAULT; -EHWPOISON.
  */
 long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 		      struct vm_area_struct **vmas, unsigned long *start,
-		      unsigned long *nr_pages, long i, unsigned int gup_flags)
+		      unsigned long *nr_pages, long i, unsigned int gup_flags,
+		      int *locked)
 {
 	unsigned long addr = *start & PAGE_MASK;
 	unsigned long left = min(*nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT);
-	int error = 0;
-	long nr;
+	long nr, error = 0;
 
 	while (left) {
 		if (fatal_signal_pending(current)) {
@@ -222,8 +263,17 @@ long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 			error = nr;
 			break;
 		}
-		if (!nr)
-			break;
+		if (!nr) {
+			unsigned int flags = gup_flags;
+
+			/* A reset of the device waits for pages that are held. */
+			if ((pages && i) || gup_flags & FOLL_P2P_HELD)
+				flags |= FOLL_NOWAIT;
+			error = faultin_page(vma, addr, &flags, false, locked);
+			if (error)
+				break;
+			continue;
+		}
 
 		addr += nr << PAGE_SHIFT;
 		*start += nr << PAGE_SHIFT;
@@ -236,5 +286,8 @@ long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 
 	if (error)
 		*nr_pages = 0;
+	/* The fault would have to wait, or has dropped the lock: no error. */
+	if (error == -EBUSY || error == -EAGAIN)
+		error = 0;
 	return i ? i : error;
 }

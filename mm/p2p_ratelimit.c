@@ -12,6 +12,7 @@
  * the user they work for is unknown.
  */
 
+#include <linux/bits.h>
 #include <linux/cred.h>
 #include <linux/export.h>
 #include <linux/hash.h>
@@ -22,7 +23,7 @@
 #include <linux/uidgid.h>
 
 #define P2P_USER_BITS	5
-#define P2P_NOBODY	(1 << P2P_USER_BITS)
+#define P2P_NOBODY	BIT(P2P_USER_BITS)
 #define P2P_ABOUT_BITS	6
 
 static struct ratelimit_state p2p_ratelimits[P2P_NOBODY + 1] = {
@@ -49,7 +50,7 @@ static unsigned int p2p_ratelimit_slot(void)
 /**
  * p2p_ratelimit() - may the current user cause another log line?
  *
- * For pr_notice_p2p() and dev_notice_p2p(), and for callers that do more than print
+ * For pr_p2p_notice() and dev_p2p_notice(), and for callers that do more than print
  * a line.
  *
  * Context: Any.

@@ -137,7 +137,7 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 		if (test_bit(Faulty, &rdev->flags) ||
 		    rdev_p2p_permits(rdev, bio))
 			continue;
-		pr_notice_p2p("md: %s: can't use peer-to-peer memory that its drive %pg does not reach\n",
+		pr_p2p_notice("md: %s: can't use peer-to-peer memory that its drive %pg does not reach\n",
 			      mdname(mddev), rdev->bdev);
 		permits = false;
 		break;

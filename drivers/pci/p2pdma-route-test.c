@@ -116,7 +116,7 @@ static enum pci_p2pdma_map_type path(struct tree *tree, struct node *client,
 
 	memset(why, 0, size);
 	seq_buf_init(&buf, why, size - 1);
-	type = pci_p2pdma_path(&tree->provider.dev, &client->dev, dist, &buf);
+	type = p2pdma_explain_route(&tree->provider.dev, &client->dev, dist, &buf);
 	return type;
 }
 

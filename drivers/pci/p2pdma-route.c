@@ -2,20 +2,19 @@
 /*
  * The route from a device to peer-to-peer memory, for DMA mappings.
  *
- * "How does this client reach that provider?" is answered from the PCI topology,
- * by pci_p2pdma_path(), and remembered: in the page map for the clients that asked
- * last, where a DMA mapping finds it in a few instructions and without a lock, and
- * in an xarray of the provider for all others.
+ * p2pdma_route() finds the route between two devices from the PCI topology. The
+ * answers are cached: in the page map for the clients that asked last, where a DMA
+ * mapping finds them in a few instructions and without a lock, and in an xarray of the
+ * provider for all others.
  *
  * An answer holds until the topology changes: until a device comes or goes, a
- * driver is bound or unbound, or somebody writes to ACS control registers. That
- * starts a new generation, and answers of another generation are not believed.
- * They are not looked for either, so that this costs nothing. An answer that was
- * found while a bridge could not be asked, because it is being reset, is not
- * remembered at all.
+ * driver is bound or unbound, or ACS control registers are written. That starts a new
+ * generation of routes, and answers of an older generation are ignored. They stay where
+ * they are, so that a change costs nothing. An answer found while a bridge is being
+ * reset, and can't be asked, is not cached at all.
  *
- * What depends on the device's addressing is not remembered, because a driver may
- * set its DMA mask at any time.
+ * What depends on the device's addressing is not cached, because a driver may set its
+ * DMA mask at any time.
  */
 
 #define pr_fmt(fmt) "pci-p2pdma: " fmt
@@ -24,24 +23,26 @@
 #include <linux/dma-mapping.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
+#include <linux/kernel.h>
 #include <linux/memremap.h>
+#include <linux/moduleparam.h>
 #include <linux/notifier.h>
 #include <linux/p2p_ratelimit.h>
 #include <linux/p2pdma-map.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/string.h>
 #include <linux/swiotlb.h>
 
 #include "p2pdma.h"
-#include "p2pmem.h"
 
 static_assert(PCI_P2PDMA_MAP_THRU_HOST_BRIDGE <= P2PDMA_ROUTE_MASK);
 static_assert(__alignof__(struct device) > P2PDMA_ROUTE_MASK);
 
 /*
- * Which generation of routes this is. To be read before a route is looked for, and
- * to be compared with what it is when the route is used. 0 is that of empty slots,
- * odd numbers are that of none.
+ * The current generation of routes. It is read before a route is looked up, and must be
+ * the same when the route is used. Empty slots have generation 0; no generation has an
+ * odd number.
  */
 atomic_t pci_p2pdma_generation = ATOMIC_INIT(2);
 
@@ -50,7 +51,7 @@ atomic_t pci_p2pdma_generation = ATOMIC_INIT(2);
 /**
  * pci_p2pdma_routes_changed() - forget all routes
  *
- * To be called after the change, by whoever makes it.
+ * Called by the code that changes the topology, after the change.
  *
  * Context: Any. Memory that is mapped stays mapped as it is.
  */
@@ -61,30 +62,30 @@ void pci_p2pdma_routes_changed(void)
 }
 
 /**
- * pci_p2pdma_unfit() - is there a reason why a device can't take part at all?
+ * p2pdma_barred() - find what keeps a device from all peer-to-peer memory
  * @dev: a PCI device
  *
  * Context: Any.
- * Return: NULL, or the reason, in a word.
+ * Return: the reason, in a word; NULL if there is none.
  */
-const char *pci_p2pdma_unfit(struct device *dev)
+const char *p2pdma_barred(struct device *dev)
 {
-	/* Its DMA is to be copied, which the CPU can't do with this memory. */
+	/* Its DMA is bounced, and the CPU can't copy from and to this memory. */
 	if (!get_dma_ops(dev) && is_swiotlb_force_bounce(dev))
 		return "bounce-buffer";
-	/* Some ways to translate its DMA know nothing of this memory. */
+	/* Some implementations of the DMA API know nothing of this memory. */
 	if (!dma_pci_p2pdma_supported(dev))
 		return "dma-ops";
-	/* The IOMMU is to see all its DMA. */
+	/* All its DMA has to pass the IOMMU. */
 	if (to_pci_dev(dev)->untrusted)
 		return "untrusted";
 	return NULL;
 }
 
 /*
- * Nobody waits for a slot: a route that finds no place is in the xarray. When more
- * clients than there are slots share one, it changes hands once a tick, so that
- * those who miss it write nothing that others read.
+ * Nobody waits for a slot: a route that finds no slot is in the xarray. When several
+ * clients share a slot, it changes hands once a tick at most, so that the clients that
+ * miss it do not write to a cache line that others read.
  *
  * Readers look at the generation first, then at the key, and may see a new key with
  * the old generation. If that is the current one, so is that of the key: @old was
@@ -99,7 +100,7 @@ static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
 
 	if (old == generation && READ_ONCE(slot->filled) == now)
 		return;
-	/* Else what was found may be outdated, and nobody would notice. */
+	/* Otherwise an outdated route would get the current generation. */
 	if (generation != atomic_read(&pci_p2pdma_generation))
 		return;
 	if (old == SLOT_IS_FILLED_NOW ||
@@ -112,7 +113,7 @@ static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
 }
 
 /**
- * pci_p2pdma_find_route() - find a route that no slot holds, and make one hold it
+ * pci_p2pdma_route_slow() - find a route that is in no slot, and fill a slot with it
  * @p2p: the page map of the memory
  * @dev: the device that will do DMA
  *
@@ -120,15 +121,15 @@ static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
  * Return: the route.
  */
 enum pci_p2pdma_map_type
-pci_p2pdma_find_route(struct pci_p2pdma_pagemap *p2p, struct device *dev)
+pci_p2pdma_route_slow(struct pci_p2pdma_pagemap *p2p, struct device *dev)
 {
 	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
 	enum pci_p2pdma_map_type type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
 	bool known = true;
 
-	if (dev_is_pci(dev) && !pci_p2pdma_unfit(dev))
-		type = pci_p2pdma_map_type(p2p->provider, to_pci_dev(dev),
-					   &known);
+	if (dev_is_pci(dev) && !p2pdma_barred(dev))
+		type = p2pdma_route(p2p->provider, to_pci_dev(dev),
+				    &known);
 	if (known)
 		p2pdma_fill_slot(pci_p2pdma_slot(p2p, dev),
 				 (unsigned long)dev + type, generation);
@@ -143,8 +144,8 @@ pci_p2pdma_find_route(struct pci_p2pdma_pagemap *p2p, struct device *dev)
  * @size: its length in bytes
  * @type: how @dev could have reached it
  *
- * Counts the refusal. If there is a route, but @dev can't address the memory, the
- * log tells; if there is none, it was told when that was found out.
+ * Counts the refusal. Logs it if there is a route and @dev can't address the memory;
+ * that there is no route was logged when it was found out.
  *
  * Context: Any.
  * Return: PCI_P2PDMA_MAP_NOT_SUPPORTED.
@@ -158,7 +159,7 @@ pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
 
 	p2pmem_stats_refuse(p2p, dev, phys, size);
 	if (type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
-		dev_notice_p2p(dev, "can't address peer-to-peer memory of %s at %s address %#llx: its DMA mask ends at %#llx\n",
+		dev_p2p_notice(dev, "can't address peer-to-peer memory of %s at %s address %#llx: its DMA mask ends at %#llx\n",
 			       pci_name(p2p->provider),
 			       bus ? "bus" : "physical",
 			       (u64)phys + (bus ? p2p->bus_offset : 0) +
@@ -166,10 +167,10 @@ pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
 	return PCI_P2PDMA_MAP_NOT_SUPPORTED;
 }
 
-static int p2pdma_map_page_any_way(struct device *dev, struct page *page,
-				   size_t offset, size_t size,
-				   enum dma_data_direction dir,
-				   dma_addr_t *addr, bool *is_bus_addr)
+static int p2pdma_map_page_slow(struct device *dev, struct page *page,
+				size_t offset, size_t size,
+				enum dma_data_direction dir,
+				dma_addr_t *addr, bool *is_bus_addr)
 {
 	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
 	phys_addr_t phys = page_to_phys(page) + offset;
@@ -212,9 +213,9 @@ static int p2pdma_map_page_any_way(struct device *dev, struct page *page,
  * @is_bus_addr: where to store whether that is a bus address
  *
  * What dma_map_page() is for RAM, for callers that remember what they got: a bus
- * address is just used, anything else is to be unmapped by dma_unmap_page(). There
- * is nothing to synchronize in either case. dma_map_page() gives nobody a bus
- * address, and so refuses memory that is reached by one.
+ * address is not unmapped, any other is unmapped by dma_unmap_page(). Neither needs to
+ * be synchronized. dma_map_page() never returns a bus address, so it refuses memory
+ * that is reached by one.
  *
  * Context: Any. The caller holds a reference to @page.
  * Return: 0; -EREMOTEIO if @dev can't reach the memory, which will not succeed if
@@ -236,26 +237,25 @@ int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
 			return 0;
 		}
 	}
-	return p2pdma_map_page_any_way(dev, page, offset, size, dir, addr,
-				       is_bus_addr);
+	return p2pdma_map_page_slow(dev, page, offset, size, dir, addr,
+				    is_bus_addr);
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_map_page);
 
 #ifdef CONFIG_VM_P2P
 /**
- * pci_p2pdma_reaches() - can a device's DMA reach a piece of peer-to-peer memory?
+ * pci_p2pdma_reaches() - check whether a device has a route to a piece of memory
  * @client: the device, or a child of it
  * @page: a page of type MEMORY_DEVICE_PCI_P2PDMA
  * @offset: where the piece begins, in bytes from the beginning of @page
  * @len: its length in bytes, at least 1; all of it lies in one folio
  *
  * The answer is the one that a DMA mapping of the piece gets. A DMA mask may end
- * inside a BAR, so the last byte counts. The log tells why two devices don't reach
- * each other, once.
+ * inside a BAR, so the last byte counts. The reason for a refusal is logged once.
  *
  * Context: Any. The caller holds a reference to @page.
- * Return: true if there is a way between both; false if there is none, @client is
- *	   not a PCI device, or can't address all of the piece.
+ * Return: true if there is a route; false if there is none, or @client is not a PCI
+ *	   device, or can't address all of the piece.
  */
 bool pci_p2pdma_reaches(struct device *client, const struct page *page,
 			size_t offset, size_t len)
@@ -297,11 +297,95 @@ bool pci_p2pdma_reaches(struct device *client, const struct page *page,
 EXPORT_SYMBOL_GPL(pci_p2pdma_reaches);
 #endif
 
+/*
+ * Host bridges that the administrator trusts to forward peer-to-peer requests.
+ *
+ * PCI does not require a host bridge to forward requests from one root port to
+ * another, and there is no way to find out: what it does not forward is lost, or
+ * goes elsewhere. So p2pdma.c has a list of bridges that are known to forward them.
+ * An administrator who knows better can add others, at a risk: the parameter taints
+ * the kernel.
+ */
+struct p2pdma_bridge {
+	u16 vendor;
+	u16 device;
+};
+
+static struct p2pdma_bridge allowed[16];
+static int nr_allowed;
+
+static int host_bridges_set(const char *val, const struct kernel_param *kp)
+{
+	struct p2pdma_bridge list[ARRAY_SIZE(allowed)];
+	unsigned int vendor, device;
+	int len, nr = 0;
+
+	for (; *val && *val != '\n'; val += len) {
+		if (nr == ARRAY_SIZE(list))
+			return -ENOSPC;
+		if (sscanf(val, "%4x:%4x%n", &vendor, &device, &len) != 2)
+			return -EINVAL;
+		if (val[len] == ',')
+			len++;
+		else if (val[len] && val[len] != '\n')
+			return -EINVAL;
+		list[nr].vendor = vendor;
+		list[nr++].device = device;
+	}
+	/* A list with an error changes nothing. */
+	memcpy(allowed, list, nr * sizeof(*list));
+	nr_allowed = nr;
+	return 0;
+}
+
+static int host_bridges_get(char *buffer, const struct kernel_param *kp)
+{
+	int len = 0, i;
+
+	for (i = 0; i < nr_allowed; i++)
+		len += scnprintf(buffer + len, PAGE_SIZE - len, "%s%04x:%04x",
+				 i ? "," : "", allowed[i].vendor,
+				 allowed[i].device);
+	return len + scnprintf(buffer + len, PAGE_SIZE - len, "\n");
+}
+
+static const struct kernel_param_ops host_bridges_ops = {
+	.set = host_bridges_set,
+	.get = host_bridges_get,
+};
+
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "pci_p2pdma."
+module_param_cb_unsafe(host_bridges, &host_bridges_ops, NULL, 0444);
+
 /**
- * pci_p2pdma_config_written() - notice that the configuration of a device changed
+ * p2pdma_host_bridge_allowed() - check whether the administrator allowed a host bridge
+ * @root: the device that stands for it
+ * @quiet: don't log it
+ *
+ * Context: Any.
+ * Return: true if pci_p2pdma.host_bridges= on the command line names @root.
+ */
+bool p2pdma_host_bridge_allowed(const struct pci_dev *root, bool quiet)
+{
+	int i;
+
+	for (i = 0; i < nr_allowed; i++) {
+		if (root->vendor != allowed[i].vendor ||
+		    root->device != allowed[i].device)
+			continue;
+		if (!quiet)
+			pci_notice(root, "peer-to-peer DMA through this host bridge is allowed by pci_p2pdma.host_bridges=\n");
+		return true;
+	}
+	return false;
+}
+
+/**
+ * pci_p2pdma_config_written() - forget all routes if userspace changed ACS control
  * @pdev: the device
- * @pos: offset in its configuration space of what userspace has written
- * @size: how many bytes it has written
+ * @pos: offset in its configuration space of what was written
+ * @size: how many bytes were written
  *
  * ACS redirection decides whether a bridge forwards peer-to-peer requests itself.
  *

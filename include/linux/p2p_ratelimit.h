@@ -9,23 +9,21 @@
 #ifdef CONFIG_VM_P2P
 bool p2p_ratelimit(void);
 bool p2p_ratelimit_about(const void *subject, const void *object);
-#else
-static inline bool p2p_ratelimit(void)
-{
-	return printk_ratelimit();
-}
-#endif
 
-#define pr_notice_p2p(fmt, ...)						\
+#define pr_p2p_notice(fmt, ...)						\
 do {									\
 	if (p2p_ratelimit())						\
 		pr_notice(fmt, ##__VA_ARGS__);				\
 } while (0)
 
-#define dev_notice_p2p(dev, fmt, ...)					\
+#define dev_p2p_notice(dev, fmt, ...)					\
 do {									\
 	if (p2p_ratelimit())						\
 		dev_notice(dev, fmt, ##__VA_ARGS__);			\
 } while (0)
+#else
+#define pr_p2p_notice	pr_notice_ratelimited
+#define dev_p2p_notice	dev_notice_ratelimited
+#endif
 
 #endif /* _LINUX_P2P_RATELIMIT_H */

@@ -67,7 +67,7 @@ static __always_inline bool pci_p2pdma_fits(struct device *dev, u64 last)
 #ifdef CONFIG_PCI_P2PDMA
 extern atomic_t pci_p2pdma_generation;
 enum pci_p2pdma_map_type
-pci_p2pdma_find_route(struct pci_p2pdma_pagemap *p2p, struct device *dev);
+pci_p2pdma_route_slow(struct pci_p2pdma_pagemap *p2p, struct device *dev);
 enum pci_p2pdma_map_type
 pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
 		  phys_addr_t phys, size_t size, enum pci_p2pdma_map_type type);
@@ -161,7 +161,7 @@ static __always_inline void pci_p2pdma_route(struct pci_p2pdma_map_state *state,
 
 	if (unlikely(type > P2PDMA_ROUTE_MASK ||
 		     generation != atomic_read(&pci_p2pdma_generation)))
-		type = pci_p2pdma_find_route(p2p, dev);
+		type = pci_p2pdma_route_slow(p2p, dev);
 
 	state->pgmap = pgmap;
 	state->map = type;

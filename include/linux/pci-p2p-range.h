@@ -42,7 +42,7 @@ struct pci_p2p_mapping {
 	void (*revoke)(struct pci_p2p_mapping *mapping);
 	void *private;
 
-	/* private: of drivers/pci/p2pdma-range.c */
+	/* private: of drivers/pci/p2pmem/range.c */
 	struct pci_p2p_range *range;
 	struct device *client;
 	struct list_head node;

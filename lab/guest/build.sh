@@ -106,6 +106,17 @@ build_headers() {
 	touch "$stamp"
 }
 
+# Not static: its tests run in the machine's own root, beside it.
+build_p2pctl() {
+	mkdir -p "$out/p2pctl"
+	make -s -C "$linux/tools/p2p" O="$out/p2pctl" CC="$cc" >"$out/p2pctl.log" 2>&1 || {
+		cat "$out/p2pctl.log" >&2
+		die "tools/p2p does not build, see above"
+	}
+	cp -pru "$out/p2pctl/p2pctl" "$linux/tools/p2p"/{p2pctl.{8,schema.json,bash-completion},examples} \
+		"$out/tests/"
+}
+
 build_selftests() {
 	local file
 	[ -d "$linux" ] || die "build/linux is missing" "make tree unpacks it"
@@ -120,6 +131,7 @@ build_selftests() {
 		cat "$out/tests.log" >&2
 		die "$suite does not build, see above"
 	}
+	build_p2pctl
 	touch "$out/tests.stamp"
 	# Scripts run in the machine's own root, from the same directory.
 	for file in "$linux/$suite"/*.sh; do

@@ -32,14 +32,14 @@ DECLARE_EVENT_CLASS(p2p_gup,
 		  __entry->nr_pages, __entry->gup_flags)
 );
 
-/* Pages that follow each other were found without a lock, */
+/* The lockless walk found physically contiguous pages. */
 DEFINE_EVENT(p2p_gup, p2p_gup_fast,
 	TP_PROTO(unsigned long pfn, unsigned long nr_pages,
 		 unsigned int gup_flags),
 	TP_ARGS(pfn, nr_pages, gup_flags)
 );
 
-/* or under the mmap_lock. */
+/* A walk under the mmap_lock found physically contiguous pages. */
 DEFINE_EVENT(p2p_gup, p2p_gup_locked,
 	TP_PROTO(unsigned long pfn, unsigned long nr_pages,
 		 unsigned int gup_flags),
@@ -62,7 +62,7 @@ TRACE_EVENT(p2p_gup_refused,
 		__field(unsigned long, end)
 		__field(unsigned int, gup_flags)
 		__field(int, error)
-		__field(unsigned int, reason)	/* as others can print it */
+		__field(unsigned int, reason)	/* for __print_symbolic(), which is unsigned */
 	),
 
 	TP_fast_assign(

@@ -22,7 +22,7 @@
 
 #define NR_CHILDREN	5
 #define NR_REQUESTS	4
-#define STILL_USED	"is reset, although transfers or drivers still use"
+#define STILL_USED	"resetting while peer-to-peer memory is still in use"
 #define ROUNDS		5
 
 /* Nobody has page tables there: half of a mapping gets new ones for itself. */

@@ -40,8 +40,7 @@ bool open_files(struct _test_data_stale *self);
 void close_files(struct _test_data_stale *self);
 void put(char *mem, size_t size, uint64_t word);
 bool has(const char *mem, size_t size, uint64_t word);
-int as(uid_t uid, struct _test_data_stale *self,
-       int (*part)(struct _test_data_stale *self));
+int as(uid_t uid, struct _test_data_stale *self, int (*part)(struct _test_data_stale *self));
 int leave(struct _test_data_stale *self);
 char *again(struct _test_data_stale *self);
 int expect(struct _test_data_stale *self, const char *mem, uint64_t word);

@@ -49,12 +49,11 @@ int acs_find(const char *device)
 	uint32_t head;
 
 	while (offset) {
-		if (pread(fd, &head, 4, offset) != 4 || !head || !~head)
-			offset = 0;
-		else if ((head & 0xffff) == EXT_CAP_ACS)
+		if (pread(fd, &head, 4, offset) != 4 || !~head)
+			head = 0;
+		if ((head & 0xffff) == EXT_CAP_ACS)
 			break;
-		else
-			offset = head >> 20;
+		offset = head >> 20;
 	}
 	close(fd);
 	return offset;

@@ -67,8 +67,7 @@ bool has(const char *mem, size_t size, uint64_t word)
 }
 
 /* Runs a part in a child as this user, 0 for root with all capabilities. */
-int as(uid_t uid, struct _test_data_stale *self,
-		     int (*part)(struct _test_data_stale *self))
+int as(uid_t uid, struct _test_data_stale *self, int (*part)(struct _test_data_stale *self))
 {
 	pid_t child = users_fork(uid);
 

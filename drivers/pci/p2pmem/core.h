@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What processes have of a provider's memory: one object per device.
+ *
+ * Locks, outermost first:
+ *
+ *	mmap_lock
+ *	  p2pmem->lock			which buffers there are, whether there
+ *					may be more, and the quota's maximum
+ *	  file->f_mapping->invalidate_lock
+ *					faults and a debugger's accesses
+ *					(shared) against revocation
+ *	    buffer->first_use		which pages of it are in use, and what
+ *					they hold then
+ */
+#ifndef _PCI_P2PMEM_CORE_H
+#define _PCI_P2PMEM_CORE_H
+
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include "quota.h"
+
+struct device_attribute;
+struct p2pmem_pool;
+struct p2pmem_stats;
+struct pci_dev;
+struct pci_p2p_range;
+
+/* Found by p2pmem_of(), and from a page as the owner of its page map. */
+struct p2pmem {
+	struct kref ref;		/* the device's and one per buffer */
+	struct pci_dev *pdev;		/* valid while live */
+	struct p2pmem_pool *pool;	/* valid while live or lost, and while
+					 * pages are allocated
+					 */
+	struct p2pmem_quota quota;
+	struct list_head mappers;	/* of pages without a buffer: mapper.c */
+	struct p2pmem_stats __percpu *stats;	/* of DMA: p2pdma-stats.c */
+	struct file *file;		/* what the buffers are copies of */
+	struct mutex lock;		/* protects buffers, live, lost, quota.max */
+	struct list_head buffers;
+	/* All are written under the file's invalidate_lock. */
+	bool live;
+	bool lost;			/* not live, but the pool is there */
+	bool paused;			/* the device can't be reached */
+	wait_queue_head_t resumed;
+	struct pci_p2p_range *range;	/* of p2pmem/range: range-mmap.c */
+	u64 range_len;
+};
+
+#ifdef CONFIG_PCI_P2PMEM
+extern struct device_attribute dev_attr_user_limit;
+
+int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
+		 struct p2pmem **p2pmem_p);
+struct p2pmem *p2pmem_of(struct pci_dev *pdev);
+void p2pmem_put(struct p2pmem *p2pmem);
+int p2pmem_go_live(struct pci_dev *pdev);
+bool p2pmem_is_live(struct pci_dev *pdev);
+void p2pmem_announce(struct pci_dev *pdev, bool there);
+bool p2pmem_is_system_down(void);
+struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
+				const struct file_operations *fops, void *priv);
+#else
+static inline int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
+			       struct p2pmem **p2pmem_p)
+{
+	return 0;
+}
+
+static inline int p2pmem_go_live(struct pci_dev *pdev)
+{
+	return 0;
+}
+
+static inline bool p2pmem_is_live(struct pci_dev *pdev)
+{
+	return true;
+}
+
+static inline void p2pmem_announce(struct pci_dev *pdev, bool there)
+{
+}
+
+static inline bool p2pmem_is_system_down(void)
+{
+	return false;
+}
+#endif /* CONFIG_PCI_P2PMEM */
+
+#endif /* _PCI_P2PMEM_CORE_H */

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The processes that had mapped peer-to-peer memory that is still in use.
+ *
+ * A provider that is being removed waits for pages that transfers or drivers hold.
+ * By then their mappings are gone, and often the processes, too, but the log should
+ * name them. So each buffer remembers the process that mapped it. When the buffer
+ * has to leave pages behind, page->private of each of them points to this record.
+ *
+ * It costs nothing if nobody holds a page when the buffer goes.
+ */
+
+#include <linux/cred.h>
+#include <linux/list.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+
+#include "core.h"
+#include "mapper.h"
+#include "pool.h"
+#include "quota.h"
+
+/* How many the log names. */
+#define P2PMEM_MAPPERS_SHOWN	8
+
+struct p2pmem_mapper {
+	struct list_head node;		/* in p2pmem->mappers, with pages only */
+	unsigned long nr_pages;		/* left behind */
+	struct p2pmem_payers *payers;	/* charged for them */
+	bool has_buffer;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+};
+
+/*
+ * Protects all mappers, and the lists of all providers. A provider outlives the
+ * mappers in its list: its pool lacks their pages.
+ */
+static DEFINE_SPINLOCK(p2pmem_mappers_lock);
+
+static void p2pmem_mapper_free(struct p2pmem_mapper *mapper)
+{
+	kfree(mapper->payers);
+	kfree(mapper);
+}
+
+/**
+ * p2pmem_mapper_create() - remember the current process, and who pays for its memory
+ *
+ * The user is the one that a file created now would belong to.
+ *
+ * Context: Process context.
+ * Return: the mapper, to be given to p2pmem_mapper_done(); NULL without memory.
+ */
+struct p2pmem_mapper *p2pmem_mapper_create(void)
+{
+	struct p2pmem_mapper *mapper = kzalloc(sizeof(*mapper),
+					       GFP_KERNEL_ACCOUNT);
+
+	if (!mapper)
+		return NULL;
+
+	mapper->payers = p2pmem_payers_create(current_fsuid());
+	if (!mapper->payers) {
+		kfree(mapper);
+		return NULL;
+	}
+
+	mapper->has_buffer = true;
+	/* It may be gone, and its number used again, when the log names it. */
+	mapper->pid = task_tgid_nr(current);
+	get_task_comm(mapper->comm, current);
+	return mapper;
+}
+
+/**
+ * p2pmem_mapper_payers() - the users that a buffer is charged to
+ * @mapper: the process that mapped it
+ *
+ * Context: Any.
+ * Return: the users; there until p2pmem_mapper_done().
+ */
+const struct p2pmem_payers *
+p2pmem_mapper_payers(const struct p2pmem_mapper *mapper)
+{
+	return mapper->payers;
+}
+
+/**
+ * p2pmem_mapper_leave() - record that a page stays in use beyond its buffer
+ * @mapper: the process that mapped the buffer; NULL for memory of a driver
+ * @page: the page, or the first one of a folio, with a reference
+ * @nr_pages: how many it has
+ *
+ * Context: Any but NMI.
+ */
+void p2pmem_mapper_leave(struct p2pmem_mapper *mapper, struct page *page,
+			 unsigned long nr_pages)
+{
+	struct p2pmem *p2pmem = page_pgmap(page)->owner;
+	unsigned long flags;
+
+	if (!mapper)
+		return;
+
+	set_page_private(page, (unsigned long)mapper);
+	spin_lock_irqsave(&p2pmem_mappers_lock, flags);
+	if (!mapper->nr_pages)
+		list_add_tail(&mapper->node, &p2pmem->mappers);
+	mapper->nr_pages += nr_pages;
+	spin_unlock_irqrestore(&p2pmem_mappers_lock, flags);
+}
+
+/**
+ * p2pmem_mapper_return() - uncharge a page that has become free
+ * @page: the page, or the first one of a folio, whose last reference is gone
+ * @nr_pages: how many it has
+ *
+ * Context: Any but NMI. The pages are not in the pool yet.
+ */
+void p2pmem_mapper_return(struct page *page, unsigned long nr_pages)
+{
+	struct p2pmem_mapper *mapper = (void *)page_private(page);
+	struct p2pmem *p2pmem = page_pgmap(page)->owner;
+	unsigned long flags;
+	bool last;
+
+	if (!mapper)
+		return;
+
+	set_page_private(page, 0);
+	p2pmem_quota_uncharge(&p2pmem->quota, mapper->payers, nr_pages);
+	spin_lock_irqsave(&p2pmem_mappers_lock, flags);
+	mapper->nr_pages -= nr_pages;
+	if (!mapper->nr_pages)
+		list_del(&mapper->node);
+	last = !mapper->nr_pages && !mapper->has_buffer;
+	spin_unlock_irqrestore(&p2pmem_mappers_lock, flags);
+	if (last)
+		p2pmem_mapper_free(mapper);
+}
+
+/**
+ * p2pmem_mapper_done() - let go of the mapper of a buffer that has put its pages
+ * @mapper: the mapper; the caller must not use it any more
+ *
+ * Context: Any but NMI.
+ */
+void p2pmem_mapper_done(struct p2pmem_mapper *mapper)
+{
+	unsigned long flags;
+	bool last;
+
+	spin_lock_irqsave(&p2pmem_mappers_lock, flags);
+	mapper->has_buffer = false;
+	last = !mapper->nr_pages;
+	spin_unlock_irqrestore(&p2pmem_mappers_lock, flags);
+	if (last)
+		p2pmem_mapper_free(mapper);
+}
+
+/**
+ * p2pmem_has_mappers() - check whether pages are in use whose buffer is gone
+ * @p2pmem: the provider that they are from
+ *
+ * Context: Process context.
+ * Return: true if there is at least one.
+ */
+bool p2pmem_has_mappers(struct p2pmem *p2pmem)
+{
+	bool found;
+
+	spin_lock_irq(&p2pmem_mappers_lock);
+	found = !list_empty(&p2pmem->mappers);
+	spin_unlock_irq(&p2pmem_mappers_lock);
+	return found;
+}
+
+/**
+ * p2pmem_mappers_report() - log what a provider waits for
+ * @p2pmem: the provider; nobody allocates from it any more
+ *
+ * Context: Process context.
+ */
+void p2pmem_mappers_report(struct p2pmem *p2pmem)
+{
+	struct p2pmem_pool *pool = p2pmem->pool;
+	struct pci_dev *pdev = p2pmem->pdev;
+	struct p2pmem_mapper shown[P2PMEM_MAPPERS_SHOWN], *mapper;
+	unsigned long busy, rest;
+	int i, nr = 0;
+
+	spin_lock_irq(&p2pmem_mappers_lock);
+	list_for_each_entry(mapper, &p2pmem->mappers, node) {
+		shown[nr++] = *mapper;
+		if (nr == ARRAY_SIZE(shown))
+			break;
+	}
+	busy = (p2pmem_pool_size(pool) - p2pmem_pool_avail(pool)) >> PAGE_SHIFT;
+	spin_unlock_irq(&p2pmem_mappers_lock);
+
+	pci_warn(pdev, "waiting for %lu pages of peer-to-peer memory that transfers or drivers still use\n",
+		 busy);
+	rest = busy;
+	for (i = 0; i < nr; i++) {
+		pci_warn(pdev, "%lu of these pages were mapped by %s[%d]\n",
+			 shown[i].nr_pages, shown[i].comm, shown[i].pid);
+		rest -= min(rest, shown[i].nr_pages);
+	}
+	if (rest)
+		pci_warn(pdev, "%lu of these pages were mapped by others or allocated by a driver\n",
+			 rest);
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The life of a page of PCI peer-to-peer memory, see
+ * Documentation/mm/p2p_lifetime.rst.
+ *
+ * The reference count alone tells the state of a page:
+ *
+ *	0	free, in the provider's pool; or allocated and not yet used
+ *	1	in use: the base reference belongs to the allocation
+ *	more	a system call or a driver holds it, too
+ *
+ * The owner of an allocation drops the base references when it is done. Each
+ * page then goes back to the pool when its last reference drops, in whatever
+ * context that is; usually that is at once and for all pages together.
+ *
+ * In a mapped buffer the aligned parts that a huge page table entry can map are
+ * folios, from their first use until they are free: the count is the folio's
+ * then, and all of it goes back together. p2pmem_order() tells which parts. A
+ * provider may have chosen folios of one size for all of its memory instead. These
+ * are there for good, and what is handed out are multiples of them.
+ *
+ * An allocation holds one reference to the page map for each of its pages, from
+ * the pool's handing it out until the page is back. So the struct pages outlive
+ * every reference to one of them: memunmap_pages() waits.
+ *
+ * A page that returns on its own, after its buffer is gone, has page->private to
+ * find the users to uncharge, see mapper.c. Otherwise that is 0.
+ */
+
+#include <linux/align.h>
+#include <linux/container_of.h>
+#include <linux/irqflags.h>
+#include <linux/kernel.h>
+#include <linux/llist.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/page_ref.h>
+#include <linux/percpu-refcount.h>
+#include <linux/pgtable.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/vm_p2p.h>
+#include <linux/workqueue.h>
+
+#include "core.h"
+#include "last-user.h"
+#include "mapper.h"
+#include "pages.h"
+#include "pool.h"
+#include "quota.h"
+
+#define P2PMEM_PMD_ORDER	(PMD_SHIFT - PAGE_SHIFT)
+#define P2PMEM_PUD_ORDER	(PUD_SHIFT - PAGE_SHIFT)
+
+/*
+ * Gives pages back to the pool, and uncharges the users of @mapper for them. @mapper
+ * is NULL for memory of a driver, and for pages that were uncharged before. The page
+ * map may be gone as soon as this returns.
+ */
+static void p2pmem_return_pages(struct page *first, unsigned long nr_pages,
+				const struct p2pmem_mapper *mapper)
+{
+	struct dev_pagemap *pgmap;
+	struct p2pmem *p2pmem;
+
+	if (!nr_pages)
+		return;
+
+	pgmap = page_pgmap(first);
+	p2pmem = pgmap->owner;
+	if (mapper)
+		p2pmem_quota_uncharge(&p2pmem->quota,
+				      p2pmem_mapper_payers(mapper), nr_pages);
+	if (p2pmem_pool_free(p2pmem->pool, page_to_pfn(first), nr_pages))
+		percpu_ref_put_many(&pgmap->ref, nr_pages);
+}
+
+/* The order of the folios that the memory consists of for good; 0 for none. */
+static unsigned int p2pmem_fixed_order(const struct page *page)
+{
+	return page_pgmap(page)->vmemmap_shift;
+}
+
+/* @folio has a reference count of 0. */
+static void p2pmem_return_folio(struct folio *folio)
+{
+	unsigned long nr_pages = folio_nr_pages(folio);
+
+	p2pmem_mapper_return(&folio->page, nr_pages);
+	if (folio_test_large(folio) && !p2pmem_fixed_order(&folio->page))
+		p2p_folio_take_apart(folio);
+	p2pmem_return_pages(&folio->page, nr_pages, NULL);
+}
+
+/* Base pages, too. */
+static LLIST_HEAD(p2pmem_freed_folios);
+
+static void p2pmem_return_freed(struct work_struct *work)
+{
+	struct llist_node *node, *next;
+
+	node = llist_del_all(&p2pmem_freed_folios);
+	llist_for_each_safe(node, next, node) {
+		struct page *page = container_of((void **)node, struct page,
+						 zone_device_data);
+
+		page->zone_device_data = NULL;
+		p2pmem_return_folio(page_folio(page));
+		cond_resched();
+	}
+}
+
+static DECLARE_WORK(p2pmem_freed_work, p2pmem_return_freed);
+
+/*
+ * Runs in any context but NMI: the last reference may be that of a bio. A softirq may
+ * drop hundreds of them, and each takes some thousand instructions, more for a folio.
+ * The struct pages of 1 GiB are 16 MiB, too much to write to with interrupts off.
+ */
+static void p2pmem_page_free(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	if (in_task() && !irqs_disabled() &&
+	    (folio_order(folio) <= P2PMEM_PMD_ORDER || p2pmem_fixed_order(page))) {
+		p2pmem_return_folio(folio);
+		return;
+	}
+	if (llist_add((struct llist_node *)&page->zone_device_data,
+		      &p2pmem_freed_folios))
+		schedule_work(&p2pmem_freed_work);
+}
+
+/*
+ * The driver deals with broken memory of its device. The generic handler would look
+ * up the processes that use the page by page->mapping, which is not set. A process
+ * that ran into an error gets SIGBUS anyway.
+ */
+static int p2pmem_memory_failure(struct dev_pagemap *pgmap, unsigned long pfn,
+				 unsigned long nr_pages, int mf_flags)
+{
+	return -ENXIO;
+}
+
+static const struct dev_pagemap_ops p2pmem_pgmap_ops = {
+	.page_free = p2pmem_page_free,
+	.memory_failure = p2pmem_memory_failure,
+};
+
+/**
+ * p2pmem_init_pgmap() - let the pages of a page map return to a pool
+ * @pgmap: page map of type MEMORY_DEVICE_PCI_P2PDMA, before memremap_pages()
+ * @p2pmem: the provider, whose pool will hold the memory; must outlive @pgmap
+ *
+ * Context: Any.
+ */
+void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem *p2pmem)
+{
+	pgmap->ops = &p2pmem_pgmap_ops;
+	pgmap->owner = p2pmem;
+}
+
+/**
+ * p2pmem_get_pages() - take the base reference of each page of an allocation
+ * @first: the first page of memory that the pool just handed out
+ * @nr_pages: how many pages it has
+ *
+ * For a driver, whose data no user may see.
+ *
+ * Context: Any but NMI. The caller holds @nr_pages references to the page map.
+ */
+void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
+{
+	struct p2pmem *p2pmem = page_pgmap(first)->owner;
+	unsigned long pfn = page_to_pfn(first);
+	unsigned long i;
+
+	p2pmem_last_user_forget(p2pmem_pool_last_user(p2pmem->pool, pfn), pfn,
+				nr_pages);
+	for (i = 0; i < nr_pages; i += 1UL << p2pmem_fixed_order(first))
+		init_page_count(first + i);
+}
+
+static unsigned int p2pmem_order_in(unsigned long pfn, unsigned long first,
+				    unsigned long nr_pages, unsigned int fixed)
+{
+	static const unsigned int orders[] = { P2PMEM_PUD_ORDER, P2PMEM_PMD_ORDER };
+	unsigned long start, size;
+	unsigned int i;
+
+	if (fixed)
+		return fixed;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		size = 1UL << orders[i];
+		start = ALIGN_DOWN(pfn, size);
+		if (start >= first && start + size <= first + nr_pages)
+			return orders[i];
+	}
+	return 0;
+}
+
+/**
+ * p2pmem_order() - find the folio of a buffer that a page belongs to
+ * @pfn: page frame number of the page
+ * @first: page frame number of the buffer's first page
+ * @nr_pages: how many pages the buffer has
+ *
+ * If the provider did not choose an order, the folio is the largest aligned part of
+ * the buffer around the page that one page table entry can map. It depends on nothing
+ * but the arguments, so that it need not be stored anywhere.
+ *
+ * Context: Any. The buffer owns its pages.
+ * Return: the order of that folio; its first page is @pfn rounded down to it.
+ */
+unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
+			  unsigned long nr_pages)
+{
+	return p2pmem_order_in(pfn, first, nr_pages,
+			       p2pmem_fixed_order(pfn_to_page(first)));
+}
+
+/**
+ * p2pmem_use() - take base references at the first use
+ * @page: the first page of a folio in a buffer, or of several base pages
+ * @nr_pages: how many pages; none of them is in use
+ * @order: the order of the folio, from p2pmem_order()
+ *
+ * For a buffer, which would be slow to allocate with p2pmem_get_pages(): that writes
+ * to every struct page. What the caller did before is visible after p2pmem_is_used()
+ * has returned true.
+ *
+ * Context: Process context. The caller excludes other first uses of the buffer, and
+ *	    p2pmem_put_buffer().
+ */
+void p2pmem_use(struct page *page, unsigned long nr_pages, unsigned int order)
+{
+	if (order && !p2pmem_fixed_order(page)) {
+		p2p_folio_form(page, order);
+		return;
+	}
+	for (; nr_pages; nr_pages -= 1UL << order, page += 1UL << order)
+		page_ref_unfreeze(page, 1);
+}
+
+/*
+ * Drops the base reference of each folio. Those that nobody else holds go back to
+ * the pool at once, together, and with them the page map references that the
+ * allocation held for them. So do those whose base reference was never taken,
+ * because they were never used. The rest follows when its holders let go.
+ */
+static void p2pmem_put_folios(unsigned long first, unsigned long nr_pages, bool folios,
+			      struct p2pmem_mapper *mapper)
+{
+	/* Once they are back, the first pages may be part of something else. */
+	unsigned int fixed = p2pmem_fixed_order(pfn_to_page(first));
+	unsigned long end = first + nr_pages, from = first, pfn, size;
+	struct page *page;
+
+	for (pfn = first; pfn < end; pfn += size) {
+		unsigned int order = folios ?
+			p2pmem_order_in(pfn, first, nr_pages, fixed) : fixed;
+
+		/* A buffer may have any number of them. */
+		if (folios)
+			cond_resched();
+		size = 1UL << order;
+		page = pfn_to_page(pfn);
+		/*
+		 * Nobody can take a reference to a page whose count is 0, so
+		 * it stays what it is. A page that was used has at least the
+		 * base reference.
+		 */
+		if (!page_ref_count(page))
+			continue;
+		if (page_ref_freeze(page, 1)) {
+			if (order && !fixed)
+				p2p_folio_take_apart(page_folio(page));
+			continue;
+		}
+
+		p2pmem_return_pages(pfn_to_page(from), pfn - from, mapper);
+		from = pfn + size;
+		p2pmem_mapper_leave(mapper, page, size);
+		put_page(page);
+	}
+
+	p2pmem_return_pages(pfn_to_page(from), end - from, mapper);
+}
+
+/**
+ * p2pmem_put_pages() - drop the base reference of each page of an allocation
+ * @first: the first page
+ * @nr_pages: how many pages; all have the same page map, and none is part of a
+ *	      folio that p2pmem_use() made
+ *
+ * Pages that nobody else holds are in the pool when this returns.
+ *
+ * Context: Any but NMI.
+ */
+void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
+{
+	p2pmem_put_folios(page_to_pfn(first), nr_pages, false, NULL);
+}
+
+/**
+ * p2pmem_put_buffer() - drop the base references of a buffer
+ * @first: page frame number of its first page
+ * @nr_pages: how many pages it has
+ * @mapper: the process that mapped it; the caller must not use it any more
+ *
+ * As p2pmem_put_pages(), for memory that p2pmem_use() was called for.
+ *
+ * Context: Process context: taking large folios apart takes its time.
+ */
+void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages,
+		       struct p2pmem_mapper *mapper)
+{
+	p2pmem_put_folios(first, nr_pages, true, mapper);
+	p2pmem_mapper_done(mapper);
+}
+
+/**
+ * p2pmem_is_held() - check whether anybody but the owner holds pages of a buffer
+ * @first: page frame number of its first page
+ * @nr_pages: how many pages it has
+ *
+ * Context: Process context. The caller keeps the buffer from being put. The answer
+ *	    stays true only if nobody can find the pages any more.
+ * Return: true if a page has more than its base reference.
+ */
+bool p2pmem_is_held(unsigned long first, unsigned long nr_pages)
+{
+	unsigned long pfn, end = first + nr_pages;
+
+	for (pfn = first; pfn < end;
+	     pfn += 1UL << p2pmem_order(pfn, first, nr_pages)) {
+		/* Neither unused nor in use by the owner alone. */
+		if (page_ref_count(pfn_to_page(pfn)) & ~1)
+			return true;
+		cond_resched();
+	}
+	return false;
+}

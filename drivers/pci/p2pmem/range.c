@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Ranges of a BAR as peer-to-peer memory without struct pages: their life, and
+ * their mappings for DMA.
+ *
+ * A range is a pseudo file, as a buffer with pages is (buffer.c), and a reference to
+ * the range is one to the file. The provider's driver has one until it takes the range
+ * back, a client's driver while it has a mapping for DMA, and each mapping of a process
+ * has one (range-mmap.c). So all of them may come and go in any order.
+ *
+ * Routes are found as for memory with pages: the range has a page map of its own,
+ * which describes no pages and is known to nobody but to the functions that find
+ * routes, count, and refuse. It belongs to the provider, and is used only while the
+ * range is live or mapped for DMA.
+ *
+ *	range->lock	protects mappings, nr_mappings, live, paused and lost. The
+ *			invalidate_lock of the file, taken first, protects the last
+ *			three as well, for faults.
+ *	p2pdma_ranges_lock
+ *			protects the list of all ranges; taken before both.
+ */
+
+#include <linux/align.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/export.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/jiffies.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+#include <linux/pci.h>
+#include <linux/pci-p2p-range.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+
+#include "../p2pdma.h"
+#include "core.h"
+#include "range.h"
+
+/* When to log what a revocation waits for, and how often from then on. */
+#define P2P_RANGE_REPORT_FIRST	HZ
+#define P2P_RANGE_REPORT	(10 * HZ)
+
+static LIST_HEAD(p2pdma_ranges);
+static DEFINE_MUTEX(p2pdma_ranges_lock);
+
+static int p2pdma_range_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+static const struct file_operations p2pdma_range_fops = {
+	.release	= p2pdma_range_release,
+};
+
+static bool p2pdma_range_is_idle(const struct pci_p2p_range *range)
+{
+	/* Pairs with the release in p2pdma_range_forget(). */
+	return !smp_load_acquire(&range->nr_mappings);
+}
+
+/* A client that unmaps later finds nobody waiting, and a range that still exists. */
+static void p2pdma_range_wait(struct pci_p2p_range *range)
+{
+	struct pci_dev *pdev = range->p2p->provider;
+	unsigned long report = P2P_RANGE_REPORT_FIRST;
+	struct pci_p2p_mapping *mapping;
+	unsigned int nr;
+
+	while (!wait_event_idle_timeout(range->idle,
+					p2pdma_range_is_idle(range), report)) {
+		report = P2P_RANGE_REPORT;
+		spin_lock_irq(&range->lock);
+		nr = range->nr_mappings;
+		mapping = list_first_entry_or_null(&range->mappings,
+						   struct pci_p2p_mapping,
+						   node);
+		if (nr)
+			pci_warn(pdev, "BAR %d: waiting for %u DMA mappings of peer-to-peer memory, one of them of %s\n",
+				 range->bar, nr,
+				 mapping ? dev_name(mapping->client) : "?");
+		spin_unlock_irq(&range->lock);
+	}
+}
+
+static void p2pdma_range_end(void *data)
+{
+	struct pci_p2p_range *range = data;
+	struct address_space *space = range->file->f_mapping;
+	struct pci_p2p_mapping *mapping;
+
+	p2pmem_range_unpublish(range);
+
+	mutex_lock(&p2pdma_ranges_lock);
+	list_del(&range->node);
+	mutex_unlock(&p2pdma_ranges_lock);
+
+	filemap_invalidate_lock(space);
+	spin_lock_irq(&range->lock);
+	range->live = false;
+	WRITE_ONCE(range->paused, false);
+	list_for_each_entry(mapping, &range->mappings, node)
+		if (mapping->revoke)
+			mapping->revoke(mapping);
+	spin_unlock_irq(&range->lock);
+	unmap_mapping_range(space, 0, 0, true);
+	filemap_invalidate_unlock(space);
+	wake_up_all(&range->resumed);
+
+	p2pdma_range_wait(range);
+	if (range->write_combine)
+		arch_io_free_memtype_wc(range->phys, range->len);
+	fput(range->file);
+}
+
+static void p2pdma_range_set(struct pci_p2p_range *range, bool paused, bool lost)
+{
+	struct address_space *space = range->file->f_mapping;
+
+	filemap_invalidate_lock(space);
+	spin_lock_irq(&range->lock);
+	WRITE_ONCE(range->paused, paused);
+	range->lost = lost;
+	spin_unlock_irq(&range->lock);
+	if (paused || lost)
+		unmap_mapping_range(space, 0, 0, true);
+	filemap_invalidate_unlock(space);
+	if (!paused)
+		wake_up_all(&range->resumed);
+}
+
+static void p2pdma_ranges_set(struct pci_dev *pdev, bool paused, bool lost)
+{
+	struct pci_p2p_range *range;
+
+	mutex_lock(&p2pdma_ranges_lock);
+	list_for_each_entry(range, &p2pdma_ranges, node)
+		if (range->p2p->provider == pdev)
+			p2pdma_range_set(range, paused, lost);
+	mutex_unlock(&p2pdma_ranges_lock);
+}
+
+/**
+ * p2pdma_ranges_freeze() - part of pci_p2pmem_freeze(), for memory without pages
+ * @pdev: the provider; nothing happens if it has no ranges
+ *
+ * Programs that touch a range wait, and it can't be mapped for DMA. Mappings for DMA
+ * that exist stay, and have the same addresses afterwards.
+ *
+ * Context: Process context.
+ */
+void p2pdma_ranges_freeze(struct pci_dev *pdev)
+{
+	p2pdma_ranges_set(pdev, true, false);
+}
+
+/**
+ * p2pdma_ranges_give_up() - part of pci_p2pmem_give_up()
+ * @pdev: the provider
+ *
+ * Context: Process context.
+ */
+void p2pdma_ranges_give_up(struct pci_dev *pdev)
+{
+	p2pdma_ranges_set(pdev, false, true);
+}
+
+/**
+ * p2pdma_ranges_resume() - part of pci_p2pmem_resume()
+ * @pdev: the provider
+ *
+ * Context: Process context.
+ */
+void p2pdma_ranges_resume(struct pci_dev *pdev)
+{
+	p2pdma_ranges_set(pdev, false, false);
+}
+
+/* A mapping that has a revoke() lasts, so waiting for it would be in vain. */
+static bool p2pdma_range_is_in_transfer(struct pci_p2p_range *range)
+{
+	struct pci_p2p_mapping *mapping;
+	unsigned int nr;
+
+	spin_lock_irq(&range->lock);
+	nr = range->nr_mappings;
+	list_for_each_entry(mapping, &range->mappings, node)
+		if (mapping->revoke)
+			nr--;
+	spin_unlock_irq(&range->lock);
+	return nr;
+}
+
+/**
+ * p2pdma_ranges_are_in_transfer() - are there mappings for DMA that end soon?
+ * @pdev: the provider
+ *
+ * Context: Process context.
+ * Return: whether a range is mapped by a client that can't be told to unmap.
+ */
+bool p2pdma_ranges_are_in_transfer(struct pci_dev *pdev)
+{
+	struct pci_p2p_range *range;
+	bool found = false;
+
+	mutex_lock(&p2pdma_ranges_lock);
+	list_for_each_entry(range, &p2pdma_ranges, node)
+		if (range->p2p->provider == pdev)
+			found = found || p2pdma_range_is_in_transfer(range);
+	mutex_unlock(&p2pdma_ranges_lock);
+	return found;
+}
+
+/* dma_map_resource() and page tables treat memory with pages in another way. */
+static bool p2pdma_range_has_pages(phys_addr_t phys, u64 len)
+{
+	phys_addr_t at = phys;
+
+	for (; at < phys + len; at = ALIGN_DOWN(at, SUBSECTION_SIZE) +
+				     SUBSECTION_SIZE)
+		if (pfn_valid(PHYS_PFN(at)))
+			return true;
+	return false;
+}
+
+static int p2pdma_range_check(struct pci_dev *pdev, int bar, u64 offset, u64 len)
+{
+	u64 bar_len;
+
+	if (bar < 0 || bar >= PCI_STD_NUM_BARS)
+		return -EINVAL;
+	if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM) ||
+	    pci_resource_flags(pdev, bar) & IORESOURCE_UNSET)
+		return -EINVAL;
+
+	bar_len = pci_resource_len(pdev, bar);
+	if (!len || offset > bar_len || len > bar_len - offset)
+		return -EINVAL;
+	/* What page tables can map. */
+	if (!PAGE_ALIGNED(pci_resource_start(pdev, bar) + offset) ||
+	    !PAGE_ALIGNED(len))
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * pci_p2p_range_create() - make a part of a BAR peer-to-peer memory without pages
+ * @pdev: the provider
+ * @bar: number of a memory BAR
+ * @offset: offset of the memory in the BAR, in bytes
+ * @len: length of the memory, in bytes
+ *
+ * The range ends with pci_p2p_range_revoke(), and at the latest when the driver of
+ * @pdev is unbound, after its remove(). A driver that stops the device in
+ * remove() revokes the range first. The files in p2pmem/ of @pdev tell which devices
+ * reach the range, by which route, and how much was mapped.
+ *
+ * Memory of a prefetchable BAR is mapped write-combining, unless the kernel has
+ * mapped it in another way already.
+ *
+ * Context: Process context, from the driver's probe(), or with its device locked.
+ * Return: the range, or an ERR_PTR(): -EINVAL if @bar is no memory BAR with an
+ *	   address, or the memory does not lie in it or is not made of whole pages;
+ *	   -EBUSY if it has struct pages, see pci_p2pdma_add_resource(); -ENOMEM;
+ *	   -ENFILE.
+ */
+struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
+					   u64 offset, u64 len)
+{
+	struct pci_p2p_range *range;
+	int error;
+
+	error = p2pdma_range_check(pdev, bar, offset, len);
+	if (error)
+		return ERR_PTR(error);
+
+	range = kzalloc(sizeof(*range), GFP_KERNEL);
+	if (!range)
+		return ERR_PTR(-ENOMEM);
+	range->phys = pci_resource_start(pdev, bar) + offset;
+	range->len = len;
+	range->bar = bar;
+	spin_lock_init(&range->lock);
+	INIT_LIST_HEAD(&range->mappings);
+	init_waitqueue_head(&range->idle);
+	init_waitqueue_head(&range->resumed);
+
+	error = -EBUSY;
+	if (p2pdma_range_has_pages(range->phys, len))
+		goto err_free;
+
+	error = -ENOMEM;
+	range->p2p = devm_kzalloc(&pdev->dev, sizeof(*range->p2p), GFP_KERNEL);
+	if (!range->p2p)
+		goto err_free;
+	error = pci_p2pdma_add_pageless(pdev, range->p2p, bar, offset, len);
+	if (error)
+		goto err_free_p2p;
+
+	range->file = p2pmem_pseudo_file(pdev, &p2pdma_range_fops, range);
+	if (IS_ERR(range->file)) {
+		error = PTR_ERR(range->file);
+		goto err_free_p2p;
+	}
+	/* From here on fput() frees the range. */
+	range->write_combine =
+		pci_resource_flags(pdev, bar) & IORESOURCE_PREFETCH &&
+		!arch_io_reserve_memtype_wc(range->phys, len);
+	range->live = true;
+	mutex_lock(&p2pdma_ranges_lock);
+	list_add(&range->node, &p2pdma_ranges);
+	mutex_unlock(&p2pdma_ranges_lock);
+
+	error = devm_add_action_or_reset(&pdev->dev, p2pdma_range_end, range);
+	return error ? ERR_PTR(error) : range;
+
+err_free_p2p:
+	devm_kfree(&pdev->dev, range->p2p);
+err_free:
+	kfree(range);
+	return ERR_PTR(error);
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_create);
+
+/**
+ * pci_p2p_range_publish() - let root map a range by the file p2pmem/range
+ * @range: a range of the caller's, that is live
+ *
+ * For a provider whose driver does not divide the range among its users. A device has
+ * one such range. The file can't be mapped any more once @range is being revoked.
+ *
+ * Context: Process context, from the driver's probe().
+ * Return: 0; -EBUSY if another range of the device is published; -ENOMEM.
+ */
+int pci_p2p_range_publish(struct pci_p2p_range *range)
+{
+	return p2pmem_range_publish(range);
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_publish);
+
+/**
+ * pci_p2p_range_revoke() - take a range back
+ * @range: a range of a driver that is still bound
+ *
+ * When this returns, no process has the memory mapped, and its accesses raise
+ * SIGBUS; no client has it mapped for DMA, nor can it map it again. The caller must
+ * not use @range any more.
+ *
+ * Context: Process context. Waits for clients to unmap, and every ten seconds says
+ *	    in the log which one it waits for.
+ */
+void pci_p2p_range_revoke(struct pci_p2p_range *range)
+{
+	devm_release_action(&range->p2p->provider->dev, p2pdma_range_end,
+			    range);
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_revoke);
+
+/**
+ * pci_p2p_range_put() - let a range go
+ * @range: from pci_p2p_range_of_user()
+ *
+ * Context: Any but NMI.
+ */
+void pci_p2p_range_put(struct pci_p2p_range *range)
+{
+	fput(range->file);
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_put);
+
+static int p2pdma_range_map(struct pci_p2p_range *range, phys_addr_t phys,
+			    struct pci_p2p_mapping *mapping)
+{
+	struct dev_pagemap *pgmap = &range->p2p->pgmap;
+	struct device *client = mapping->client;
+	struct pci_p2pdma_map_state state = {};
+	enum pci_p2pdma_map_type type;
+
+	type = pci_p2pdma_map_phys(&state, client, pgmap, phys, mapping->len,
+				   &mapping->addr);
+	mapping->is_bus_addr = type == PCI_P2PDMA_MAP_BUS_ADDR;
+	if (mapping->is_bus_addr)
+		return 0;
+	if (type != PCI_P2PDMA_MAP_THRU_HOST_BRIDGE)
+		return -EREMOTEIO;
+
+	/* With an IOMMU it gets an address that it can use. */
+	if (!get_dma_ops(client) &&
+	    !pci_p2pdma_fits(client, phys + mapping->len - 1)) {
+		pci_p2pdma_refuse(pgmap, client, phys, mapping->len, type);
+		return -EREMOTEIO;
+	}
+	mapping->addr = dma_map_resource(client, phys, mapping->len,
+					 mapping->dir, 0);
+	if (dma_mapping_error(client, mapping->addr))
+		return -ENOMEM;
+	pci_p2pdma_count(&state, client, phys, mapping->len);
+	return 0;
+}
+
+static void p2pdma_range_unmap(struct pci_p2p_mapping *mapping)
+{
+	if (!mapping->is_bus_addr)
+		dma_unmap_resource(mapping->client, mapping->addr, mapping->len,
+				   mapping->dir, 0);
+}
+
+/* @listed: whether pci_p2p_range_map() got as far as that */
+static void p2pdma_range_forget(struct pci_p2p_mapping *mapping, bool listed)
+{
+	struct pci_p2p_range *range = mapping->range;
+	unsigned long flags;
+
+	spin_lock_irqsave(&range->lock, flags);
+	if (listed)
+		list_del(&mapping->node);
+	/* Pairs with the acquire in p2pdma_range_is_idle(). */
+	smp_store_release(&range->nr_mappings, range->nr_mappings - 1);
+	if (!range->nr_mappings)
+		wake_up(&range->idle);
+	spin_unlock_irqrestore(&range->lock, flags);
+	fput(range->file);
+}
+
+/**
+ * pci_p2p_range_map() - map a part of a range for DMA
+ * @range: the range
+ * @client: the device that will do DMA, a PCI function
+ * @offset: where in the range, in bytes
+ * @len: how much, in bytes, at least 1
+ * @dir: the direction, as for dma_map_resource()
+ * @mapping: to be filled; its revoke() must be set. Must stay where it is until
+ *	     pci_p2p_range_unmap().
+ *
+ * The route is that which a DMA mapping of the provider's memory with pages would
+ * take, and is refused for the same reasons; p2pmem/routes of the provider and the
+ * log have them. The memory is contiguous for @client, too, and needs no
+ * dma_sync_*(). Such a mapping keeps the memory, but not @client, from going away.
+ *
+ * It survives a reset of the provider. That waits for mappings without revoke(), ten
+ * seconds at most; what @client reads before the reset is over is undefined, and what
+ * it writes is lost.
+ *
+ * Context: Any but NMI.
+ * Return: 0; -EREMOTEIO if @client can't reach the memory; -ENODEV if it was
+ *	   revoked, or the provider has failed; -EAGAIN while the provider is being
+ *	   reset; -EINVAL if it is not in @range; -ENOMEM if there is no room in the
+ *	   address space of the IOMMU.
+ */
+int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
+		      u64 offset, size_t len, enum dma_data_direction dir,
+		      struct pci_p2p_mapping *mapping)
+{
+	unsigned long flags;
+	bool listed = false;
+	int error;
+
+	if (!len || offset > range->len || len > range->len - offset)
+		return -EINVAL;
+
+	mapping->range = range;
+	mapping->client = client;
+	mapping->len = len;
+	mapping->dir = dir;
+
+	/* While it counts, revocation waits, and the provider stays. */
+	spin_lock_irqsave(&range->lock, flags);
+	error = !range->live || range->lost ? -ENODEV :
+		range->paused ? -EAGAIN : 0;
+	if (error) {
+		spin_unlock_irqrestore(&range->lock, flags);
+		return error;
+	}
+	range->nr_mappings++;
+	get_file(range->file);
+	spin_unlock_irqrestore(&range->lock, flags);
+
+	error = p2pdma_range_map(range, range->phys + offset, mapping);
+	if (error)
+		goto err_forget;
+
+	spin_lock_irqsave(&range->lock, flags);
+	listed = range->live;
+	if (listed)
+		list_add_tail(&mapping->node, &range->mappings);
+	spin_unlock_irqrestore(&range->lock, flags);
+	if (listed)
+		return 0;
+
+	/* Nobody would have called revoke(). */
+	p2pdma_range_unmap(mapping);
+	error = -ENODEV;
+err_forget:
+	p2pdma_range_forget(mapping, false);
+	return error;
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_map);
+
+/**
+ * pci_p2p_range_unmap() - undo pci_p2p_range_map()
+ * @mapping: the mapping; the client's DMA to it is over
+ *
+ * Context: Any but NMI, and not from the revoke() of a mapping.
+ */
+void pci_p2p_range_unmap(struct pci_p2p_mapping *mapping)
+{
+	p2pdma_range_unmap(mapping);
+	p2pdma_range_forget(mapping, true);
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_unmap);

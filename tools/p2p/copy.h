@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * p2pctl copy: what its parts share.
+ */
+#ifndef P2P_COPY_H
+#define P2P_COPY_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "lib/client.h"
+#include "lib/progress.h"
+#include "lib/provider.h"
+
+/* The source or the destination. */
+struct end {
+	const char *path;
+	int fd;
+	struct stat st;
+	bool is_block;
+	bool created;			/* by this program */
+	uint64_t size;			/* of a regular file that is to be written: what there is */
+	uint64_t align;			/* of O_DIRECT */
+};
+
+struct copy {
+	struct end src, dst;
+	const struct provider *via;	/* NULL: through RAM */
+	uint64_t block_size;
+	unsigned int queue_depth;
+	uint64_t size;			/* what is to be copied, from the beginning */
+	uint64_t first;			/* where this run begins */
+	const char *state_path;
+	bool allow_ram, verify, quiet;
+	struct progress progress;
+
+	/* What became of it. */
+	uint64_t done;			/* all before this is in the destination */
+	uint64_t p2p_bytes, ram_bytes, hole_bytes, tail_bytes;
+	bool refused;			/* peer-to-peer DMA was, on the way */
+	bool fixed_buffers;
+	struct counters before;
+};
+
+extern volatile sig_atomic_t copy_stop;
+
+/* copy_ends.c: they end the program if there is something wrong. */
+void copy_open_source(struct copy *c);
+void copy_check_destination(const struct copy *c);
+void copy_open_destination(struct copy *c, bool resume);
+void copy_check_room(const struct copy *c);
+
+/* copy_ring.c: from first to the last whole block. Return: an enum status. */
+int copy_data(struct copy *c);
+void copy_io_error(const struct copy *c, bool writing, uint64_t at, int err);
+
+/* copy_tail.c: what is left then, less than a block */
+int copy_tail(struct copy *c, void *mem);
+
+/* copy_state.c */
+bool state_load(struct copy *c);
+void state_save(struct copy *c);
+void state_remove(struct copy *c);
+
+/* verify.c */
+int copy_verify(struct copy *c);
+
+#endif

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How far a copy is, in a file beside the destination, for --resume.
+ *
+ * It is written when the destination has the data safely, so that it is true even if
+ * the machine stops. It names both ends, so that nobody goes on with another file.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "copy.h"
+#include "lib/sysfs.h"
+#include "lib/util.h"
+
+static void describe(const struct end *end, bool content, struct text *text)
+{
+	if (end->is_block)
+		text_add(text, "block %" PRIx64 " %" PRIu64 "\n", (uint64_t)end->st.st_rdev,
+			 end->size);
+	else if (content)
+		text_add(text, "file %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRId64 ".%09ld\n",
+			 (uint64_t)end->st.st_dev, (uint64_t)end->st.st_ino, end->size,
+			 (int64_t)end->st.st_mtim.tv_sec, end->st.st_mtim.tv_nsec);
+	else
+		text_add(text, "file %" PRIx64 " %" PRIu64 "\n", (uint64_t)end->st.st_dev,
+			 (uint64_t)end->st.st_ino);
+}
+
+/* What must be the same when the copy goes on. */
+static char *identity(const struct copy *c)
+{
+	struct text text = {};
+
+	text_add(&text, "p2pctl copy 1\nsize %" PRIu64 "\n", c->size);
+	describe(&c->src, true, &text);
+	describe(&c->dst, false, &text);
+	return text.s;
+}
+
+/**
+ * state_load() - find out where to go on
+ * @c: the copy; both ends are open
+ *
+ * Sets c->first.
+ *
+ * Return: false, with an error printed, if it can't go on.
+ */
+bool state_load(struct copy *c)
+{
+	char *text = read_text("%s", c->state_path);
+	int err = errno;
+	char *same = identity(c);
+	bool good = text && !strncmp(text, same, strlen(same)) &&
+		sscanf(text + strlen(same), "done %" SCNu64, &c->first) == 1 &&
+		c->first <= c->size;
+
+	if (!text) {
+		error("nothing to resume: %s: %s", c->state_path, strerror(err));
+		hint("--state FILE names another one; without --resume the copy begins anew");
+	} else if (!good) {
+		error("%s is of another copy: SRC has changed since, or DST is another one",
+		      c->state_path);
+		hint("without --resume the copy begins anew");
+	}
+	free(text);
+	free(same);
+	return good;
+}
+
+void state_save(struct copy *c)
+{
+	char *temporary = xasprintf("%s.new", c->state_path), *same;
+	uint64_t done = c->done;
+	FILE *file;
+
+	/* What is done must be there before the file says so. */
+	fdatasync(c->dst.fd);
+	same = identity(c);
+	file = fopen(temporary, "w");
+	if (!file || fprintf(file, "%sdone %" PRIu64 "\n", same, done) < 0 || fflush(file) ||
+	    fdatasync(fileno(file)) || rename(temporary, c->state_path)) {
+		static bool told;
+
+		if (!told)
+			error("%s: %s: the copy can't be resumed", c->state_path, strerror(errno));
+		told = true;
+		unlink(temporary);
+	}
+	if (file)
+		fclose(file);
+	free(temporary);
+	free(same);
+}
+
+void state_remove(struct copy *c)
+{
+	unlink(c->state_path);
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mapped devices: which targets their tables have.
+ *
+ * sysfs does not tell, so device-mapper is asked, as root. Others see only what the UUID
+ * gives away.
+ */
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "sysfs.h"
+#include "util.h"
+
+#define TABLE_SIZE (64 * 1024)
+
+/* Those that hand the data on as it is. */
+static bool target_passes(const char *type)
+{
+	return !strcmp(type, "linear") || !strcmp(type, "striped");
+}
+
+/*
+ * Return: the first target that does not pass the data on, as text to be freed, or NULL.
+ * *asked is false if device-mapper did not answer.
+ */
+static char *other_target(const char *disk, bool *asked)
+{
+	char *dev = read_text("/sys/block/%s/dev", disk);
+	struct dm_ioctl *io = xcalloc(1, TABLE_SIZE);
+	struct dm_target_spec *spec;
+	unsigned int major, minor;
+	char *other = NULL;
+	int fd;
+
+	*asked = false;
+	fd = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && dev && sscanf(dev, "%u:%u", &major, &minor) == 2) {
+		io->version[0] = 4;
+		io->data_size = TABLE_SIZE;
+		io->data_start = sizeof(*io);
+		io->flags = DM_STATUS_TABLE_FLAG;
+		io->dev = makedev(major, minor);
+		*asked = !ioctl(fd, DM_TABLE_STATUS, io);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(dev);
+
+	spec = (void *)io + io->data_start;
+	for (unsigned int i = 0; *asked && i < io->target_count && !other; i++) {
+		if (!target_passes(spec->target_type))
+			other = xstrdup(spec->target_type);
+		/* From the first of them, not from the last. */
+		spec = (void *)io + io->data_start + spec->next;
+	}
+	if (*asked && !io->target_count)
+		other = xstrdup("(no table)");
+	free(io);
+	return other;
+}
+
+/**
+ * dm_obstacle() - does a mapped device touch the data?
+ * @disk: its name in sysfs, dm-0
+ * @remedy: where to store the way out, to be freed
+ *
+ * Return: why it takes no peer-to-peer memory, or NULL.
+ */
+const char *dm_obstacle(const char *disk, char **remedy)
+{
+	static char why[160];
+	char *uuid, *other;
+	bool asked;
+
+	other = other_target(disk, &asked);
+	if (other) {
+		snprintf(why, sizeof(why), "its target \"%s\" touches the data, or is not known not to",
+			 other);
+		*remedy = xstrdup("linear and striped (also of LVM) pass the data on untouched");
+		free(other);
+		return why;
+	}
+	if (asked)
+		return NULL;
+
+	uuid = read_text("/sys/block/%s/dm/uuid", disk);
+	why[0] = '\0';
+	if (uuid && !strncmp(uuid, "CRYPT-", 6))
+		snprintf(why, sizeof(why), "it encrypts the data");
+	else if (uuid && !strncmp(uuid, "mpath-", 6))
+		snprintf(why, sizeof(why), "dm-multipath does not pass such data on");
+	free(uuid);
+	if (!why[0]) {
+		snprintf(why, sizeof(why), "its table can't be read, and so it is not known whether it passes the data on");
+		*remedy = xstrdup("run p2pctl as root");
+	}
+	return why;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pctl - peer-to-peer memory of PCI devices: see it, understand it, use it.
+ *
+ * Each subcommand is a file. What they share is in lib/.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util.h"
+#include "p2pctl.h"
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what;
+	const char *usage;
+} commands[] = {
+	{ "list", cmd_list, "the providers of peer-to-peer memory, and who uses it",
+	  "p2pctl list [--largest] [--json]\n\n"
+	  "  --largest             try how much can be allocated in one piece\n"
+	  "  --json                for programs\n" },
+	{ "route", cmd_route, "which devices and files reach which provider, and why not",
+	  "p2pctl route [--all] [--probe] [--json] [PROVIDER] [CLIENT]\n\n"
+	  "  PROVIDER              a PCI address, or a name of the device\n"
+	  "  CLIENT                a PCI address, a device (/dev/nvme0n1, /dev/md0), a file,\n"
+	  "                        a network interface, an RDMA device\n"
+	  "  --all                 also devices without a driver, which do no DMA\n"
+	  "  --probe               ask the kernel, too, by reading a block of CLIENT\n"
+	  "  --json                for programs\n" },
+	{ "check", cmd_check, "whether this machine can do peer-to-peer DMA, and what to do",
+	  "p2pctl check [--json]\n\n"
+	  "  --json                for programs\n" },
+	{ "bind", cmd_bind, "offer the BAR of a device as peer-to-peer memory",
+	  "p2pctl bind [OPTIONS] DEVICE\n\n"
+	  "  --bar N               the BAR (the largest prefetchable one)\n"
+	  "  --offset BYTES        where the memory begins in it (0)\n"
+	  "  --size BYTES          how much to offer (up to its end)\n"
+	  "  --folio-size BYTES    2M or 1G: fewer struct pages, for large buffers only\n"
+	  "  --force               take the device from the driver that it has\n"
+	  "  --persist[=FILE]      also at each boot, by a rule of udev\n" },
+	{ "unbind", cmd_unbind, "end that",
+	  "p2pctl unbind [OPTIONS] DEVICE\n\n"
+	  "  --force               even if processes map the memory\n"
+	  "  --persist[=FILE]      also remove the rule that bind --persist has written\n" },
+	{ "watch", cmd_watch, "counters and rates, as they change",
+	  "p2pctl watch [--interval SECONDS] [--count N] [--json]\n\n"
+	  "  --interval SECONDS    between two screens (1)\n"
+	  "  --count N             end after N of them\n"
+	  "  --json                a line for each, for programs\n" },
+	{ "copy", cmd_copy, "copy a file or a drive from device to device",
+	  "p2pctl copy [OPTIONS] SRC DST\n\n"
+	  "  --via PROVIDER        whose memory the data goes through\n"
+	  "  --block-size BYTES    of a transfer (1M)\n"
+	  "  --queue-depth N       transfers at a time (8)\n"
+	  "  --size BYTES          how much of SRC (all)\n"
+	  "  --verify              read both again, and compare\n"
+	  "  --resume              go on where a copy was interrupted\n"
+	  "  --state FILE          where to note how far it is\n"
+	  "  --allow-ram           through RAM where peer-to-peer DMA is refused\n"
+	  "  --quiet               no progress, no closing line\n" },
+	{ "bench", cmd_bench, "how fast it is, beside RAM",
+	  "p2pctl bench [OPTIONS] TARGET\n\n"
+	  "  --via PROVIDER        whose memory is measured\n"
+	  "  --block-sizes LIST    4K,16K,64K,256K,1M\n"
+	  "  --queue-depth N       transfers at a time (8)\n"
+	  "  --seconds S           for each figure (1)\n"
+	  "  --span BYTES          how much of TARGET to go over (256M, or all)\n"
+	  "  --write               measure writing, too: destroys what TARGET holds\n"
+	  "  --plot FILE.svg       a picture, made by gnuplot\n"
+	  "  --json                for programs\n" },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+/* To standard output: it was asked for. */
+void print_usage(const char *name)
+{
+	const struct command *command = name ? find_command(name) : NULL;
+
+	if (command) {
+		printf("usage: %s\n%s: %s. See p2pctl(8).\n", command->usage, command->name,
+		       command->what);
+		return;
+	}
+	printf("usage: p2pctl COMMAND [OPTIONS] [ARGUMENTS]\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-8s %s\n", commands[i].name, commands[i].what);
+	printf("\np2pctl COMMAND --help tells the options; p2pctl(8) tells all.\n");
+}
+
+void usage_error(const char *command, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = "out of memory";
+	va_end(ap);
+	error("%s%s%s", command ?: "", command ? ": " : "", text);
+	hint("p2pctl %s%s--help tells how it is used", command ?: "", command ? " " : "");
+	exit(ST_USAGE);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	int status;
+
+	if (argc < 2)
+		usage_error(NULL, "no command");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		print_usage(argc > 2 ? argv[2] : NULL);
+		return ST_OK;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("p2pctl %s\n", P2PCTL_VERSION);
+		return ST_OK;
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		usage_error(NULL, "%s: there is no such command", argv[1]);
+	status = command->run(argc - 1, argv + 1);
+	if (fflush(stdout) || ferror(stdout))
+		die(ST_FAILED, "standard output can't be written");
+	return status;
+}

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034,SC2154
+# What the tests of p2pctl share; sourced by them, from their own directory, after stack.sh.
+
+devices=/sys/bus/pci/devices
+here=$PWD
+
+# The program, and the schema of what it prints: here, in the tree, or installed.
+find_p2pctl() {
+	local dir
+
+	for dir in "${P2PCTL_DIR:-}" "$here" "$here/../../../p2p"; do
+		[ -x "${dir:-/nonexistent}/p2pctl" ] || continue
+		p2pctl=$dir/p2pctl
+		schema=$dir/p2pctl.schema.json
+		manual=$dir/p2pctl.8
+		examples=$dir/examples
+		completion=$dir/p2pctl.bash-completion
+		return
+	done
+	p2pctl=$(command -v p2pctl) || return 1
+	schema=/usr/share/p2pctl/p2pctl.schema.json
+	manual=/usr/share/man/man8/p2pctl.8
+	examples=/usr/share/p2pctl/examples
+	completion=/usr/share/bash-completion/completions/p2pctl
+}
+
+# run STATUS ARGUMENT...: runs p2pctl, and complains if it ends in another way. What it prints is in
+# $out, the errors in $err. What it prints fits into 100 columns, if it is not JSON.
+run() {
+	local want=$1 status=0
+
+	shift
+	COLUMNS=80 "$p2pctl" "$@" >"$out" 2>"$err" </dev/null || status=$?
+	if [ "$status" != "$want" ]; then
+		complain "p2pctl $*: status $status, not $want"
+		sed 's/^/#   /' "$out" "$err"
+	fi
+	case " $* " in
+	*" --json "*) ;;
+	*)
+		! grep -E '^.{101,}' "$out" >"$work/wide" ||
+			complain "p2pctl $*: wider than 100 columns: $(<"$work/wide")"
+		;;
+	esac
+	[ "$status" = "$want" ]
+}
+
+# says TEXT: in what p2pctl printed last
+says() {
+	grep -q -e "$1" "$out" "$err" && return
+	complain "it does not say \"$1\", but:"
+	sed 's/^/#   /' "$out" "$err"
+}
+
+# run_json STATUS ARGUMENT...: run with --json; the answer has to be as the schema says. It is in
+# $flat then, a line for each value: "providers.0000:04:00.0.size 67108864". Members of lists go by
+# their addresses, or by their numbers.
+run_json() {
+	run "$@" --json || return
+	/usr/bin/python3 - "$schema" "$out" "$flat" <<'END' ||
+import json, sys
+import jsonschema
+
+def flatten(name, value):
+    if isinstance(value, dict):
+        for key, member in value.items():
+            flatten(f"{name}.{key}", member)
+    elif isinstance(value, list):
+        print(f"{name[1:]}.nr", len(value), file=flat)
+        for number, member in enumerate(value):
+            key = number
+            if isinstance(member, dict):
+                key = member.get("address") or member.get("provider") or number
+            flatten(f"{name}.{key}", member)
+    else:
+        print(name[1:], json.dumps(value).strip('"'), file=flat)
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    schema = json.load(file)
+with open(sys.argv[2], encoding="utf-8") as file:
+    document = json.load(file)
+with open(sys.argv[3], "w", encoding="utf-8") as flat:
+    flatten("", document)
+try:
+    jsonschema.validate(document, schema)
+except jsonschema.ValidationError as error:
+    print("#  ", error.message, list(error.absolute_path))
+    sys.exit(1)
+END
+		complain "p2pctl ${*:2} --json: not as the schema says"
+}
+
+# value NAME: of the last answer
+value() {
+	local key rest
+
+	while read -r key rest; do
+		if [ "$key" = "$1" ]; then
+			echo "$rest"
+			return
+		fi
+	done <"$flat"
+	echo "(none)"
+}
+
+# is WHAT GOT WANTED
+is() {
+	[ "$2" = "$3" ] || complain "$1: $2, not $3"
+}
+
+# counter PROVIDER NAME
+counter() {
+	cat "$devices/$1/p2pmem/$2"
+}
+
+# moved PROVIDER: bytes mapped for DMA, by whatever route
+moved() {
+	echo $(($(counter "$1" dma_bus_bytes) + $(counter "$1" dma_host_bridge_bytes)))
+}
+
+# hold PROVIDER SIZE...: maps memory in a process, which is $holder then
+hold() {
+	rm -f "$work/held"
+	/usr/bin/python3 - "$devices/$1/p2pmem/allocate" "$work/held" "${@:2}" <<'END' &
+import mmap, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+maps = [mmap.mmap(fd, int(size)) for size in sys.argv[3:]]
+open(sys.argv[2], "w").close()
+time.sleep(600)
+END
+	holder=$!
+	for _ in {1..200}; do
+		[ ! -e "$work/held" ] || return
+		sleep 0.1
+	done
+	complain "no memory of $1 could be mapped"
+}
+
+let_go() {
+	kill "$holder"
+	wait "$holder" 2>/dev/null
+}
+
+needs_p2pctl() {
+	find_p2pctl || skip "p2pctl is not built: make -C tools/p2p"
+	/usr/bin/python3 -c 'import jsonschema' 2>/dev/null ||
+		skip "python3-jsonschema is not installed"
+	[ "${P2P_PROVIDERS:-}" ] || skip "P2P_PROVIDERS is not set"
+	[ "${P2P_ROUTE:-}" ] || skip "P2P_ROUTE is not set"
+	read -ra providers <<<"$P2P_PROVIDERS"
+	out=$work/out
+	err=$work/err
+	flat=$work/flat
+	# What p2pctl ends with when it is about whether a drive reaches a provider.
+	no=0
+	reaches=true
+	if [ "$P2P_ROUTE" = none ]; then
+		no=1
+		reaches=false
+	fi
+}

@@ -1,0 +1,199 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# p2pctl route on block devices made of others, and on files: it answers as the kernel does. And
+# p2pctl copy, where the kernel knows better.
+#
+# Takes P2P_PROVIDERS and P2P_DISK_... from the environment, see p2pmem.h and stacking.sh. Drives
+# A, B and C are overwritten, those with file systems get a file.
+# shellcheck disable=SC2154,SC2317 # need_disks makes variables, plan calls functions
+set -uo pipefail
+
+# shellcheck source=tools/testing/selftests/p2p_gup/stack.sh
+. ./stack.sh
+# shellcheck source=tools/testing/selftests/p2p_gup/p2pctl_common.sh
+. ./p2pctl_common.sh
+
+# yes DEVICE, no DEVICE [WHY]: what it answers, and what the kernel does
+yes() {
+	run 0 route --probe "$p" "$1"
+	says "yes, across the switch"
+	says "Tried:  .* bytes went across the switch"
+	! grep -q 'another answer' "$out" || complain "the kernel has another: $(<"$out")"
+}
+
+no() {
+	run 1 route --probe "$p" "$1"
+	says "-> $p: no"
+	says "Why:"
+	says "Tried:"
+	[ $# = 1 ] || tr -s '\n ' ' ' <"$out" | grep -q -e "$2" ||
+		complain "it does not say \"$2\", but: $(<"$out")"
+	! grep -q 'another answer' "$out" || complain "the kernel has another: $(<"$out")"
+}
+
+dm_linear() {
+	dm 0 "$sectors" linear "$1" 0
+}
+
+raid() {
+	local level=$1 size=()
+
+	shift
+	[[ $level != raid[15] ]] || size=(--size=16M)
+	md "$@" --level="$level" "${size[@]}" --raid-devices=$#
+}
+
+mapped() {
+	dm_linear "$a"
+	yes "$dm"
+	says "mapped device p2p (dm-"
+	says "    *drive ${a##*/} at "
+	dm_named p2p-outer "0 8192 linear $dm 0"
+	yes /dev/mapper/p2p-outer
+	must dmsetup remove p2p-outer
+}
+
+crypt() {
+	# shellcheck disable=SC2086 # it has several words
+	dm 0 "$sectors" $crypt "$a" 0
+	no "$dm" 'its target "crypt" touches the data'
+}
+
+table_of_two() {
+	must dmsetup create p2p <<-END
+		0 $sectors linear $a 0
+		$sectors $sectors $crypt $b 0
+	END
+	nodes
+	no "$dm" crypt
+}
+
+far_leg() {
+	raid raid1 "$a" "$far"
+	no "$md" "nobody knows whether that one forwards"
+	says "Remedy:"
+}
+
+multipath() {
+	yes "$multi"
+	is paths "$(grep -c '^ *path nvme[0-9]*c[0-9]*n[0-9]* at 0000:' "$out")" 2
+}
+
+protection() {
+	local disk=/sys/block/${pi##*/}
+
+	no "$pi" "protection information"
+	echo 0 >"$disk/integrity/write_generate"
+	echo 0 >"$disk/integrity/read_verify"
+	no "$pi" "queue/stable_writes"
+	echo 0 >"$disk/queue/stable_writes"
+	yes "$pi"
+	echo 1 >"$disk/integrity/write_generate"
+	echo 1 >"$disk/integrity/read_verify"
+	echo 1 >"$disk/queue/stable_writes"
+}
+
+partition() {
+	must addpart "$a" 1 2048 65536
+	yes "$(part "$a")"
+	says "partition"
+	must delpart "$a" 1
+}
+
+# file DEVICE: mounted, with a file on it
+file() {
+	mkdir -p "$work/mnt"
+	must mount "$1" "$work/mnt"
+	dd if=/dev/urandom of="$work/mnt/x" bs=64k count=2 conv=fsync status=none
+}
+
+end_file() {
+	rm -f "$work/mnt/x"
+	must umount "$work/mnt"
+}
+
+ext4_on_array() {
+	raid raid1 "$a" "$b"
+	must mkfs.ext4 -q -F "$md"
+	file "$md"
+	yes "$work/mnt/x"
+	says "^  file system ext4 on $work/mnt"
+	says "^    raid1 array md"
+	says "^      drive ${b##*/} at "
+	mkdir "$work"/{upper,merged}
+	must mount -t tmpfs none "$work/upper"
+	mkdir "$work"/upper/{u,w}
+	must mount -t overlay -o "lowerdir=$work/mnt,upperdir=$work/upper/u,workdir=$work/upper/w" \
+		none "$work/merged"
+	yes "$work/merged/x"
+	says "file system overlay"
+	echo >"$work/merged/y"
+	run 1 route "$p" "$work/merged/y"
+	says "RAM"
+	must umount "$work/merged"
+	must umount "$work/upper"
+	end_file
+}
+
+btrfs_file() {
+	file "$btrfs"
+	no "$work/mnt/x" "btrfs"
+	end_file
+}
+
+ext2_file() {
+	file "$ext2"
+	no "$work/mnt/x" "direct I/O"
+	end_file
+}
+
+# A mapping that is not told that a drive can do it by now: only the kernel knows.
+stale_mapping() {
+	local queue=/sys/block/${a##*/}/queue
+
+	echo 1 >"$queue/stable_writes"
+	dm_linear "$a"
+	no "$dm" "stable_writes"
+	echo 0 >"$queue/stable_writes"
+	echo 0 >"/sys/dev/block/$(stat -c %Hr:%Lr "$dm")/queue/stable_writes"
+	run 1 route --probe "$p" "$dm"
+	says "yes, across the switch"
+	says "another answer"
+	run 1 copy --via "$p" --size 1M "$dm" "$b"
+	says "can't write to peer-to-peer memory"
+	dd if=/dev/urandom of="$a" bs=1M count=3 oflag=direct status=none
+	run 0 copy --via "$p" --size 3000000 --block-size 64K --allow-ram --verify "$dm" "$b"
+	says "is refused: going on through RAM"
+	says "^Peer to peer: 0.0 of 5.7 MiB read and written"
+	says "^Through RAM: 5.7 MiB"
+	rm -f /var/lib/p2pctl/"${b##*/}"
+}
+
+needs_p2pctl
+need mkfs.ext4 mdadm dmsetup losetup addpart
+need_disks A B C FAR MULTI PI BTRFS EXT2
+p=${providers[0]}
+make_loop
+plan \
+	"drive: yes $a; no $far" \
+	"partition: partition" \
+	"loop: no $loop 'no PCI device'" \
+	"mapped: mapped" \
+	"striped: dm 0 $((2 * sectors)) striped 2 128 $a 0 $b 0; yes \$dm" \
+	"far_stripe: dm 0 $((2 * sectors)) striped 2 64 $a 0 $far 0; no \$dm" \
+	"mapped_loop: dm_linear $loop; no \$dm" \
+	"crypt: crypt" \
+	"table_of_two: table_of_two" \
+	"md_linear: raid linear $a $b; yes \$md" \
+	"raid0: raid raid0 $a $b; yes \$md" \
+	"raid10: raid raid10 $a $b; yes \$md" \
+	"raid5: raid raid5 $a $b $c; no \$md parity" \
+	"raid1_with_loop: raid raid1 $a $loop; no \$md" \
+	"far_leg: far_leg" \
+	"array_on_mapped: dm_linear $a; raid raid1 \$dm $b; yes \$md" \
+	"multipath: multipath" \
+	"protection: protection" \
+	"ext4_on_array: ext4_on_array" \
+	"btrfs_file: btrfs_file" \
+	"ext2_file: ext2_file" \
+	"stale_mapping: stale_mapping"
