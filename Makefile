@@ -37,7 +37,7 @@ p2pctl: tree ## ; build/p2pctl/p2pctl: tools/p2p, the program for users and admi
 demo: kernel ## ; a drive writes a picture straight into a graphics card
 	@lab/demo.py
 
-check: deps ## [TOPO=] [TEST=] ; every test, on both kernels and all topologies
+check: deps ## [TOPO=] [TEST=] [QUICK=1] ; every test, on both kernels and all topologies
 	@lab/check.py
 
 coverage: deps ## [TOPO=] [TEST=] ; which lines of the series the tests run, and why not the others

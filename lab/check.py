@@ -6,6 +6,8 @@
     make check TOPO=switch              one topology, on both kernels
     make check TOPO=switch TEST='mmap*' KERNEL=lean
     make check TOPO=host                the tests of the tree and of the runner
+    make check QUICK=1                  before each commit: the lean kernel, one topology, and
+                                        what takes seconds there
 
 Closes with "N passed, N failed, N skipped"; fails when anything failed, was
 missing or skipped unexpectedly, or when nothing ran.
@@ -28,6 +30,9 @@ HOST = "host"
 # name: program, seconds
 HOST_TESTS = {"series": ("lab/tests/series.sh", 900), "calls": ("lab/tests/calls.py", 60),
               "runner": ("lab/tests/runner.py", 600), "restart": ("lab/tests/restart.py", 500)}
+# What QUICK=1 means: this topology and kernel, tests with at most so many seconds, and of this
+# machine these tests.
+QUICK = {"topo": "switch", "kernel": "lean", "seconds": 90, "host": ("calls",)}
 # Those that boot the lean kernel.
 BOOT_TESTS = ("runner", "restart")
 
@@ -43,6 +48,8 @@ class Check:
 
     def wants(self, topology, test):
         """Does TOPO= and TEST= include this one?"""
+        if self.args.quick and topology == HOST:
+            return test in QUICK["host"]
         return (fnmatch.fnmatchcase(topology, self.args.topo)
                 and fnmatch.fnmatchcase(test, self.args.test))
 
@@ -71,7 +78,7 @@ class Check:
         started = time.monotonic()
         env = {key: value for key, value in os.environ.items()
                if key not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL",
-                              "TOPO", "TEST", "KERNEL")}
+                              "TOPO", "TEST", "KERNEL", "QUICK")}
         done = subprocess.run(command, cwd=ROOT, env=env, check=False, stdin=subprocess.DEVNULL)
         seconds = time.monotonic() - started
         if done.returncode:
@@ -138,7 +145,8 @@ def guests_of(check, kernel_name):
     found = []
     for name in fnmatch.filter(topo.names(), check.args.topo):
         topology = topo.Topology(name)
-        selected = tests.select(topology, kernel_name, check.args.test)
+        selected = [test for test in tests.select(topology, kernel_name, check.args.test)
+                    if not check.args.quick or test.limit <= QUICK["seconds"]]
         if selected or check.args.test == "*":
             found.append((topology, selected))
     return sorted(found, key=lambda guest: -sum(test.limit for test in guest[1]))
@@ -231,8 +239,13 @@ def main():
     parser.add_argument("--topo", default=env.get("TOPO") or "*", help="a topology, or host")
     parser.add_argument("--test", default=env.get("TEST") or "*", help="a test of lab/tests.conf")
     parser.add_argument("--kernel", default=env.get("KERNEL") or "*", help="lean or debug")
+    parser.add_argument("--quick", action="store_true", default=env.get("QUICK") == "1",
+                        help="what to run before each commit")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), help="guests at a time")
-    check = Check(parser.parse_args())
+    args = parser.parse_args()
+    if args.quick:
+        args.topo, args.kernel = QUICK["topo"], QUICK["kernel"]
+    check = Check(args)
     run_all(check)
     return conclude(check)
 

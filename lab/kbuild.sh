@@ -74,10 +74,15 @@ config_key() {
 	} | sha256sum | cut -d ' ' -f 1
 }
 
-# build_key FRAGMENT...: changes when the kernel made of them does; nothing while $src has edits.
+# build_key FRAGMENT...: changes when the kernel made of them does, which has nothing of Documentation/ and
+# of some tools; nothing while $src has edits.
 build_key() {
 	[ -z "$(git -C "$src" status --porcelain | head -n 1)" ] || return 0
-	echo "$(config_key "$@") $(git -C "$src" rev-parse 'HEAD^{tree}')"
+	{
+		git -C "$src" ls-tree HEAD | grep -vP '\t(Documentation|MAINTAINERS|tools)$'
+		git -C "$src" ls-tree HEAD:tools | grep -vP '\t(p2p|testing)$'
+		config_key "$@"
+	} | sha256sum | cut -d ' ' -f 1
 }
 
 # unmet_options FRAGMENT...: what they ask for, a later one overriding an earlier one, and $out/.config
