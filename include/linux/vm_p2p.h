@@ -36,9 +36,9 @@ static inline bool p2p_vma_has_pages(const struct vm_area_struct *vma)
 }
 
 /*
- * A flag of get_user_pages() beside FOLL_PCI_P2PDMA: the caller already holds pages
- * that somebody may wait for. So the call does not wait for a device that is being
- * reset to get more, and returns what it has.
+ * A flag of get_user_pages() beside FOLL_PCI_P2PDMA: the caller already holds pages,
+ * and the reset of a device may be waiting for them. So the call does not wait for a
+ * device that is being reset to get more, and returns what it has.
  */
 #define FOLL_P2P_HELD	0x200000
 

@@ -241,6 +241,43 @@ static char *size_value(const char *option, const char *text)
 	return xasprintf("%llu", (unsigned long long)size_option(option, text));
 }
 
+/* Parses what follows the name of a command. Only @options of it can occur. */
+static void parse(struct binding *b, const char *command, const struct option *options, int argc,
+		  char **argv)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'b':
+			b->value[0] = xasprintf("%lu", number_option("--bar", optarg, 0, 5));
+			break;
+		case 'o':
+			b->value[1] = size_value("--offset", optarg);
+			break;
+		case 's':
+			b->value[2] = size_value("--size", optarg);
+			break;
+		case 'f':
+			b->value[3] = size_value("--folio-size", optarg);
+			break;
+		case 'F':
+			b->force = true;
+			break;
+		case 'p':
+			b->persist = true;
+			b->rules = optarg;
+			break;
+		case 'h':
+			print_usage(command);
+			exit(ST_OK);
+		default:
+			exit(ST_USAGE);
+		}
+	}
+	parse_device(b, command, argc - optind, argv + optind);
+}
+
 int cmd_bind(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -254,37 +291,9 @@ int cmd_bind(int argc, char **argv)
 	};
 	struct binding b = {};
 	char *old_driver;
-	int option, log;
+	int log;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case 'b':
-			b.value[0] = xasprintf("%lu", number_option("--bar", optarg, 0, 5));
-			break;
-		case 'o':
-			b.value[1] = size_value("--offset", optarg);
-			break;
-		case 's':
-			b.value[2] = size_value("--size", optarg);
-			break;
-		case 'f':
-			b.value[3] = size_value("--folio-size", optarg);
-			break;
-		case 'F':
-			b.force = true;
-			break;
-		case 'p':
-			b.persist = true;
-			b.rules = optarg;
-			break;
-		case 'h':
-			print_usage("bind");
-			return ST_OK;
-		default:
-			return ST_USAGE;
-		}
-	}
-	parse_device(&b, "bind", argc - optind, argv + optind);
+	parse(&b, "bind", options, argc, argv);
 	if (is_bound(b.bdf)) {
 		printf("%s is bound to p2pmem-bar already; unbind it to change its options.\n", b.bdf);
 	} else {
@@ -332,25 +341,8 @@ int cmd_unbind(int argc, char **argv)
 	};
 	struct binding b = {};
 	char driver[64], *path;
-	int option;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case 'F':
-			b.force = true;
-			break;
-		case 'p':
-			b.persist = true;
-			b.rules = optarg;
-			break;
-		case 'h':
-			print_usage("unbind");
-			return ST_OK;
-		default:
-			return ST_USAGE;
-		}
-	}
-	parse_device(&b, "unbind", argc - optind, argv + optind);
+	parse(&b, "unbind", options, argc, argv);
 	if (!is_bound(b.bdf) && !b.persist) {
 		error("%s is not bound to p2pmem-bar%s%s", b.bdf,
 		      pci_driver(b.bdf, driver)[0] ? ", but to " : "", driver);

@@ -96,7 +96,7 @@ static const struct provider *named_provider(struct providers *all, const char *
 	client_free(&client);
 	if (!p) {
 		error("--via %s: it offers no peer-to-peer memory", name);
-		hint("p2pctl list shows who does");
+		hint("p2pctl list shows the devices that do");
 		exit(ST_USAGE);
 	}
 	return p;

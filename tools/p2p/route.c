@@ -293,7 +293,7 @@ static const struct provider *find_provider(struct providers *all, const char *n
 	client_free(&client);
 	if (!p && must) {
 		error("%s offers no peer-to-peer memory", name);
-		hint("p2pctl list shows who does; p2pctl bind makes a device do so");
+		hint("p2pctl list shows the devices that do; p2pctl bind makes one do so");
 		exit(ST_USAGE);
 	}
 	return p;

@@ -174,7 +174,7 @@ DEVICE_ATTR_RW(user_limit);
 
 /**
  * p2pmem_pseudo_file() - make a file with an address space of its own
- * @pdev: the p2pmem, whose address is the file's name in /proc/PID/maps
+ * @pdev: the provider, whose address is the file's name in /proc/PID/maps
  * @fops: the file's methods
  * @priv: its private_data
  *

@@ -17,7 +17,7 @@
  * the memory cgroup of the process that needed them.
  *
  * If allocating the array fails, the block becomes P2PMEM_NOBODY. That is always
- * safe: data of nobody is cleared for everybody.
+ * safe: memory without a known owner is cleared whoever allocates it next.
  *
  * The lock protects one block at a time, however long a range is, because interrupts
  * are off while it is held. A caller that looks at several blocks owns their pages:

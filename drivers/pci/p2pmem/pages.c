@@ -321,12 +321,12 @@ void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages,
 }
 
 /**
- * p2pmem_is_held() - check whether anybody but the owner holds pages of a buffer
+ * p2pmem_is_held() - check whether pages of a buffer are in use
  * @first: page frame number of its first page
  * @nr_pages: how many pages it has
  *
  * Context: Process context. The caller keeps the buffer from being put. The answer
- *	    stays true only if nobody can find the pages any more.
+ *	    stays true only if the pages can no longer be found.
  * Return: true if a page has more than its base reference.
  */
 bool p2pmem_is_held(unsigned long first, unsigned long nr_pages)

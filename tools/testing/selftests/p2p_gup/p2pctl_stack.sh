@@ -60,11 +60,7 @@ crypt() {
 }
 
 table_of_two() {
-	must dmsetup create p2p <<-END
-		0 $sectors linear $a 0
-		$sectors $sectors $crypt $b 0
-	END
-	nodes
+	dm_linear_and_crypt "$a" "$b"
 	no "$dm" crypt
 }
 

@@ -85,6 +85,15 @@ dm_named() {
 	nodes
 }
 
+# dm_linear_and_crypt DRIVE DRIVE: makes $dm, of which only the second half touches the data.
+dm_linear_and_crypt() {
+	must dmsetup create p2p <<-END
+		0 $sectors linear $1 0
+		$sectors $sectors $crypt $2 0
+	END
+	nodes
+}
+
 # There is no udev that would make and remove them.
 nodes() {
 	must dmsetup mknodes

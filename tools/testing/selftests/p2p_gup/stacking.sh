@@ -67,11 +67,7 @@ reload_in_flight() {
 
 # Two targets in one table, one of which touches the data.
 table_of_two() {
-	must dmsetup create p2p <<-END
-		0 $sectors linear $a 0
-		$sectors $sectors $crypt $b 0
-	END
-	nodes
+	dm_linear_and_crypt "$a" "$b"
 	refused "$dm"
 }
 
