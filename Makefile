@@ -6,7 +6,7 @@ topo  := $(or $(TOPO),switch)
 image := build/bzImage$(if $(filter-out lean,$(KERNEL)),-$(KERNEL))
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
-.PHONY: help deps tree refresh series kernel p2pctl demo check coverage soak fuzz shell run bisect unchanged
+.PHONY: help deps tree refresh series kernel p2pctl docs demo check coverage soak fuzz shell run bisect unchanged
 .PHONY: bench bench-gup latency regress lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -33,6 +33,9 @@ kernel: tree ## [KERNEL=debug] ; build/bzImage or build/bzImage-debug
 p2pctl: tree ## ; build/p2pctl/p2pctl: tools/p2p, the program for users and administrators
 	@mkdir -p build/p2pctl
 	@$(MAKE) -s -C build/linux/tools/p2p O=$(CURDIR)/build/p2pctl
+
+docs: tree ## ; build/docs: the documentation as HTML, without a warning that is ours
+	@lab/docs.sh
 
 demo: kernel ## ; a drive writes a picture straight into a graphics card
 	@lab/demo.py

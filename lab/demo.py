@@ -158,6 +158,9 @@ class Show:
         step(f"screen, {show}: {self.equal[show]} of {PIXELS} pixels are the picture's")
         if show == P2P:
             screen.write_png(os.path.join(BUILD, "demo.png"), width, height, seen)
+            # lab/demo/demo.png, in the README, is a copy of this one.
+            screen.write_png(os.path.join(BUILD, "demo-small.png"),
+                             *screen.half(width, height, seen))
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as answer:
             # The path from here: a socket's path may not be long.
             descriptor = os.open(self._guest.run_dir, os.O_RDONLY)
@@ -305,7 +308,7 @@ def main():
     kernel = args.kernel or session.image_of("lean")
     if not os.path.exists(kernel):
         raise LabError(f"no kernel image {kernel}: run make kernel")
-    for stale in ("demo.png", "demo.txt"):
+    for stale in ("demo.png", "demo-small.png", "demo.txt"):
         if os.path.exists(os.path.join(BUILD, stale)):
             os.unlink(os.path.join(BUILD, stale))
     return demo(kernel)
