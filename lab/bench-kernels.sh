@@ -6,7 +6,9 @@
 #   build/bzImage-bench         what is in build/linux, committed or not
 #   build/bzImage-bench-base    Linux 6.1 without the series
 #   build/bzImage-bench-peer    Debian's Linux 6.12, which has peer-to-peer memory for programs by
-#                               another implementation, with the series' driver p2pmem-bar
+#                               another implementation
+#
+# The last two get a driver p2pmem-bar of their own, lab/bench/p2pmem-bar.c.
 #
 # The additions are commits that nobody sees: the source trees of the series stay as they are.
 set -euo pipefail
@@ -117,15 +119,8 @@ build_one() {
 lock steps
 scratch
 unpack_peer
-# Other kernels add memory in one way only, and have nothing to do at a reset.
-bar=$scratch/p2pmem-bar.c
-{
-	echo '#define pci_p2pmem_pause NULL'
-	echo '#define pci_p2pmem_resume NULL'
-	echo '#define pci_p2pdma_add_folios(pdev, bar, size, offset, order)' \
-		'pci_p2pdma_add_resource(pdev, bar, size, offset)'
-	cat "$top/drivers/pci/p2pmem/bar.c"
-} >"$bar"
+# Kernels without the series have no provider for any device.
+bar=$top/lab/bench/p2pmem-bar.c
 head=$(git -C "$linux" rev-parse HEAD)
 series=$(dressed "$linux" "$(work_tree)" "$head")
 pristine=$(dressed "$linux" base base "$bar")
