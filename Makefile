@@ -52,7 +52,7 @@ shell: kernel ## [TOPO=] [KERNEL=] ; a shell under the patched kernel, with this
 run: kernel ## [TOPO=] CMD='...' ; one command under the patched kernel
 	@$(boot) --cmd "$${CMD:?is empty, try make run CMD=uname}"
 
-bisect: tree ## ; build and boot every step of the series, options on and off (long)
+bisect: tree ## [FROM=] [TO=] ; build and boot every step of the series, options on and off (long)
 	@lab/bisect.sh
 
 unchanged: tree ## [ALL=1] ; show that with its options off the series changes no object code

@@ -1,7 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# make bisect: every commit of build/linux after base builds and boots, with the options of the series
-# on and off. A step that passed before with the same files and configuration is not built again.
+# make bisect [FROM=N] [TO=N]: every commit of build/linux after base builds and boots, with the options
+# of the series on and off; with FROM and TO only these steps, counted from 1.
+#
+# The two kernels of each step are built side by side, each in directories of its own. One kernel is made
+# of one step after the other, so that kbuild compiles again what a step changes, and decides what that
+# is. The images are reproducible: one that is, byte for byte, the image of a kernel that booted, is not
+# booted again. A step whose files and configuration were those of a kernel that booted is not built
+# again, either. The table says in both cases which kernel that was.
 set -euo pipefail
 # shellcheck source=lab/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -9,77 +15,137 @@ set -euo pipefail
 . "$top/lab/kbuild.sh"
 
 work=$build/bisect
+# Lines of a checksum, of an image or of all that it is made of, and the name of a kernel that booted.
 passed=$work/passed
+# Neither the time nor how often a kernel was linked is in its image.
+export KBUILD_BUILD_TIMESTAMP='1 January 2023' KBUILD_BUILD_VERSION=1
+
+# booted CHECKSUM: the name of the kernel with that checksum that booted last, if any.
+booted() { sed -n "s/^$1 //p" "$passed" | tail -n 1; }
 
 # write_options on|off: the fragment optional.config for the commit in $src. At a step of the series
 # only some of the options may be there yet.
 write_options() {
 	local option
 
-	mkdir -p "$work/$1.config"
+	mkdir -p "$work/$1/config"
 	for option in $(series_options); do
 		if [ "$1" = on ]; then
 			grep -E "^(# )?${option}[= ]" "$top/lab/config/p2p.config" || echo "$option=y"
 		else
 			echo "# $option is not set"
 		fi
-	done >"$work/$1.config/optional.config"
-	fragments "${common[@]}" lean bisect
-	fragments+=("$work/$1.config/optional.config")
+	done >"$work/$1/config/optional.config"
+	fragments bisect trim
+	fragments+=("$work/$1/config/optional.config")
 }
 
-# try on|off NUMBER: build and boot the commit in $src.
+# try on|off NUMBER: build the commit in $src, and boot its kernel unless that did boot. Leaves in
+# $work/result what the table says.
 try() {
-	out=$build/steps/$1
+	local image=$work/kernel-$1 same sum
+
 	log=$work/$2-$1.log
 	configure "${fragments[@]}"
-	if [ "$1" = on ] && [ "$2" -eq "${#commits[@]}" ]; then
+	if [ "$1" = on ] && [ "$2" -eq "$count" ]; then
 		# Where the series ends, all of it can be switched on.
 		mapfile -t unmet < <(unmet_options "$top/lab/config/p2p.config")
 		[ ${#unmet[@]} -eq 0 ] || die "options of the series that cannot be set at its end:" "${unmet[@]}"
 	fi
 	compile bzImage
-	step "booting it"
-	"$top/lab/run.py" --kernel "$out/arch/x86/boot/bzImage" --topo switch --cmd true >"$log.boot" 2>&1 ||
-		die "does not boot:" "$(tail -n 5 "$log.boot")" "all of it: ${log#"$top"/}.boot"
+	cp "$out/arch/x86/boot/bzImage" "$image"
+	sum=$(sha256sum <"$image" | cut -d ' ' -f 1)
+	same=$(booted "$sum")
+	if [ -z "$same" ]; then
+		step "booting it"
+		"$top/lab/run.py" --kernel "$image" --topo cmb --boot >"$log.boot" 2>&1 ||
+			die "does not boot:" "$(tail -n 5 "$log.boot")" "all of it: ${log#"$top"/}.boot"
+		echo "$sum $2 $1" >>"$passed"
+	fi
+	echo "${same:+as }${same:-ok}" >"$work/$1/result"
 }
+
+# chain on|off: all steps. Writes a line for each: its number and what the table says.
+chain() {
+	local commit i key result status
+
+	verb="bisect $1"
+	src=$work/$1/linux
+	out=$work/$1/kernel
+	for ((i = from; i <= to; i++)); do
+		commit=${commits[i - 1]}
+		worktree "$commit" "$src"
+		write_options "$1"
+		if [ "$1" = on ] && [ ! -f "$src/Kconfig.p2p" ]; then
+			# A kernel has no options of the series yet: it is the other one.
+			echo "$i -" >>"$work/results-$1"
+			continue
+		fi
+		step "$i of $count: $(git -C "$src" log -1 --format=%s)"
+		key=$(build_key "${fragments[@]}")
+		result=$(booted "$key")
+		if [ "$result" ]; then
+			result="as $result"
+		else
+			# Not in a condition, which would switch set -e off inside.
+			set +e
+			(set -e && try "$1" "$i")
+			status=$?
+			set -e
+			result=FAILED
+			[ "$status" -ne 0 ] || result=$(<"$work/$1/result")
+			case $result in
+			ok) echo "$key $i $1" >>"$passed" ;;
+			"as "*) echo "$key ${result#as }" >>"$passed" ;;
+			esac
+		fi
+		step "$i of $count: $result"
+		echo "$i $result" >>"$work/results-$1"
+	done
+}
+
+# said on|off NUMBER: what the table says of a step.
+said() { sed -n "s/^$2 //p" "$work/results-$1"; }
 
 lock steps
 mkdir -p "$work"
-touch "$passed"
 mapfile -t commits < <(git -C "$linux" rev-list --reverse base..HEAD)
-[ ${#commits[@]} -gt 0 ] || die "build/linux has no commit after base"
-table=()
-failed=0
-for i in "${!commits[@]}"; do
-	worktree "${commits[i]}"
-	title=$(git -C "$src" log -1 --format=%s)
-	result=()
-	for options in on off; do
-		step "$((i + 1)) of ${#commits[@]}, options $options: $title"
-		write_options "$options"
-		key="$options $(build_key "${fragments[@]}")"
-		if grep -qxF "$key" "$passed"; then
-			result+=("ok, before")
-			continue
-		fi
-		# Not in a condition, which would switch set -e off inside.
-		set +e
-		(set -e && try "$options" "$((i + 1))")
-		status=$?
-		set -e
-		if [ "$status" -eq 0 ]; then
-			result+=(ok)
-			echo "$key" >>"$passed"
-		else
-			result+=(FAILED)
-			failed=$((failed + 1))
-		fi
-	done
-	table+=("$(printf '%3d  %-10s  %-10s  %s' "$((i + 1))" "${result[@]}" "$title")")
+count=${#commits[@]}
+[ "$count" -gt 0 ] || die "build/linux has no commit after base"
+from=${FROM:-1}
+to=${TO:-$count}
+if ! [[ $from =~ ^[0-9]+$ && $to =~ ^[0-9]+$ && $from -ge 1 && $to -le $count && $from -le $to ]]; then
+	die "FROM=$from TO=$to: the steps are 1 to $count"
+fi
+# The numbers of an earlier run say nothing any more.
+touch "$passed"
+sed -i 's/ .*/ before/' "$passed"
+rm -f "$work"/results-*
+for options in on off; do
+	worktree "${commits[from - 1]}" "$work/$options/linux"
 done
+# No terminal, on which each would write over the other's progress. A group of processes of its own, which
+# ends with this one.
+set -m
+chain on > >(exec cat) &
+others=$!
+set +m
+trap 'kill -- "-$others" 2>/dev/null || :' EXIT
+# What a chain could not do is missing in its results.
+chain off > >(exec cat) &
+wait
+trap - EXIT
 
-printf '%3s  %-10s  %-10s  %s\n' '' 'on' 'off' 'options of the series'
-printf '%s\n' "${table[@]}"
-[ "$failed" -eq 0 ] || die "$failed of $((2 * ${#commits[@]})) kernels do not build or boot" "logs: build/bisect/"
-ok "all ${#commits[@]} steps build and boot, options on and off"
+failed=0
+printf '%3s  %-12s %-12s %s\n' '' 'on' 'off' 'options of the series'
+for ((i = from; i <= to; i++)); do
+	for options in on off; do
+		result=$(said $options "$i")
+		[[ $result != FAILED && $result ]] || failed=$((failed + 1))
+	done
+	printf '%3d  %-12s %-12s %s\n' "$i" "$(said on "$i")" "$(said off "$i")" \
+		"$(git -C "$linux" log -1 --format=%s "${commits[i - 1]}")"
+done
+echo "ok: built and booted; as N: the kernel of step N, which booted; as before: one of an earlier run; -: no options yet"
+[ "$failed" -eq 0 ] || die "$failed of $((2 * (to - from + 1))) kernels do not build or boot" "logs: build/bisect/"
+ok "steps $from to $to of $count build and boot, options on and off"

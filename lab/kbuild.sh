@@ -20,13 +20,14 @@ fragments() {
 	done
 }
 
-# worktree COMMIT: sets src to a second work tree of build/linux with COMMIT in it. Verbs that build
-# other commits share it, one at a time; files equal in two commits keep their time. They build beside
-# it, in build/steps/*, since ccache then sees the paths that the kernels in build/* have.
+# worktree COMMIT [DIRECTORY]: sets src to another work tree of build/linux with COMMIT in it; files equal
+# in two commits keep their time. Without DIRECTORY it is build/steps/linux, which verbs that build other
+# commits share, one at a time. They build beside it, in build/steps/*, since ccache then sees the paths
+# that the kernels in build/* have.
 worktree() {
-	src=$build/steps/linux
+	src=${2:-$build/steps/linux}
 	if [ ! -e "$src/.git" ] || ! git -C "$src" rev-parse -q --verify HEAD >/dev/null 2>&1; then
-		step "making a second work tree, build/steps/linux"
+		step "making another work tree, ${src#"$top"/}"
 		rm -rf "$src"
 		git -C "$linux" worktree prune
 		git -C "$linux" worktree add -q --detach "$src" "$1"

@@ -6,6 +6,7 @@
     lab/run.py --topo switch --tests 'mmap*'      some of them
     lab/run.py --topo switch --cmd 'ls /sys/bus/pci/devices'
     lab/run.py --topo switch --shell              exit, or Ctrl-A x, leaves
+    lab/run.py --topo switch --boot               boots, finds the drives, and has a clean log
 
 A command and a shell run in the machine's own root, read-only below a tmpfs
 that takes the writes. The kernel log is in build/log/TOPOLOGY-KERNEL/.
@@ -34,6 +35,7 @@ def parse_arguments():
     what.add_argument("--tests", nargs="?", const="*", metavar="GLOB")
     what.add_argument("--cmd", metavar="COMMAND")
     what.add_argument("--shell", action="store_true")
+    what.add_argument("--boot", action="store_true")
     parser.add_argument("--timeout", type=float, metavar="S", help="for the whole guest")
     parser.add_argument("--drive", action="append", default=[], metavar="NAME=FILE",
                         help="a drive that starts with the contents of a file (with --cmd)")
@@ -57,9 +59,9 @@ def status_of(outcome, guest, shell=False):
 
 
 def run_tests(topology, kernel, kernel_name, label, args):
-    """--tests: how each test ended as it ends, then every point."""
-    selected = session.select(topology, kernel_name, args.tests)
-    build_guest("")
+    """--tests and --boot: how each test ended as it ends, then every point."""
+    selected = [] if args.boot else session.select(topology, kernel_name, args.tests)
+    build_guest("init" if args.boot else "")
 
     def show_output(data):
         if args.verbose:
@@ -68,7 +70,7 @@ def run_tests(topology, kernel, kernel_name, label, args):
 
     result = session.run_tests(
         topology, kernel, kernel_name, selected, label=label, wanted_accel=args.accel,
-        append=args.append, timeout=args.timeout, on_output=show_output,
+        append=args.append, timeout=args.timeout, bare=args.boot, on_output=show_output,
         on_test=lambda text: print(f"{topology.name}-{label}: {text}", flush=True))
     print(result.summary())
     return 0 if result.passed else 1
@@ -111,7 +113,7 @@ def main():
         if kernel == image:
             kernel_name = label = name
     os.makedirs(BUILD, exist_ok=True)
-    run = run_tests if args.tests else run_program
+    run = run_tests if args.tests or args.boot else run_program
     return run(topology, kernel, kernel_name, label, args)
 
 

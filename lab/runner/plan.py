@@ -9,7 +9,8 @@ from . import cpio
 class Plan:
     """Collects the lines; the order is the order in which they are carried out."""
 
-    def __init__(self, topology, kernel_name):
+    def __init__(self, topology, kernel_name, bare=False):
+        """bare: the kernel may lack the series, and so drivers and providers."""
         self.token = secrets.token_hex(6)
         self.limits = {}
         self.command = None
@@ -20,9 +21,10 @@ class Plan:
                        f"env P2P_TOPO={topology.name}",
                        f"env P2P_KERNEL={kernel_name}"]
         self._lines += [f"env {key}={value}" for key, value in topology.env.items()]
-        self._lines += [f"bind {pci_id} {driver}" for pci_id, driver in topology.bind]
+        if not bare:
+            self._lines += [f"bind {pci_id} {driver}" for pci_id, driver in topology.bind]
         self._lines += [f"disk {' '.join(disk)}" for disk in topology.disks()]
-        self._lines.append(f"providers {topology.providers}".strip())
+        self._lines.append("providers" if bare else f"providers {topology.providers}".strip())
 
     def add_line(self, line):
         """Anything else that PID 1 understands."""

@@ -34,9 +34,10 @@ def unless_qemu_crashes(boot, say):
 
 
 def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_accel="auto",
-              append="", timeout=None, on_output=lambda data: None, on_test=lambda text: None):
-    """One guest, all the selected tests, one Result."""
-    plan = Plan(topology, kernel_name)
+              append="", timeout=None, bare=False, on_output=lambda data: None,
+              on_test=lambda text: None):
+    """One guest, all the selected tests, one Result. See Plan for bare."""
+    plan = Plan(topology, kernel_name, bare)
     counts = kernel_name == "coverage"
     plan.add_tests(selected, DEBUG_FACTOR if kernel_name == "debug" else 1,
                    os.path.join(GUEST, "tests"), gcov=counts)
