@@ -70,17 +70,17 @@ chain() {
 	local commit i key result status
 
 	verb="bisect $1"
-	src=$work/$1/linux
 	out=$work/$1/kernel
+	mkdir -p "$work/$1"
 	for ((i = from; i <= to; i++)); do
 		commit=${commits[i - 1]}
-		worktree "$commit" "$src"
-		write_options "$1"
-		if [ "$1" = on ] && [ ! -f "$src/Kconfig.p2p" ]; then
-			# A kernel has no options of the series yet: it is the other one.
+		if [ "$1" = on ] && ! git -C "$linux" cat-file -e "$commit:Kconfig.p2p" 2>/dev/null; then
+			# The series has no options yet: there is one kernel, the other one.
 			echo "$i -" >>"$work/results-$1"
 			continue
 		fi
+		worktree "$commit" "$src"
+		write_options "$1"
 		step "$i of $count: $(git -C "$src" log -1 --format=%s)"
 		key=$(build_key "${fragments[@]}")
 		result=$(booted "$key")
@@ -121,9 +121,6 @@ fi
 touch "$passed"
 sed -i 's/ .*/ before/' "$passed"
 rm -f "$work"/results-*
-for options in on off; do
-	worktree "${commits[from - 1]}" "$work/$options/linux"
-done
 # No terminal, on which each would write over the other's progress. A group of processes of its own, which
 # ends with this one.
 set -m
