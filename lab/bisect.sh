@@ -79,7 +79,7 @@ chain() {
 			echo "$i -" >>"$work/results-$1"
 			continue
 		fi
-		worktree "$commit" "$src"
+		worktree "$commit" "$work/$1/linux"
 		write_options "$1"
 		step "$i of $count: $(git -C "$src" log -1 --format=%s)"
 		key=$(build_key "${fragments[@]}")
@@ -120,7 +120,7 @@ fi
 # The numbers of an earlier run say nothing any more.
 touch "$passed"
 sed -i 's/ .*/ before/' "$passed"
-rm -f "$work"/results-*
+for options in on off; do : >"$work/results-$options"; done
 # No terminal, on which each would write over the other's progress. A group of processes of its own, which
 # ends with this one.
 set -m
