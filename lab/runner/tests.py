@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """lab/tests.conf: which guest test runs where, and for how long at most."""
 import fnmatch
+import functools
 import os
 import re
 import shlex
@@ -72,7 +73,13 @@ def load(path=CONF, directory=topo.DIRECTORY):
     return tests
 
 
+@functools.cache
+def _known():
+    """The file is read once a run."""
+    return load()
+
+
 def select(topology, kernel, glob="*"):
     """The tests of one guest."""
-    return [test for test in load()
+    return [test for test in _known()
             if test.runs_on(topology, kernel) and fnmatch.fnmatchcase(test.name, glob)]
