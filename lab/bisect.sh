@@ -120,18 +120,21 @@ fi
 # The numbers of an earlier run say nothing any more.
 touch "$passed"
 sed -i 's/ .*/ before/' "$passed"
+chains=()
 for options in on off; do : >"$work/results-$options"; done
-# No terminal, on which each would write over the other's progress. A group of processes of its own, which
-# ends with this one.
+# No terminal, on which each would write over the other's progress. Groups of processes of their own, which
+# end with this one.
 set -m
-chain on > >(exec cat) &
-others=$!
+for options in on off; do
+	chain "$options" > >(exec cat) &
+	chains+=("-$!")
+done
 set +m
-trap 'kill -- "-$others" 2>/dev/null || :' EXIT
+trap 'kill -- "${chains[@]}" 2>/dev/null || :' EXIT
+trap exit INT TERM
 # What a chain could not do is missing in its results.
-chain off > >(exec cat) &
 wait
-trap - EXIT
+trap - EXIT INT TERM
 
 failed=0
 printf '%3s  %-12s %-12s %s\n' '' 'on' 'off' 'options of the series'
