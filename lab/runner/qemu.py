@@ -134,8 +134,12 @@ class Guest:
         memory = topology.memory
         if self.debug and self.plan.verdict:
             memory = min(memory, DEBUG_MEMORY)
+        # Tracepoints patch code that other CPUs run. QEMU before 8.1 may translate such code
+        # half patched, if CPUs have threads of their own, and the guest dies of an int3 that
+        # nobody expects; so without the names of tasks, which need probes in the scheduler.
         cmdline = ("console=ttyS0 earlyprintk=serial,ttyS0,115200 printk.devkmsg=on "
-                   f"panic=-1 oops=panic {self._clock()} {topology.append} {self.append}")
+                   "panic=-1 oops=panic trace_options=norecord-cmd "
+                   f"{self._clock()} {topology.append} {self.append}")
         accel = self.accel
         if accel == "tcg" and "-icount" not in self.extra:
             accel = f"tcg,thread={topology.threads}"
