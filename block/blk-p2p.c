@@ -23,6 +23,7 @@
 #include <linux/export.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/p2p_iter.h>
 #include <linux/p2p_ratelimit.h>
 #include <linux/uio.h>
 #include <linux/vm_p2p.h>
@@ -86,10 +87,27 @@ unsigned int bio_p2p_gup_flags(struct bio *bio)
 	return bio_p2p_obstacle(bio) ? 0 : FOLL_PCI_P2PDMA | held;
 }
 
+/* bio_p2p_run() for an ITER_P2P: all of it, into an empty bio. */
+static ssize_t bio_p2p_run_held(struct bio *bio, struct iov_iter *iter,
+				struct page **page, size_t *offset,
+				unsigned int gup_flags)
+{
+	size_t len = ALIGN_DOWN(min_t(size_t, iter->count, UINT_MAX),
+				bdev_logical_block_size(bio->bi_bdev));
+	ssize_t ret;
+
+	if (bio->bi_iter.bi_size || !len)
+		return 0;
+	ret = iov_iter_get_p2p_run(iter, len, page, offset, gup_flags);
+	if (ret > 0)
+		bio_p2p_takes(bio, *page);
+	return ret;
+}
+
 /**
  * bio_p2p_run() - get contiguous peer-to-peer memory for a bio
  * @bio: the bio to be filled; its bi_bdev must be set
- * @iter: the user's buffer; advanced by the number of bytes returned
+ * @iter: the user's buffer, or an ITER_P2P; advanced by the number of bytes returned
  * @page: where to store the first page
  * @offset: where to store the offset of the data in @page
  *
@@ -99,7 +117,8 @@ unsigned int bio_p2p_gup_flags(struct bio *bio)
  * Context: Process context.
  * Return: the number of contiguous bytes, a multiple of the logical block size; 0 if
  *	   @iter does not begin with such memory, or the caller has to get it page by
- *	   page; -EINVAL if @bio has memory of another provider and must end here.
+ *	   page; -EINVAL if @bio has memory of another provider and must end here; for
+ *	   an ITER_P2P also the errors of iov_iter_get_p2p_run().
  */
 ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 		    size_t *offset)
@@ -117,6 +136,8 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 	gup_flags = bio_p2p_gup_flags(bio);
 	if (!gup_flags)
 		return 0;
+	if (iov_iter_is_p2p(iter))
+		return bio_p2p_run_held(bio, iter, page, offset, gup_flags);
 
 	if (iter_is_ubuf(iter)) {
 		addr = (unsigned long)iter->ubuf + iter->iov_offset;

@@ -28,7 +28,7 @@ from runner import bench_plots, icount, program
 from runner.paths import BUILD, GUEST, LAB, LabError, build_guest
 from runner.tests import Test
 
-SECTIONS = ("resource", "mmap", "pin", "dma", "direct", "fio")
+SECTIONS = ("resource", "mmap", "pin", "dma", "direct", "uring", "fio")
 # As goals.conf calls them, their images, and what they are.
 KERNELS = (("this", "bzImage-bench", "series"), ("base", "bzImage-bench-base", "6.1"),
            ("peer", "bzImage-bench-peer", "6.12"))

@@ -17,6 +17,11 @@ union p2p_test_arg {
 	struct p2p_test_contexts contexts;
 	struct p2p_test_range range;
 	struct p2p_test_create create;
+	struct p2p_test_hold hold;
+	struct p2p_test_holds holds;
+	struct p2p_test_attach attach;
+	struct p2p_test_dmabuf_map map;
+	struct p2p_test_vmap vmap;
 };
 
 /**

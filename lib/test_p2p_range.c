@@ -12,6 +12,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-p2p-range.h>
+#include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -134,10 +135,32 @@ free:
 	return 0;
 }
 
-/* In place of the device's driver, which would call it in its probe(). */
-static void p2p_range_create(struct p2p_test_create *arg)
+static int p2p_range_create_locked(struct pci_dev *pdev,
+				   const struct p2p_test_create *arg)
 {
 	struct pci_p2p_range *range;
+
+	range = pci_p2p_range_create(pdev, arg->bar, arg->offset, arg->len);
+	if (IS_ERR(range))
+		return PTR_ERR(range);
+	pci_p2p_range_revoke(range);
+	return 0;
+}
+
+static int p2p_range_add_locked(struct pci_dev *pdev,
+				const struct p2p_test_create *arg)
+{
+	int error;
+
+	error = pci_p2pdma_add_resource(pdev, arg->bar, arg->len, arg->offset);
+	if (!error)
+		pci_p2pmem_publish(pdev, true);
+	return error;
+}
+
+/* In place of the device's driver, which would do it in its probe(). */
+static void p2p_range_create(struct p2p_test_create *arg, bool with_pages)
+{
 	struct pci_dev *pdev;
 
 	arg->result = -ENXIO;
@@ -148,13 +171,9 @@ static void p2p_range_create(struct p2p_test_create *arg)
 		return;
 
 	device_lock(&pdev->dev);
-	if (pdev->dev.driver) {
-		range = pci_p2p_range_create(pdev, arg->bar, arg->offset,
-					     arg->len);
-		arg->result = PTR_ERR_OR_ZERO(range);
-		if (!IS_ERR(range))
-			pci_p2p_range_revoke(range);
-	}
+	if (pdev->dev.driver)
+		arg->result = with_pages ? p2p_range_add_locked(pdev, arg) :
+					   p2p_range_create_locked(pdev, arg);
 	device_unlock(&pdev->dev);
 	pci_dev_put(pdev);
 }
@@ -166,7 +185,10 @@ static long p2p_range_ioctl(void *state, unsigned int cmd, union p2p_test_arg *a
 
 	switch (cmd) {
 	case P2P_TEST_CREATE:
-		p2p_range_create(&arg->create);
+		p2p_range_create(&arg->create, false);
+		return 0;
+	case P2P_TEST_ADD:
+		p2p_range_create(&arg->create, true);
 		return 0;
 	case P2P_TEST_RANGE:
 		return p2p_range_map(file, &arg->range);

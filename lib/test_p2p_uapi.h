@@ -296,8 +296,93 @@ struct p2p_test_create {
 /* The file p2p_test_range, which knows P2P_TEST_PUT, too. */
 #define P2P_TEST_RANGE	_IOWR('P', 0x08, struct p2p_test_range)
 #define P2P_TEST_CREATE	_IOWR('P', 0x0b, struct p2p_test_create)
+/*
+ * Adds memory with struct pages instead, as the device's driver might. It stays until the
+ * driver is unbound. The result is that of pci_p2pdma_add_resource().
+ */
+#define P2P_TEST_ADD	_IOWR('P', 0x15, struct p2p_test_create)
 /* How many mappings of this file had to go because the provider wanted it. */
 #define P2P_TEST_REVOKED _IO('P', 0x0a)
+
+/* How a driver imports a dma-buf. */
+enum p2p_test_importer {
+	P2P_TEST_DYNAMIC,		/* unmaps when it is told */
+	P2P_TEST_DEAF,			/* is told, and unmaps at P2P_TEST_UNMAP */
+	P2P_TEST_PINNED,		/* the same, and has pinned the memory */
+	P2P_TEST_RAM_ONLY,		/* can't use peer-to-peer memory */
+	P2P_TEST_STATIC,		/* can't be told */
+	P2P_TEST_NO_IMPORTER,		/* attaches no device */
+};
+
+/**
+ * struct p2p_test_attach - attaches a dma-buf to a device
+ * @client: (in) the device
+ * @not_pci: (in) 1: a device that is not PCI instead
+ * @fd: (in) the dma-buf
+ * @importer: (in) enum p2p_test_importer
+ * @boundary: (in) the client's segment boundary, as a mask; 0 leaves it
+ * @max_segment: (in) the client's longest segment, in bytes; 0 leaves it
+ * @result: (out) 0; -ENXIO if there is no such device; or what dma_buf_get(),
+ *	    dma_buf_dynamic_attach() or dma_buf_pin() returned
+ *
+ * A file has one dma-buf at a time, until P2P_TEST_PUT or close().
+ */
+struct p2p_test_attach {
+	struct p2p_test_function client;
+	__u32 not_pci;
+	__s32 fd;
+	__u32 importer;
+	__u64 boundary;
+	__u32 max_segment;
+	__s32 result;
+};
+
+/**
+ * struct p2p_test_dmabuf_map - maps the dma-buf for DMA
+ * @segments: (in) array of @nr_segments struct p2p_test_segment, of which sg_addr,
+ *	      sg_len and is_bus_addr are filled
+ * @nr_segments: (in) room in @segments; (out) how many there are
+ * @nr_entries: (out) how many entries of the scatterlist they come from
+ * @dir: (in) enum dma_data_direction: 0 both, 1 to the device, 2 from it
+ * @result: (out) what dma_buf_map_attachment() returned
+ */
+struct p2p_test_dmabuf_map {
+	__u64 segments;
+	__u32 nr_segments;
+	__u32 nr_entries;
+	__u32 dir;
+	__s32 result;
+};
+
+/**
+ * struct p2p_test_vmap - maps the dma-buf into the kernel, and accesses a word
+ * @offset: (in) of the word
+ * @value: the word
+ * @write: (in) 1: @value is written, else read
+ * @is_iomem: (out) what sort of memory it is
+ * @result: (out) what dma_buf_vmap() returned
+ * @reserved: 0
+ */
+struct p2p_test_vmap {
+	__u64 offset;
+	__u64 value;
+	__u32 write;
+	__u32 is_iomem;
+	__s32 result;
+	__u32 reserved;
+};
+
+/* The file p2p_test_dmabuf, which knows P2P_TEST_PUT, too. */
+#define P2P_TEST_ATTACH	 _IOWR('P', 0x30, struct p2p_test_attach)
+#define P2P_TEST_MAP	 _IOWR('P', 0x31, struct p2p_test_dmabuf_map)
+#define P2P_TEST_UNMAP	 _IO('P', 0x32)
+/* How often move_notify() was called. */
+#define P2P_TEST_NOTIFIED _IO('P', 0x33)
+/* DMA begins, as far as others can tell, and ends. */
+#define P2P_TEST_FENCE	 _IO('P', 0x34)
+#define P2P_TEST_SIGNAL	 _IO('P', 0x35)
+#define P2P_TEST_VMAP	 _IOWR('P', 0x36, struct p2p_test_vmap)
+#define P2P_TEST_VUNMAP	 _IO('P', 0x37)
 
 /*
  * The file p2p_test_stall, which one program may have open at a time. The calling
@@ -308,5 +393,74 @@ struct p2p_test_create {
 /* Does the thread stand still? 0 or 1. */
 #define P2P_TEST_STALLED _IO('P', 0x11)
 #define P2P_TEST_GO_ON	 _IO('P', 0x12)
+
+/* What the functions of a holder do. */
+#define P2P_TEST_HOLD_MMAP_LOCK	1	/* they take the mmap_lock of the caller */
+#define P2P_TEST_HOLD_END_USES	2	/* they end the uses */
+#define P2P_TEST_HOLD_MAP	4	/* the client maps a lease for DMA until then */
+#define P2P_TEST_HOLD_FLAGS	7
+
+/**
+ * struct p2p_test_hold - holds memory, until P2P_TEST_PUT or close()
+ * @addr: (in) user address
+ * @len: (in) length, in bytes
+ * @extents: (in) array of @nr_extents struct p2p_test_extent to be filled, or 0; without
+ *	     struct pages pfn, count and order are 0, and offset is the address
+ * @nr_extents: (in) room in @extents; (out) how many extents a hold has
+ * @nr: (in) how many holds to create, at least 1
+ * @ticket: (in) whether they are tickets, rather than leases
+ * @write: (in) whether a device will write to the memory
+ * @arm: (in) whether to arm them at once
+ * @by_file: (in) 1: pin the memory, and use p2p_hold_create()
+ * @client: (in) the device that will use the memory
+ * @has_client: (in) whether there is one
+ * @flags: (in) P2P_TEST_HOLD_*
+ * @delay: (in) how long revoke() and pause() take, in milliseconds
+ * @result: (out) 0; -ENOTTY if the memory is of another kind; or what the function
+ *	    returned that failed, and then there is no hold
+ * @reserved: 0
+ */
+struct p2p_test_hold {
+	__u64 addr;
+	__u64 len;
+	__u64 extents;
+	__u32 nr_extents;
+	__u32 nr;
+	__u32 ticket;
+	__u32 write;
+	__u32 arm;
+	__u32 by_file;
+	struct p2p_test_function client;
+	__u32 has_client;
+	__u32 flags;
+	__u32 delay;
+	__s32 result;
+	__u32 reserved;
+};
+
+/**
+ * struct p2p_test_holds - what became of the holds of a file
+ * @nr_revoke: how often revoke() has returned
+ * @nr_pause: how often pause() has returned
+ * @nr_revoked: how many holds are revoked
+ * @nr_wrong: how often revoke() found a folio that it did not hold any more
+ */
+struct p2p_test_holds {
+	__u32 nr_revoke;
+	__u32 nr_pause;
+	__u32 nr_revoked;
+	__u32 nr_wrong;
+};
+
+/* The file p2p_test_hold, which knows P2P_TEST_PUT, too. */
+#define P2P_TEST_HOLD		_IOWR('P', 0x20, struct p2p_test_hold)
+/* Arms all holds, once; fails with ENODEV if one was revoked. */
+#define P2P_TEST_HOLD_ARM	_IO('P', 0x21)
+/* Begins a use of the first hold, a ticket that is armed, and ends one, also later. */
+#define P2P_TEST_HOLD_USE	_IO('P', 0x22)
+#define P2P_TEST_HOLD_UNUSE	_IO('P', 0x23)
+/* Waits until the first hold can be used. */
+#define P2P_TEST_HOLD_WAIT	_IO('P', 0x24)
+#define P2P_TEST_HOLD_LOOK	_IOR('P', 0x25, struct p2p_test_holds)
 
 #endif /* _LIB_TEST_P2P_UAPI_H */

@@ -27,12 +27,6 @@
 /* How many page table entries and folios one call looks at, give or take a few. */
 #define GUP_DEVICE_WORK		1024
 
-/*
- * A folio with more references than this gets no more. The distance to INT_MAX lets all
- * CPUs add the references of a whole folio at once without a negative count.
- */
-#define GUP_DEVICE_MAX_REFS	(INT_MAX / 2)
-
 /* May the walk use an entry? The lockless walk has no VMA to ask. */
 static bool gup_device_pte_ok(pte_t pte, unsigned int flags, bool locked)
 {

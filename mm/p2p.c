@@ -45,7 +45,8 @@
  *
  * The mapping can't grow by mremap() and is left out of core dumps. @vma gets
  * an uncached page protection; the architecture may change it to that of the
- * kernel's own mapping of the same memory.
+ * kernel's own mapping of the same memory. vm_pgoff becomes the page frame number, and
+ * the file's f_mapping->private_data is NULL or set by p2p_holds_init().
  *
  * Context: Process context. The caller holds the mmap_lock for writing and is
  *	    the mmap() method of @vma's file; nothing is mapped yet.

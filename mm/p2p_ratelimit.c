@@ -50,8 +50,8 @@ static unsigned int p2p_ratelimit_slot(void)
 /**
  * p2p_ratelimit() - may the current user cause another log line?
  *
- * For pr_p2p_notice() and dev_p2p_notice(), and for callers that do more than print
- * a line.
+ * Description: For pr_p2p_notice() and dev_p2p_notice(), and for callers that do more
+ * than print a line.
  *
  * Context: Any.
  * Return: true if the line may be printed.

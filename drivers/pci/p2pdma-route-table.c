@@ -25,6 +25,8 @@
 #include <linux/sysfs.h>
 
 #include "p2pdma.h"
+#include "p2pdma-route.h"
+#include "p2pdma-route-table.h"
 
 /* The longest line: a route past 16 bridges that all redirect. */
 #define ROUTE_LINE	512
@@ -96,7 +98,7 @@ static void p2pmem_route_line(struct seq_buf *line, struct pci_dev *provider,
 void pci_p2pdma_describe_route(struct device *client, const struct page *page,
 			       char *text, size_t size)
 {
-	struct pci_dev *provider = to_p2p_pgmap(page_pgmap(page))->provider;
+	struct pci_dev *provider = page_p2pdma_provider(page)->pdev;
 	struct seq_buf line;
 
 	while (client && !dev_is_pci(client))

@@ -11,6 +11,7 @@
 
 #include <kunit/test.h>
 #include <linux/atomic.h>
+#include <linux/dma-mapping.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/pci.h>
@@ -20,6 +21,7 @@
 #include <linux/string.h>
 
 #include "p2pdma.h"
+#include "p2pdma-route.h"
 
 #define ACS_CAP		0x100
 
@@ -285,24 +287,25 @@ static void written_by_userspace(struct kunit *test)
  */
 static void slots(struct kunit *test)
 {
-	struct pci_p2pdma_pagemap *p2p = kunit_kzalloc(test, sizeof(*p2p), GFP_KERNEL);
 	char *room = kunit_kzalloc(test, SZ_64K, GFP_KERNEL);
+	struct p2pdma_provider *provider;
 	struct pci_p2pdma_map_state state;
 	struct p2pdma_route_slot *slot;
 	struct device *dev[2];
 	unsigned int now;
 	int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, p2p);
+	provider = kunit_kzalloc(test, sizeof(*provider), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, provider);
 	KUNIT_ASSERT_NOT_NULL(test, room);
-	p2p->pgmap.type = MEMORY_DEVICE_PCI_P2PDMA;
+	provider->live = true;
 	dev[0] = (struct device *)room;
 	dev[1] = (struct device *)(room + SZ_32K);
-	slot = pci_p2pdma_slot(p2p, dev[0]);
-	KUNIT_ASSERT_PTR_EQ(test, slot, pci_p2pdma_slot(p2p, dev[1]));
+	slot = pci_p2pdma_slot(provider, dev[0]);
+	KUNIT_ASSERT_PTR_EQ(test, slot, pci_p2pdma_slot(provider, dev[1]));
 
 	for (i = 0; i < 2; i++) {
-		pci_p2pdma_route(&state, dev[0], &p2p->pgmap);
+		pci_p2pdma_route(&state, dev[0], provider);
 		KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);
 		KUNIT_EXPECT_EQ(test, slot->key,
 				(unsigned long)dev[0] + PCI_P2PDMA_MAP_NOT_SUPPORTED);
@@ -313,28 +316,56 @@ static void slots(struct kunit *test)
 		slot->key = (unsigned long)dev[0] + PCI_P2PDMA_MAP_NOT_SUPPORTED;
 		now = jiffies;
 		slot->filled = now;
-		pci_p2pdma_route(&state, dev[1], &p2p->pgmap);
+		pci_p2pdma_route(&state, dev[1], provider);
 		KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);
 	} while (now != (unsigned int)jiffies);
 	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[0]);
 	slot->filled = now - HZ;
-	pci_p2pdma_route(&state, dev[1], &p2p->pgmap);
+	pci_p2pdma_route(&state, dev[1], provider);
 	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[1]);
 
 	/* Nobody else owns what is outdated. */
 	slot->filled = jiffies;
 	pci_p2pdma_routes_changed();
-	pci_p2pdma_route(&state, dev[0], &p2p->pgmap);
+	pci_p2pdma_route(&state, dev[0], provider);
 	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[0]);
 
 	/* While another CPU fills it, it is left alone, and not believed. */
 	slot->generation = 1;
 	slot->filled = now - HZ;
 	slot->key = (unsigned long)dev[1] + PCI_P2PDMA_MAP_BUS_ADDR;
-	KUNIT_EXPECT_FALSE(test, pci_p2pdma_bus_route(dev[1], &p2p->pgmap));
-	pci_p2pdma_route(&state, dev[1], &p2p->pgmap);
+	pci_p2pdma_route(&state, dev[1], provider);
 	KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);
 	KUNIT_EXPECT_EQ(test, slot->generation, 1);
+}
+
+/* Nobody reaches a provider that was stopped, whatever a slot says. */
+static void stopped(struct kunit *test)
+{
+	struct tree *tree = test->priv;
+	struct device *dev = &tree->client[0].dev.dev;
+	struct p2pdma_provider *provider;
+	struct pci_p2pdma_map_state state;
+	struct p2pdma_route_slot *slot;
+	u64 mask = DMA_BIT_MASK(64);
+
+	provider = kunit_kzalloc(test, sizeof(*provider), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, provider);
+	dev->bus = &pci_bus_type;
+	dev->dma_mask = &mask;
+	provider->live = true;
+	slot = pci_p2pdma_slot(provider, dev);
+	slot->key = (unsigned long)dev + PCI_P2PDMA_MAP_BUS_ADDR;
+	slot->generation = atomic_read(&pci_p2pdma_generation);
+	pci_p2pdma_route(&state, dev, provider);
+	KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_BUS_ADDR);
+	KUNIT_EXPECT_EQ(test, state.bus_end, U64_MAX);
+
+	/* No topology is asked: @provider has no device that has one. */
+	p2pdma_provider_stop(provider);
+	pci_p2pdma_route(&state, dev, provider);
+	KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);
+	KUNIT_EXPECT_EQ(test, state.bus_end, 0);
 }
 
 static struct kunit_case route_cases[] = {
@@ -346,6 +377,7 @@ static struct kunit_case route_cases[] = {
 	KUNIT_CASE(other_root_port),
 	KUNIT_CASE(written_by_userspace),
 	KUNIT_CASE(slots),
+	KUNIT_CASE(stopped),
 	{}
 };
 

@@ -3,9 +3,9 @@
  * The route from a device to peer-to-peer memory, for DMA mappings.
  *
  * p2pdma_route() finds the route between two devices from the PCI topology. The
- * answers are cached: in the page map for the clients that asked last, where a DMA
- * mapping finds them in a few instructions and without a lock, and in an xarray of the
- * provider for all others.
+ * answers are cached: in struct p2pdma_provider for the clients that asked last, where
+ * a DMA mapping finds them in a few instructions and without a lock, and in an xarray of
+ * the provider's device for all others.
  *
  * An answer holds until the topology changes: until a device comes or goes, a
  * driver is bound or unbound, or ACS control registers are written. That starts a new
@@ -35,6 +35,8 @@
 #include <linux/swiotlb.h>
 
 #include "p2pdma.h"
+#include "p2pdma-route.h"
+#include "p2pdma-stats.h"
 
 static_assert(PCI_P2PDMA_MAP_THRU_HOST_BRIDGE <= P2PDMA_ROUTE_MASK);
 static_assert(__alignof__(struct device) > P2PDMA_ROUTE_MASK);
@@ -51,7 +53,7 @@ atomic_t pci_p2pdma_generation = ATOMIC_INIT(2);
 /**
  * pci_p2pdma_routes_changed() - forget all routes
  *
- * Called by the code that changes the topology, after the change.
+ * Description: Called by the code that changes the topology, after the change.
  *
  * Context: Any. Memory that is mapped stays mapped as it is.
  */
@@ -113,32 +115,68 @@ static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
 }
 
 /**
+ * p2pdma_provider_start() - let memory be mapped for DMA
+ * @provider: to be initialised, all zero
+ * @pdev: the PCI function that the memory belongs to
+ * @bar: number of the BAR that it lies in
+ * @stats: the counters of @pdev; NULL without CONFIG_PCI_P2PMEM
+ *
+ * Context: Any, before anybody else knows of @provider.
+ */
+void p2pdma_provider_start(struct p2pdma_provider *provider,
+			   struct pci_dev *pdev, int bar,
+			   struct p2pmem_stats __percpu *stats)
+{
+	provider->pdev = pdev;
+	provider->bus_offset = pci_bus_address(pdev, bar) -
+			       pci_resource_start(pdev, bar);
+	provider->stats = stats;
+	provider->live = true;
+}
+
+/**
+ * p2pdma_provider_stop() - let memory be mapped for DMA no longer
+ * @provider: the provider, which was started
+ *
+ * From now on mappings are refused, as if there were no route. Those that exist are
+ * left alone; to wait for them is up to the caller.
+ *
+ * Context: Any.
+ */
+void p2pdma_provider_stop(struct p2pdma_provider *provider)
+{
+	WRITE_ONCE(provider->live, false);
+	/* Whoever finds the new generation finds this, too, and no slot is valid. */
+	pci_p2pdma_routes_changed();
+}
+
+/**
  * pci_p2pdma_route_slow() - find a route that is in no slot, and fill a slot with it
- * @p2p: the page map of the memory
+ * @provider: the provider of the memory
  * @dev: the device that will do DMA
  *
  * Context: Any.
- * Return: the route.
+ * Return: the route; PCI_P2PDMA_MAP_NOT_SUPPORTED if there is none, or @provider was
+ *	   stopped.
  */
 enum pci_p2pdma_map_type
-pci_p2pdma_route_slow(struct pci_p2pdma_pagemap *p2p, struct device *dev)
+pci_p2pdma_route_slow(struct p2pdma_provider *provider, struct device *dev)
 {
 	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
 	enum pci_p2pdma_map_type type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
 	bool known = true;
 
-	if (dev_is_pci(dev) && !p2pdma_barred(dev))
-		type = p2pdma_route(p2p->provider, to_pci_dev(dev),
-				    &known);
+	if (READ_ONCE(provider->live) && dev_is_pci(dev) && !p2pdma_barred(dev))
+		type = p2pdma_route(provider->pdev, to_pci_dev(dev), &known);
 	if (known)
-		p2pdma_fill_slot(pci_p2pdma_slot(p2p, dev),
+		p2pdma_fill_slot(pci_p2pdma_slot(provider, dev),
 				 (unsigned long)dev + type, generation);
 	return type;
 }
 
 /**
  * pci_p2pdma_refuse() - give up mapping a piece of peer-to-peer memory
- * @pgmap: the page map of the piece
+ * @provider: the provider of the piece
  * @dev: the device that was to do DMA
  * @phys: physical address of the piece
  * @size: its length in bytes
@@ -148,58 +186,20 @@ pci_p2pdma_route_slow(struct pci_p2pdma_pagemap *p2p, struct device *dev)
  * that there is no route was logged when it was found out.
  *
  * Context: Any.
- * Return: PCI_P2PDMA_MAP_NOT_SUPPORTED.
  */
-enum pci_p2pdma_map_type
-pci_p2pdma_refuse(struct dev_pagemap *pgmap, struct device *dev,
-		  phys_addr_t phys, size_t size, enum pci_p2pdma_map_type type)
+void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
+		       phys_addr_t phys, size_t size,
+		       enum pci_p2pdma_map_type type)
 {
-	struct pci_p2pdma_pagemap *p2p = to_p2p_pgmap(pgmap);
 	bool bus = type == PCI_P2PDMA_MAP_BUS_ADDR;
 
-	p2pmem_stats_refuse(p2p, dev, phys, size);
+	p2pmem_stats_refuse(provider, dev, phys, size);
 	if (type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
 		dev_p2p_notice(dev, "can't address peer-to-peer memory of %s at %s address %#llx: its DMA mask ends at %#llx\n",
-			       pci_name(p2p->provider),
+			       pci_name(provider->pdev),
 			       bus ? "bus" : "physical",
-			       (u64)phys + (bus ? p2p->bus_offset : 0) +
+			       (u64)phys + (bus ? provider->bus_offset : 0) +
 			       size - 1, pci_p2pdma_limit(dev));
-	return PCI_P2PDMA_MAP_NOT_SUPPORTED;
-}
-
-static int p2pdma_map_page_slow(struct device *dev, struct page *page,
-				size_t offset, size_t size,
-				enum dma_data_direction dir,
-				dma_addr_t *addr, bool *is_bus_addr)
-{
-	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
-	phys_addr_t phys = page_to_phys(page) + offset;
-	struct dev_pagemap *pgmap = page_pgmap(page);
-	struct pci_p2pdma_map_state state = {};
-
-	switch (pci_p2pdma_map_phys(&state, dev, pgmap, phys, size, addr)) {
-	case PCI_P2PDMA_MAP_BUS_ADDR:
-		*is_bus_addr = true;
-		return 0;
-	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
-		break;
-	default:
-		return -EREMOTEIO;
-	}
-
-	*is_bus_addr = false;
-	*addr = dma_map_page_attrs(dev, page, offset, size, dir,
-				   DMA_ATTR_SKIP_CPU_SYNC);
-	if (!dma_mapping_error(dev, *addr))
-		return 0;
-	/*
-	 * The IOMMU has no room at the moment; or the route that dma_map_page_attrs()
-	 * found was another one, and may be the first one again by now.
-	 */
-	if (get_dma_ops(dev) ||
-	    generation != atomic_read(&pci_p2pdma_generation))
-		return -ENOMEM;
-	return -EREMOTEIO;
 }
 
 /**
@@ -226,19 +226,34 @@ int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
 			size_t size, enum dma_data_direction dir,
 			dma_addr_t *addr, bool *is_bus_addr)
 {
-	struct dev_pagemap *pgmap = page_pgmap(page);
-	struct pci_p2pdma_pagemap *p2p = to_p2p_pgmap(pgmap);
+	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
+	struct p2pdma_provider *provider = page_p2pdma_provider(page);
+	phys_addr_t phys = page_to_phys(page) + offset;
+	struct pci_p2pdma_map_state state = {};
 
-	if (likely(pci_p2pdma_bus_route(dev, pgmap))) {
-		*addr = page_to_phys(page) + offset + p2p->bus_offset;
-		if (likely(pci_p2pdma_fits(dev, *addr + size - 1))) {
-			pci_p2pdma_count_bus(p2p, size);
-			*is_bus_addr = true;
-			return 0;
-		}
+	switch (pci_p2pdma_map_phys(&state, dev, provider, phys, size, addr)) {
+	case PCI_P2PDMA_MAP_BUS_ADDR:
+		*is_bus_addr = true;
+		return 0;
+	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
+		break;
+	default:
+		return -EREMOTEIO;
 	}
-	return p2pdma_map_page_slow(dev, page, offset, size, dir, addr,
-				    is_bus_addr);
+
+	*is_bus_addr = false;
+	*addr = dma_map_page_attrs(dev, page, offset, size, dir,
+				   DMA_ATTR_SKIP_CPU_SYNC);
+	if (!dma_mapping_error(dev, *addr))
+		return 0;
+	/*
+	 * The IOMMU has no room at the moment; or the route that dma_map_page_attrs()
+	 * found was another one, and may be the first one again by now.
+	 */
+	if (get_dma_ops(dev) ||
+	    generation != atomic_read(&pci_p2pdma_generation))
+		return -ENOMEM;
+	return -EREMOTEIO;
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_map_page);
 
@@ -260,10 +275,10 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_map_page);
 bool pci_p2pdma_reaches(struct device *client, const struct page *page,
 			size_t offset, size_t len)
 {
-	struct dev_pagemap *pgmap = page_pgmap(page);
+	struct p2pdma_provider *provider = page_p2pdma_provider(page);
+	phys_addr_t phys = page_to_phys(page) + offset;
 	struct pci_p2pdma_map_state state;
 	struct device *dev = client;
-	phys_addr_t phys = page_to_phys(page) + offset;
 	u64 last = phys + len - 1;
 
 	/* A device holds its parents. */
@@ -272,11 +287,7 @@ bool pci_p2pdma_reaches(struct device *client, const struct page *page,
 	if (!dev)
 		return false;
 
-	if (likely(pci_p2pdma_bus_route(dev, pgmap) &&
-		   pci_p2pdma_fits(dev, last + to_p2p_pgmap(pgmap)->bus_offset)))
-		return true;
-
-	pci_p2pdma_route(&state, dev, pgmap);
+	pci_p2pdma_route(&state, dev, provider);
 	switch (state.map) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
 		last += state.bus_off;
@@ -291,7 +302,7 @@ bool pci_p2pdma_reaches(struct device *client, const struct page *page,
 	}
 	if (last <= pci_p2pdma_limit(dev))
 		return true;
-	pci_p2pdma_refuse(pgmap, dev, phys, len, state.map);
+	pci_p2pdma_refuse(provider, dev, phys, len, state.map);
 	return false;
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_reaches);

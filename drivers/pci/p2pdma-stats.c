@@ -15,7 +15,7 @@
 #include <linux/percpu.h>
 #include <linux/sysfs.h>
 
-#include "p2pdma.h"
+#include "p2pdma-stats.h"
 #include "p2pmem/core.h"
 
 #define CREATE_TRACE_POINTS
@@ -23,7 +23,7 @@
 
 /**
  * pci_p2pdma_trace_map() - trace a piece of memory that is mapped for DMA
- * @pgmap: the page map that it belongs to
+ * @provider: the provider that it belongs to
  * @dev: the device that will do DMA
  * @phys: physical address of the piece
  * @size: its length in bytes
@@ -31,28 +31,28 @@
  *
  * Context: Any. The caller holds a reference to the pages.
  */
-void pci_p2pdma_trace_map(struct dev_pagemap *pgmap, struct device *dev,
+void pci_p2pdma_trace_map(struct p2pdma_provider *provider, struct device *dev,
 			  phys_addr_t phys, size_t size,
 			  enum pci_p2pdma_map_type type)
 {
-	trace_p2pdma_map(dev, to_p2p_pgmap(pgmap)->provider, phys, size, type);
+	trace_p2pdma_map(dev, provider->pdev, phys, size, type);
 }
 
 /**
  * p2pmem_stats_refuse() - count a piece of memory that can't be mapped for DMA
- * @p2p: the page map that it belongs to
+ * @provider: the provider that it belongs to
  * @client: the device that was to do DMA
  * @phys: physical address of the piece
  * @size: its length in bytes
  *
  * Context: Any. The caller holds a reference to the pages.
  */
-void p2pmem_stats_refuse(struct pci_p2pdma_pagemap *p2p,
+void p2pmem_stats_refuse(struct p2pdma_provider *provider,
 			 const struct device *client, phys_addr_t phys,
 			 size_t size)
 {
-	this_cpu_inc(p2p->stats->refused);
-	trace_p2pdma_map(client, p2p->provider, phys, size,
+	this_cpu_inc(provider->stats->refused);
+	trace_p2pdma_map(client, provider->pdev, phys, size,
 			 PCI_P2PDMA_MAP_NOT_SUPPORTED);
 }
 

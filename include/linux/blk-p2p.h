@@ -29,10 +29,15 @@ static inline bool bio_p2p_refused(const struct bio *bio)
 #ifdef CONFIG_VM_P2P
 bool bdev_p2p_capable(struct block_device *bdev);
 bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv);
+void blk_rq_release_p2p(struct bio *bio);
 #else
 static inline bool bdev_p2p_capable(struct block_device *bdev)
 {
 	return false;
+}
+
+static inline void blk_rq_release_p2p(struct bio *bio)
+{
 }
 #endif
 

@@ -20,6 +20,7 @@
 #include <linux/types.h>
 
 struct device;
+struct p2p_hold;
 struct pci_dev;
 struct pci_p2p_range;
 struct vm_area_struct;
@@ -60,6 +61,8 @@ int pci_p2p_range_mmap(struct pci_p2p_range *range, struct vm_area_struct *vma);
 struct pci_p2p_range *pci_p2p_range_of_user(unsigned long addr, size_t len,
 					    bool write, u64 *offset);
 void pci_p2p_range_put(struct pci_p2p_range *range);
+struct pci_p2p_range *pci_p2p_range_of_hold(const struct p2p_hold *hold,
+					    u64 *offset);
 int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 		      u64 offset, size_t len, enum dma_data_direction dir,
 		      struct pci_p2p_mapping *mapping);
@@ -95,6 +98,12 @@ pci_p2p_range_of_user(unsigned long addr, size_t len, bool write, u64 *offset)
 
 static inline void pci_p2p_range_put(struct pci_p2p_range *range)
 {
+}
+
+static inline struct pci_p2p_range *
+pci_p2p_range_of_hold(const struct p2p_hold *hold, u64 *offset)
+{
+	return NULL;
 }
 
 static inline int

@@ -237,8 +237,11 @@ static double usual(const double *sorted, long n)
 static bool do_request(int fd, const struct request *r, int nth)
 {
 	off_t where = (off_t)(nth % 64) * r->size;
-	ssize_t n = r->write ? pwrite(fd, r->at, r->size, where) : pread(fd, r->at, r->size, where);
+	ssize_t n;
 
+	if (r->issue)
+		return r->issue(fd, r, nth);
+	n = r->write ? pwrite(fd, r->at, r->size, where) : pread(fd, r->at, r->size, where);
 	return n == (ssize_t)r->size;
 }
 

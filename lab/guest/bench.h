@@ -49,6 +49,8 @@ struct request {
 	char *at;
 	size_t size;
 	bool write;
+	/* How it is made, if not by pread() or pwrite(); false if it failed. */
+	bool (*issue)(int fd, const struct request *r, int nth);
 };
 
 double measure_request(int fd, const struct request *request);

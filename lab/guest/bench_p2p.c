@@ -10,6 +10,7 @@
  * dma		dma_map_sgtable() and dma_unmap_sgtable(), dma_map_page(), and how long
  *		finding the way takes when many clients do so
  * direct	O_DIRECT
+ * uring	O_DIRECT by io_uring, with buffers that are registered and that are not
  *
  * It runs on kernels with the series, without it, and on those with another
  * implementation: what the kernel has is found out here, and what it has not is
@@ -423,6 +424,20 @@ static void measure_direct(const char *drive)
 	close(fd);
 }
 
+static void measure_rings(const char *drive)
+{
+	int fd = open(drive, O_RDWR | O_DIRECT);
+
+	if (fd < 0)
+		die(drive);
+	for (enum kind kind = BASE; kind <= HUGETLB; kind++)
+		measure_uring(fd, kind_name[kind], kind == BASE ? scattered(HUGE_PAGE)
+								: memory(kind, HUGE_PAGE));
+	if (have_p2p())
+		measure_uring(fd, p2p_name[P2P], p2p_memory(P2P, HUGE_PAGE));
+	close(fd);
+}
+
 /* ------------------------------------------------------------------------ */
 
 static void measure(const char *section, const char *drive)
@@ -442,6 +457,8 @@ static void measure(const char *section, const char *drive)
 		measure_dma(drive);
 	} else if (!strcmp(section, "direct")) {
 		measure_direct(drive);
+	} else if (!strcmp(section, "uring")) {
+		measure_rings(drive);
 	} else {
 		errno = EINVAL;
 		die(section);

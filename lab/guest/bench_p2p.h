@@ -17,4 +17,7 @@ size_t p2p_available(void);
 /* bench_map.c */
 void measure_mappings(void);
 
+/* bench_uring.c: at has a huge page's size */
+void measure_uring(int fd, const char *kind, char *at);
+
 #endif

@@ -155,7 +155,7 @@ bench-gup)
 	;;
 bench)
 	build_init
-	bench_program bench_p2p "$src"/bench{_p2p,_map,}.c
+	bench_program bench_p2p "$src"/bench{_p2p,_map,_uring,}.c
 	;;
 latency)
 	build_init

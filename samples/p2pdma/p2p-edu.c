@@ -21,17 +21,29 @@
  * A pinned page keeps its provider from going away: whoever unbinds that waits. So
  * nothing stays pinned between two calls, and a call is over in two seconds.
  *
+ * The memory may also be a dma-buf, which a program attaches to the device:
+ * ioctl(P2P_EDU_ATTACH). That is for long, and so is the mapping for DMA. But it can
+ * be taken back:
+ *
+ *	attach	dma_buf_dynamic_attach(), which says -EREMOTEIO if there is no way
+ *	map	dma_buf_map_attachment(), when the memory is used for the first time
+ *	run	with the reservation object locked, and after those who had it before
+ *	unmap	when move_notify() is called, since the provider goes or is reset
+ *
  *	# qemu-system-x86_64 ... -device edu,bus=downstream,dma_mask=0xffffffffffffffff
  *	# modprobe p2p-edu dma_bits=64
  */
 
 #include <linux/completion.h>
+#include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/iopoll.h>
 #include <linux/jiffies.h>
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -103,8 +115,19 @@ struct p2p_edu {
 	struct pci_dev *pdev;
 	void __iomem *regs;
 	struct completion done;		/* of the command that runs */
+	struct list_head files;		/* with a dma-buf attached */
 	struct miscdevice misc;
 	char name[32];
+};
+
+struct p2p_edu_file {
+	struct p2p_edu *edu;		/* a reference */
+	/* Under edu->lock: */
+	struct dma_buf_attachment *attach;	/* NULL for none */
+	struct list_head node;
+	/* Under the lock of the dma-buf's reservation object: */
+	struct sg_table *sgt;		/* NULL if it is not mapped */
+	enum dma_data_direction dir;	/* in which it is */
 };
 
 /* A range of a program's memory. */
@@ -119,6 +142,9 @@ struct p2p_edu_range {
 	u64 offset;
 	u32 len;
 	struct pci_p2p_mapping mapping;
+
+	/* If it is in the dma-buf of this file, at that offset. Else NULL. */
+	struct p2p_edu_file *dmabuf;
 };
 
 static void p2p_edu_free(struct kref *ref)
@@ -160,6 +186,7 @@ static int p2p_edu_pin(struct p2p_edu_range *range, u64 addr, u32 len,
 	 */
 	range->dir = dir;
 	range->len = len;
+	range->dmabuf = NULL;
 	range->pageless = pci_p2p_range_of_user(addr, len,
 						dir == DMA_FROM_DEVICE,
 						&range->offset);
@@ -207,8 +234,21 @@ err_unpin:
 	return error;
 }
 
+/* A range in a dma-buf needs no pin: the dma-buf has the memory. */
+static void p2p_edu_set_dmabuf(struct p2p_edu_range *range, struct p2p_edu_file *file,
+			       u64 offset, u32 len, enum dma_data_direction dir)
+{
+	range->dmabuf = file;
+	range->pageless = NULL;
+	range->offset = offset;
+	range->len = len;
+	range->dir = dir;
+}
+
 static void p2p_edu_unpin(struct p2p_edu_range *range)
 {
+	if (range->dmabuf)
+		return;
 	if (range->pageless) {
 		pci_p2p_range_put(range->pageless);
 		return;
@@ -284,8 +324,24 @@ static irqreturn_t p2p_edu_irq(int irq, void *data)
 /* A place in a mapped range. */
 struct p2p_edu_cursor {
 	struct scatterlist *sg;
-	u32 offset;
+	u64 offset;
 };
+
+static struct p2p_edu_cursor p2p_edu_start(const struct p2p_edu_range *range)
+{
+	struct p2p_edu_cursor at = { range->sgt.sgl };
+
+	if (!range->dmabuf)
+		return at;
+
+	at.sg = range->dmabuf->sgt->sgl;
+	at.offset = range->offset;
+	while (at.offset >= sg_dma_len(at.sg)) {
+		at.offset -= sg_dma_len(at.sg);
+		at.sg = sg_next(at.sg);
+	}
+	return at;
+}
 
 static dma_addr_t p2p_edu_addr(const struct p2p_edu_cursor *at)
 {
@@ -315,8 +371,8 @@ static int p2p_edu_run(struct p2p_edu *edu, struct p2p_edu_range *src,
 	 * What they say need not have the bounds of the pages: an IOMMU may have
 	 * joined some, a bounce buffer (of RAM only) may stand in for others.
 	 */
-	struct p2p_edu_cursor from = { src->sgt.sgl };
-	struct p2p_edu_cursor to = { dst->sgt.sgl };
+	struct p2p_edu_cursor from = p2p_edu_start(src);
+	struct p2p_edu_cursor to = p2p_edu_start(dst);
 	u32 n, done = 0;
 	int error;
 
@@ -365,6 +421,82 @@ static int p2p_edu_map_pageless(struct device *dev, struct p2p_edu_range *range)
 	return 0;
 }
 
+static void p2p_edu_unmap_dmabuf(struct p2p_edu_file *file)
+{
+	if (file->sgt)
+		dma_buf_unmap_attachment(file->attach, file->sgt, file->dir);
+	file->sgt = NULL;
+}
+
+/*
+ * The provider wants the memory back, or whoever made the dma-buf moves it. As each
+ * transfer has the reservation object locked, as the caller has, none is under way, and
+ * nothing is left to do for the device. This must not wait for anything else.
+ */
+static void p2p_edu_move_notify(struct dma_buf_attachment *attach)
+{
+	p2p_edu_unmap_dmabuf(attach->importer_priv);
+}
+
+static const struct dma_buf_attach_ops p2p_edu_attach_ops = {
+	/*
+	 * The same promise as FOLL_PCI_P2PDMA: of what is mapped, the driver uses
+	 * the DMA addresses.
+	 */
+	.allow_peer2peer = true,
+	.move_notify	 = p2p_edu_move_notify,
+};
+
+/*
+ * The mapping may be there from an earlier call. If it had to go since, it is made
+ * anew, or the error says that the provider is gone.
+ *
+ * A driver whose device goes on when the call is over can't keep the lock. It adds a
+ * fence to the reservation object, unlocks it, and signals the fence when the device
+ * is done; and its move_notify() leaves the unmapping to whoever signals.
+ */
+static int p2p_edu_map_dmabuf(struct p2p_edu_range *range)
+{
+	struct p2p_edu_file *file = range->dmabuf;
+	struct dma_resv *resv;
+	struct sg_table *sgt;
+	long ret;
+
+	if (!file->attach)
+		return -EBADF;
+	if (range->offset > file->attach->dmabuf->size ||
+	    range->len > file->attach->dmabuf->size - range->offset)
+		return -EINVAL;
+
+	resv = file->attach->dmabuf->resv;
+	ret = dma_resv_lock_interruptible(resv, NULL);
+	if (ret)
+		return ret;
+
+	if (file->sgt && file->dir != range->dir)
+		p2p_edu_unmap_dmabuf(file);
+	if (!file->sgt) {
+		sgt = dma_buf_map_attachment(file->attach, range->dir);
+		ret = PTR_ERR_OR_ZERO(sgt);
+		if (ret)
+			goto err_unlock;
+		file->sgt = sgt;
+		file->dir = range->dir;
+	}
+
+	/* Others may have begun to use the memory before. */
+	ret = dma_resv_wait_timeout(resv,
+				    dma_resv_usage_rw(range->dir == DMA_FROM_DEVICE),
+				    true, msecs_to_jiffies(READ_ONCE(p2p_edu_timeout_ms)));
+	if (ret > 0)
+		return 0;
+	if (!ret)
+		ret = -EBUSY;
+err_unlock:
+	dma_resv_unlock(resv);
+	return ret;
+}
+
 /*
  * Here it is decided which way the device reaches the memory: an address of the
  * bus below a switch they share, one for the host bridge, or RAM's. If there is
@@ -373,6 +505,8 @@ static int p2p_edu_map_pageless(struct device *dev, struct p2p_edu_range *range)
  */
 static int p2p_edu_map(struct device *dev, struct p2p_edu_range *range)
 {
+	if (range->dmabuf)
+		return p2p_edu_map_dmabuf(range);
 	if (range->pageless)
 		return p2p_edu_map_pageless(dev, range);
 	return dma_map_sgtable(dev, &range->sgt, range->dir, 0);
@@ -380,6 +514,11 @@ static int p2p_edu_map(struct device *dev, struct p2p_edu_range *range)
 
 static void p2p_edu_unmap(struct device *dev, struct p2p_edu_range *range)
 {
+	/* It stays mapped until somebody wants it back. */
+	if (range->dmabuf) {
+		dma_resv_unlock(range->dmabuf->attach->dmabuf->resv);
+		return;
+	}
 	if (!range->pageless) {
 		dma_unmap_sgtable(dev, &range->sgt, range->dir, 0);
 		return;
@@ -409,12 +548,26 @@ unmap_src:
 	return ret;
 }
 
-static int p2p_edu_copy(struct p2p_edu *edu, const struct p2p_edu_copy *copy)
+static int p2p_edu_prepare(struct p2p_edu_range *range, struct p2p_edu_file *file,
+			   u64 where, u32 len, enum dma_data_direction dir,
+			   bool is_dmabuf)
 {
+	if (!is_dmabuf)
+		return p2p_edu_pin(range, where, len, dir);
+	p2p_edu_set_dmabuf(range, file, where, len, dir);
+	return 0;
+}
+
+static int p2p_edu_copy(struct p2p_edu_file *file, const struct p2p_edu_copy *copy)
+{
+	const u32 dmabuf = P2P_EDU_SRC_DMABUF | P2P_EDU_DST_DMABUF;
 	struct p2p_edu_range src, dst;
+	struct p2p_edu *edu = file->edu;
 	int ret;
 
-	if (!copy->len || copy->len > P2P_EDU_MAX_LEN || copy->flags)
+	/* Two ranges in one dma-buf would have to wait for each other. */
+	if (!copy->len || copy->len > P2P_EDU_MAX_LEN || copy->flags & ~dmabuf ||
+	    copy->flags == dmabuf)
 		return -EINVAL;
 
 	/*
@@ -422,10 +575,12 @@ static int p2p_edu_copy(struct p2p_edu *edu, const struct p2p_edu_copy *copy)
 	 * userfaultfd, or from a file of a server that is down. So it is done
 	 * before the lock is taken, which p2p_edu_remove() waits for.
 	 */
-	ret = p2p_edu_pin(&src, copy->src, copy->len, DMA_TO_DEVICE);
+	ret = p2p_edu_prepare(&src, file, copy->src, copy->len, DMA_TO_DEVICE,
+			      copy->flags & P2P_EDU_SRC_DMABUF);
 	if (ret)
 		return ret;
-	ret = p2p_edu_pin(&dst, copy->dst, copy->len, DMA_FROM_DEVICE);
+	ret = p2p_edu_prepare(&dst, file, copy->dst, copy->len, DMA_FROM_DEVICE,
+			      copy->flags & P2P_EDU_DST_DMABUF);
 	if (ret)
 		goto unpin_src;
 
@@ -454,15 +609,83 @@ unpin_src:
 	return ret;
 }
 
+/* With edu->lock held. An attachment is the device's, as a mapping for DMA is. */
+static void p2p_edu_detach(struct p2p_edu_file *file)
+{
+	struct dma_buf_attachment *attach = file->attach;
+	struct dma_buf *dmabuf;
+
+	if (!attach)
+		return;
+
+	dmabuf = attach->dmabuf;
+	dma_resv_lock(dmabuf->resv, NULL);
+	p2p_edu_unmap_dmabuf(file);
+	dma_resv_unlock(dmabuf->resv);
+	dma_buf_detach(dmabuf, attach);
+	dma_buf_put(dmabuf);
+	list_del(&file->node);
+	file->attach = NULL;
+}
+
+static int p2p_edu_attach_fd(struct p2p_edu_file *file, int fd)
+{
+	struct dma_buf_attachment *attach;
+	struct dma_buf *dmabuf = dma_buf_get(fd);
+
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+
+	/*
+	 * Whoever made the dma-buf finds out whether the device reaches the memory.
+	 * From here on move_notify() may be called.
+	 */
+	attach = dma_buf_dynamic_attach(dmabuf, &file->edu->pdev->dev,
+					&p2p_edu_attach_ops, file);
+	if (IS_ERR(attach)) {
+		dma_buf_put(dmabuf);
+		return PTR_ERR(attach);
+	}
+	file->attach = attach;
+	list_add(&file->node, &file->edu->files);
+	return 0;
+}
+
+static int p2p_edu_attach(struct p2p_edu_file *file, int fd)
+{
+	struct p2p_edu *edu = file->edu;
+	int ret = 0;
+
+	if (mutex_lock_interruptible(&edu->lock))
+		return -ERESTARTSYS;
+	if (fd < 0 && !file->attach)
+		ret = -EBADF;
+	else if (fd < 0)
+		p2p_edu_detach(file);
+	else if (edu->gone)
+		ret = -ENODEV;
+	else if (file->attach)
+		ret = -EBUSY;
+	else
+		ret = p2p_edu_attach_fd(file, fd);
+	mutex_unlock(&edu->lock);
+	return ret;
+}
+
 static long p2p_edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct p2p_edu_copy copy;
 
-	if (cmd != P2P_EDU_COPY)
+	switch (cmd) {
+	case P2P_EDU_COPY:
+		if (copy_from_user(&copy, (void __user *)arg, sizeof(copy)))
+			return -EFAULT;
+		return p2p_edu_copy(file->private_data, &copy);
+	case P2P_EDU_ATTACH:
+		return p2p_edu_attach(file->private_data, arg);
+	default:
 		return -ENOTTY;
-	if (copy_from_user(&copy, (void __user *)arg, sizeof(copy)))
-		return -EFAULT;
-	return p2p_edu_copy(file->private_data, &copy);
+	}
 }
 
 static int p2p_edu_open(struct inode *inode, struct file *file)
@@ -470,15 +693,27 @@ static int p2p_edu_open(struct inode *inode, struct file *file)
 	/* misc_open() left it there, and keeps misc_deregister() waiting. */
 	struct p2p_edu *edu = container_of(file->private_data, struct p2p_edu,
 					   misc);
+	struct p2p_edu_file *edu_file = kzalloc(sizeof(*edu_file), GFP_KERNEL);
+
+	if (!edu_file)
+		return -ENOMEM;
 
 	kref_get(&edu->ref);
-	file->private_data = edu;
+	edu_file->edu = edu;
+	file->private_data = edu_file;
 	return nonseekable_open(inode, file);
 }
 
 static int p2p_edu_release(struct inode *inode, struct file *file)
 {
-	p2p_edu_put(file->private_data);
+	struct p2p_edu_file *edu_file = file->private_data;
+	struct p2p_edu *edu = edu_file->edu;
+
+	mutex_lock(&edu->lock);
+	p2p_edu_detach(edu_file);
+	mutex_unlock(&edu->lock);
+	kfree(edu_file);
+	p2p_edu_put(edu);
 	return 0;
 }
 
@@ -501,9 +736,13 @@ static int p2p_edu_set_mask(struct pci_dev *pdev)
 	}
 
 	error = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(bits));
-	if (error)
+	if (error) {
 		pci_err(pdev, "dma_bits=%u: is too few for this machine\n", bits);
-	return error;
+		return error;
+	}
+	/* It has no lists, and takes each command by itself. */
+	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
+	return 0;
 }
 
 /* An earlier driver, or another kernel, may have left the device at work. */
@@ -534,6 +773,7 @@ static int p2p_edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	kref_init(&edu->ref);
 	mutex_init(&edu->lock);
 	init_completion(&edu->done);
+	INIT_LIST_HEAD(&edu->files);
 	edu->pdev = pdev;
 
 	/*
@@ -593,6 +833,7 @@ static int p2p_edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 static void p2p_edu_remove(struct pci_dev *pdev)
 {
 	struct p2p_edu *edu = pci_get_drvdata(pdev);
+	struct p2p_edu_file *file, *next;
 
 	/* From here on nobody opens it, */
 	misc_deregister(&edu->misc);
@@ -602,6 +843,8 @@ static void p2p_edu_remove(struct pci_dev *pdev)
 	 */
 	mutex_lock(&edu->lock);
 	edu->gone = true;
+	list_for_each_entry_safe(file, next, &edu->files, node)
+		p2p_edu_detach(file);
 	mutex_unlock(&edu->lock);
 	/* and what it does now must not reach memory. */
 	pci_clear_master(pdev);
@@ -624,3 +867,4 @@ module_pci_driver(p2p_edu_driver);
 MODULE_DESCRIPTION("Sample client of PCI peer-to-peer memory, for QEMU's edu device");
 MODULE_AUTHOR("P2P GUP developers <p2p-gup@localhost>");
 MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(DMA_BUF);

@@ -9,21 +9,29 @@
 /* The most that one call copies, in bytes: what is pinned is soon released. */
 #define P2P_EDU_MAX_LEN		8192
 
+/* @src or @dst is an offset in the dma-buf that is attached; not both. */
+#define P2P_EDU_SRC_DMABUF	0x1
+#define P2P_EDU_DST_DMABUF	0x2
+
 /**
  * struct p2p_edu_copy - copies memory by way of the device
  * @src: address of what is copied, RAM or peer-to-peer memory, of any alignment
  * @dst: address that it is copied to, the same; must not overlap
  * @len: how much, in bytes, from 1 to P2P_EDU_MAX_LEN
- * @flags: 0
+ * @flags: 0, P2P_EDU_SRC_DMABUF or P2P_EDU_DST_DMABUF
  *
  * ioctl() returns how many bytes were copied. That is less than @len if there
  * was a signal meanwhile. Errors:
  *
- * EINVAL	@len or @flags
+ * EINVAL	@len or @flags, or not within the dma-buf
+ * EBADF	no dma-buf is attached
  * EINTR	a signal, before anything was copied
  * EFAULT	no such memory, or @dst is read-only
+ * EACCES	the dma-buf is not open for that
  * EREMOTEIO	memory that the device can't reach
- * ENODEV	the driver was unbound, or the device is gone
+ * EAGAIN	the owner of the dma-buf's memory is being reset
+ * EBUSY	others use the dma-buf, for longer than a transfer may take
+ * ENODEV	the driver was unbound, or the device is gone, or that of the dma-buf
  * ETIMEDOUT	the device did not answer; what is at @dst is undefined. It is out
  *		of use until its driver is unbound and bound again,
  * EIO		and that is what it was before the call.
@@ -36,5 +44,18 @@ struct p2p_edu_copy {
 };
 
 #define P2P_EDU_COPY		_IOW('P', 0x20, struct p2p_edu_copy)
+
+/*
+ * Attaches the dma-buf of a file descriptor, the argument, to the device, until the file
+ * of the device is closed or the argument is -1. Errors beside those of the one that
+ * made the dma-buf:
+ *
+ * EBUSY	there is one already
+ * EBADF	no file descriptor; or -1, and nothing is attached
+ * EINVAL	it is no dma-buf
+ * EREMOTEIO	memory that the device can't reach
+ * ENODEV	the driver was unbound, or the device is gone
+ */
+#define P2P_EDU_ATTACH		_IO('P', 0x21)
 
 #endif

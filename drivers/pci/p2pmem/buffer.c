@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer memory for userspace: the file p2pmem/allocate.
+ * PCI peer-to-peer memory for userspace: buffers, and the file p2pmem/allocate.
  *
  *	provider	a PCI function whose driver gave a BAR to
  *			pci_p2pdma_add_resource()
@@ -72,6 +72,7 @@ static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages,
 				  buffer->mapper);
 
+	p2pmem_buffer_fini_resv(buffer);
 	mutex_destroy(&buffer->first_use);
 	kfree(buffer);
 	p2pmem_put(p2pmem);
@@ -107,7 +108,7 @@ static int p2pmem_buffer_charge(struct p2pmem_buffer *buffer,
 
 static struct p2pmem_buffer *
 p2pmem_buffer_alloc(struct p2pmem *p2pmem, size_t size,
-		    struct file *sysfs_file)
+		    const struct p2pmem_user *user)
 {
 	struct p2pmem_buffer *buffer;
 	struct percpu_ref *pgmap_ref;
@@ -119,7 +120,7 @@ p2pmem_buffer_alloc(struct p2pmem *p2pmem, size_t size,
 	if (!buffer)
 		return ERR_PTR(-ENOMEM);
 
-	p2pmem_user_init(&buffer->user, sysfs_file);
+	buffer->user = *user;
 	buffer->mapper = p2pmem_mapper_create();
 	if (!buffer->mapper) {
 		kfree(buffer);
@@ -155,11 +156,13 @@ p2pmem_buffer_alloc(struct p2pmem *p2pmem, size_t size,
 	buffer->p2pmem = p2pmem;
 	buffer->pfn = pfn;
 	buffer->nr_pages = nr_pages;
+	buffer->nr_asked = PFN_UP(size);
 	/* With the lock held it can't be revoked, and its struct pages exist. */
 	buffer->write_combine = page_pgmap(pfn_to_page(pfn))->flags &
 				PGMAP_WRITE_COMBINE;
 	buffer->last_user = p2pmem_pool_last_user(p2pmem->pool, pfn);
 	mutex_init(&buffer->first_use);
+	p2pmem_buffer_init_resv(buffer);
 	list_add(&buffer->node, &p2pmem->buffers);
 	kref_get(&p2pmem->ref);
 	mutex_unlock(&p2pmem->lock);
@@ -189,12 +192,37 @@ static const struct file_operations p2pmem_buffer_fops = {
 	.release	= p2pmem_buffer_release,
 };
 
-static struct file *p2pmem_buffer_file(struct p2pmem_buffer *buffer)
+/**
+ * p2pmem_buffer_create() - allocate a buffer
+ * @p2pmem: the provider
+ * @size: its size in bytes, which is rounded up
+ * @user: whose data the memory may contain without being cleared
+ *
+ * The users of the current process are charged for it.
+ *
+ * Context: Process context.
+ * Return: the buffer's file, whose release frees it; an ERR_PTR(): -ENODEV if
+ *	   the provider is gone; -ENOMEM if the pool has no contiguous piece of this
+ *	   size, without memory of the host, or beyond the user's limit; -ENFILE.
+ */
+struct file *p2pmem_buffer_create(struct p2pmem *p2pmem, size_t size,
+				  const struct p2pmem_user *user)
 {
-	struct file *file = alloc_file_clone(buffer->p2pmem->file, O_RDWR,
-					     &p2pmem_buffer_fops);
+	struct p2pmem_buffer *buffer = p2pmem_buffer_alloc(p2pmem, size, user);
+	struct file *file;
 
-	if (!IS_ERR(file))
+	trace_p2pmem_alloc(p2pmem->pdev, IS_ERR(buffer) ? 0 : buffer->pfn,
+			   PFN_UP(size), PTR_ERR_OR_ZERO(buffer));
+	/* A program can't do anything else than if the memory were used up. */
+	if (buffer == ERR_PTR(-EDQUOT))
+		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(buffer))
+		return ERR_CAST(buffer);
+
+	file = alloc_file_clone(p2pmem->file, O_RDWR, &p2pmem_buffer_fops);
+	if (IS_ERR(file))
+		p2pmem_buffer_free(buffer);
+	else
 		file->private_data = buffer;
 	return file;
 }
@@ -207,13 +235,22 @@ static unsigned long p2pmem_buffer_folio(const struct p2pmem_buffer *buffer,
 	return ALIGN_DOWN(pfn, 1UL << *order);
 }
 
-/*
- * Takes pages of the buffer into use, and all of the folios that they are in: clears
- * them if necessary, and takes their base references. Returns -EAGAIN if the caller
- * should try again.
+/**
+ * p2pmem_buffer_use() - take pages of a buffer into use
+ * @buffer: the buffer
+ * @pfn: the first page frame
+ * @nr_pages: how many pages
+ *
+ * Clears all of the folios that the pages are in, if necessary, and takes their base
+ * references.
+ *
+ * Context: Process context, may sleep. The caller holds the invalidate_lock, and the
+ *	    provider is live and not paused.
+ * Return: 0; errors of p2pmem_clear(), of which -EAGAIN asks the caller to drop the
+ *	   lock and try again.
  */
-static int p2pmem_buffer_use(struct p2pmem_buffer *buffer, unsigned long pfn,
-			     unsigned long nr_pages)
+int p2pmem_buffer_use(struct p2pmem_buffer *buffer, unsigned long pfn,
+		      unsigned long nr_pages)
 {
 	unsigned long first, last, end = pfn + nr_pages;
 	unsigned int order;
@@ -307,7 +344,8 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
  * @paused: until this is false
  *
  * Context: Process context, in a fault handler that holds no locks of its own.
- * Return: what the fault handler is to return, so that the access is tried again.
+ * Return: what the fault handler is to return: VM_FAULT_RETRY, so that the access is
+ *	   tried again, or VM_FAULT_SIGBUS if the mmap_lock must not be dropped.
  */
 vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf,
 			       struct wait_queue_head *resumed,
@@ -315,11 +353,9 @@ vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf,
 {
 	struct file *file = vmf->vma->vm_file;
 
-	/* A fault that must not drop the mmap_lock waits with it held. */
-	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
-		wait_event_killable(*resumed, !READ_ONCE(*paused));
-		return VM_FAULT_NOPAGE;
-	}
+	/* Whoever resets the device may need the mmap_lock for that. */
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
 
@@ -428,13 +464,45 @@ static const struct vm_operations_struct p2pmem_vm_ops = {
 	.access		= p2pmem_access,
 };
 
+/**
+ * p2pmem_vma_is_buffer() - check whether a VMA is a mapping of a buffer
+ * @vma: any VMA
+ *
+ * Context: Any. The caller keeps @vma.
+ * Return: true if its file's private_data is a buffer.
+ */
+bool p2pmem_vma_is_buffer(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &p2pmem_vm_ops;
+}
+
+/**
+ * p2pmem_buffer_mmap() - make a VMA a mapping of a buffer
+ * @file: the buffer's file, which replaces that of @vma
+ * @vma: the VMA, which p2p_vma_init() has prepared; its vm_pgoff is where in the
+ *	 buffer it begins, in pages, and all of it lies in the buffer
+ *
+ * Context: Process context, with the mmap_lock held for writing.
+ */
+void p2pmem_buffer_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	const struct p2pmem_buffer *buffer = file->private_data;
+
+	/* The memory type of the kernel's own mapping, as aliases must not differ. */
+	if (buffer->write_combine)
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+	vma->vm_pgoff += buffer->pfn;
+	vma->vm_ops = &p2pmem_vm_ops;
+	vma_set_file(vma, file);
+}
+
 static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 				struct bin_attribute *attr,
 				struct vm_area_struct *vma)
 {
 	struct pci_dev *pdev = to_pci_dev(kobj_to_dev(kobj));
 	struct p2pmem *p2pmem = p2pmem_of(pdev);
-	struct p2pmem_buffer *buffer;
+	struct p2pmem_user user;
 	struct file *file;
 	int error;
 
@@ -454,29 +522,13 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	if (error)
 		return error;
 
-	buffer = p2pmem_buffer_alloc(p2pmem, vma->vm_end - vma->vm_start,
-				     sysfs_file);
-	trace_p2pmem_alloc(pdev, IS_ERR(buffer) ? 0 : buffer->pfn,
-			   vma_pages(vma), PTR_ERR_OR_ZERO(buffer));
-	/* A program can't do anything else than if the memory were used up. */
-	if (buffer == ERR_PTR(-EDQUOT))
-		return -ENOMEM;
-	if (IS_ERR(buffer))
-		return PTR_ERR(buffer);
-
-	file = p2pmem_buffer_file(buffer);
-	if (IS_ERR(file)) {
-		p2pmem_buffer_free(buffer);
+	p2pmem_user_init(&user, sysfs_file);
+	file = p2pmem_buffer_create(p2pmem, vma->vm_end - vma->vm_start, &user);
+	if (IS_ERR(file))
 		return PTR_ERR(file);
-	}
 
-	/* The memory type of the kernel's own mapping, as aliases must not differ. */
-	if (buffer->write_combine)
-		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
-	vma->vm_pgoff = buffer->pfn;
-	vma->vm_ops = &p2pmem_vm_ops;
 	/* kernfs leaves the VMA alone when its file was replaced. */
-	vma_set_file(vma, file);
+	p2pmem_buffer_mmap(file, vma);
 	/* The buffer is owned by the VMA's reference to the file from here. */
 	fput(file);
 	return 0;

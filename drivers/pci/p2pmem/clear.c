@@ -55,11 +55,16 @@
 
 static atomic64_t p2pmem_nr_owners;
 
+static u64 p2pmem_new_owner(void)
+{
+	return P2PMEM_OWNERS | atomic64_inc_return(&p2pmem_nr_owners);
+}
+
 static u64 p2pmem_owner(struct file *file)
 {
 	if (uid_eq(current_fsuid(), file->f_cred->fsuid))
 		return kernfs_file_id(file);
-	return P2PMEM_OWNERS | atomic64_inc_return(&p2pmem_nr_owners);
+	return p2pmem_new_owner();
 }
 
 static bool p2pmem_may_see_all(void)
@@ -83,6 +88,21 @@ void p2pmem_user_init(struct p2pmem_user *user, struct file *file)
 	user->owner = p2pmem_owner(file);
 	user->sees_all = p2pmem_may_see_all() &&
 			 file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO);
+}
+
+/**
+ * p2pmem_user_init_new() - make a user that nothing belongs to
+ * @user: the user
+ *
+ * For a buffer that is allocated by another file than p2pmem/allocate. Whose
+ * capabilities that was opened with is not known, so all is cleared.
+ *
+ * Context: Any.
+ */
+void p2pmem_user_init_new(struct p2pmem_user *user)
+{
+	user->owner = p2pmem_new_owner();
+	user->sees_all = false;
 }
 
 /* Uses the widest stores: each is a transaction unless they are write-combined. */

@@ -19,6 +19,7 @@ struct p2pmem_user {
 };
 
 void p2pmem_user_init(struct p2pmem_user *user, struct file *file);
+void p2pmem_user_init_new(struct p2pmem_user *user);
 int p2pmem_clear(struct p2pmem_last_user *last_user,
 		 const struct p2pmem_user *user, unsigned long pfn,
 		 unsigned long nr_pages);

@@ -21,6 +21,7 @@
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/mutex.h>
+#include <linux/p2p_hold.h>
 #include <linux/p2pdma-map.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
@@ -36,6 +37,7 @@
 
 #include "buffer.h"
 #include "core.h"
+#include "dmabuf.h"
 #include "mapper.h"
 #include "pages.h"
 #include "pool.h"
@@ -68,8 +70,8 @@ static struct notifier_block p2pmem_reboot_nb = {
 /**
  * p2pmem_is_system_down() - check whether the machine restarts, halts or starts another kernel
  *
- * From then on p2pmem_drain() waits for no pages, and what pages or transfers refer to
- * is never freed.
+ * Description: From then on p2pmem_drain() waits for no pages, and what pages or
+ * transfers refer to is never freed.
  *
  * Context: Any.
  * Return: true from the reboot notifier on.
@@ -239,6 +241,7 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 	INIT_LIST_HEAD(&p2pmem->mappers);
 	mutex_init(&p2pmem->lock);
 	INIT_LIST_HEAD(&p2pmem->buffers);
+	p2p_holds_init(&p2pmem->holds, p2pmem->file->f_mapping, &pdev->dev);
 	init_waitqueue_head(&p2pmem->resumed);
 
 	error = devm_add_action_or_reset(&pdev->dev, p2pmem_release, p2pmem);
@@ -292,6 +295,7 @@ static void p2pmem_revoke(void *data)
 	struct address_space *mapping = p2pmem->file->f_mapping;
 	struct p2pmem_buffer *buffer, *next;
 
+	p2pmem_heap_forget(p2pmem);
 	mutex_lock(&p2pmem->lock);
 
 	filemap_invalidate_lock(mapping);
@@ -300,8 +304,13 @@ static void p2pmem_revoke(void *data)
 	WRITE_ONCE(p2pmem->paused, false);
 	unmap_mapping_range(mapping, 0, 0, true);
 	filemap_invalidate_unlock(mapping);
+	mutex_unlock(&p2pmem->lock);
 	wake_up_all(&p2pmem->resumed);
 
+	/* Without the lock: their revoke() may wait for an mmap_lock. */
+	p2p_holds_stop(&p2pmem->holds, P2P_HOLDS_GONE);
+
+	mutex_lock(&p2pmem->lock);
 	list_for_each_entry_safe(buffer, next, &p2pmem->buffers, node) {
 		list_del_init(&buffer->node);
 		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages,
@@ -318,9 +327,8 @@ static void p2pmem_revoke(void *data)
  * p2pmem_go_live() - let processes allocate from memory that is being added
  * @pdev: a device that p2pmem_setup() has prepared
  *
- * Must be called after the page map of the memory was created with
- * devm_memremap_pages(), so that userspace loses the memory before that page map
- * is removed.
+ * Must be called after the action that removes the page map of the memory was added,
+ * so that userspace loses the memory before that.
  *
  * Context: Process context, from the driver's probe().
  * Return: 0, or -ENOMEM.
@@ -339,7 +347,27 @@ int p2pmem_go_live(struct pci_dev *pdev)
 	p2pmem->live = true;
 	filemap_invalidate_unlock(p2pmem->file->f_mapping);
 	mutex_unlock(&p2pmem->lock);
+	if (!p2pmem->paused)
+		p2p_holds_go_live(&p2pmem->holds);
 	return 0;
+}
+
+/**
+ * p2pmem_cancel_live() - undo p2pmem_go_live(), for memory that could not be added
+ * @pdev: the device
+ *
+ * Memory that was added before stays as it is.
+ *
+ * Context: Process context, from the driver's probe().
+ */
+void p2pmem_cancel_live(struct pci_dev *pdev)
+{
+	struct p2pmem *p2pmem = p2pmem_of(pdev);
+
+	if (p2pmem_pool_size(p2pmem->pool))
+		devm_remove_action(&pdev->dev, p2pmem_revoke, p2pmem);
+	else
+		devm_release_action(&pdev->dev, p2pmem_revoke, p2pmem);
 }
 
 /**
@@ -367,6 +395,7 @@ static bool p2pmem_is_in_transfer(struct p2pmem *p2pmem)
 
 	mutex_lock(&p2pmem->lock);
 	if (p2pmem_has_pool(p2pmem)) {
+		held = p2p_holds_are_busy(&p2pmem->holds);
 		list_for_each_entry(buffer, &p2pmem->buffers, node)
 			held = held || p2pmem_is_held(buffer->pfn,
 						      buffer->nr_pages);
@@ -396,8 +425,9 @@ bool p2pmem_is_live(struct pci_dev *pdev)
  *
  * For the error_detected() method of a provider's driver, if the channel is frozen.
  * As pci_p2pmem_pause(), but does not wait for transfers: those that are under way have
- * failed, or will fail when their own device is told. pci_p2pmem_resume() or
- * pci_p2pmem_give_up() ends it. The PCI core calls the latter if recovery fails.
+ * failed, or will fail when their own device is told. Leases are revoked, and holders of
+ * tickets are told, which may sleep. pci_p2pmem_resume() or pci_p2pmem_give_up() ends it.
+ * The PCI core calls the latter if recovery fails.
  *
  * Context: As for pci_p2pmem_pause().
  */
@@ -415,6 +445,8 @@ void pci_p2pmem_freeze(struct pci_dev *pdev)
 	WRITE_ONCE(p2pmem->paused, true);
 	unmap_mapping_range(mapping, 0, 0, true);
 	filemap_invalidate_unlock(mapping);
+	WRITE_ONCE(p2pmem->pause_until, jiffies + P2PMEM_PAUSE_WAIT);
+	p2p_holds_stop(&p2pmem->holds, P2P_HOLDS_PAUSED);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_freeze);
 
@@ -424,8 +456,9 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_freeze);
  *
  * For the reset_prepare() method of a provider's driver. Mappings are zapped. A process
  * that touches one, or hands it to a system call, waits for pci_p2pmem_resume(). New
- * buffers can be allocated. Waits for transfers that are under way, 10 seconds at
- * most. A transfer that takes longer reads undefined data, and its writes are lost.
+ * buffers can be allocated. Leases are revoked for good, tickets can't be used until
+ * then. Waits for transfers and uses that are under way, 10 seconds at most. A transfer
+ * that takes longer reads undefined data, and its writes are lost.
  *
  * Context: Process context. The caller holds the device lock of @pdev, or is the
  *	    driver and keeps it bound.
@@ -453,8 +486,8 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_pause);
  *
  * For the error_detected() method of a provider's driver, if the failure is permanent.
  * Accesses no longer wait: a CPU access gets SIGBUS, a system call -EFAULT, and nothing
- * can be allocated. Buffers stay, and pci_p2pmem_resume() brings them back, should the
- * device be repaired after all.
+ * can be allocated or held. Buffers and tickets stay, and pci_p2pmem_resume() brings them
+ * back, should the device be repaired after all.
  *
  * Context: As for pci_p2pmem_pause().
  */
@@ -479,6 +512,8 @@ void pci_p2pmem_give_up(struct pci_dev *pdev)
 	filemap_invalidate_unlock(mapping);
 	mutex_unlock(&p2pmem->lock);
 	wake_up_all(&p2pmem->resumed);
+	WRITE_ONCE(p2pmem->pause_until, jiffies + P2PMEM_PAUSE_WAIT);
+	p2p_holds_stop(&p2pmem->holds, P2P_HOLDS_LOST);
 	if (was_live)
 		pci_err(pdev, "failed: processes that use its peer-to-peer memory get SIGBUS\n");
 }
@@ -513,6 +548,8 @@ void pci_p2pmem_resume(struct pci_dev *pdev)
 	filemap_invalidate_unlock(mapping);
 	mutex_unlock(&p2pmem->lock);
 	wake_up_all(&p2pmem->resumed);
+	if (p2pmem->live)
+		p2p_holds_go_live(&p2pmem->holds);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_resume);
 

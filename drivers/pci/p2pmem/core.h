@@ -12,6 +12,8 @@
  *					(shared) against revocation
  *	    buffer->first_use		which pages of it are in use, and what
  *					they hold then
+ *
+ * p2p_holds_stop() is called with none of them.
  */
 #ifndef _PCI_P2PMEM_CORE_H
 #define _PCI_P2PMEM_CORE_H
@@ -20,6 +22,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/p2p_hold.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 
@@ -44,10 +47,14 @@ struct p2pmem {
 	struct file *file;		/* what the buffers are copies of */
 	struct mutex lock;		/* protects buffers, live, lost, quota.max */
 	struct list_head buffers;
+	struct p2p_holds holds;		/* of the buffers */
 	/* All are written under the file's invalidate_lock. */
 	bool live;
 	bool lost;			/* not live, but the pool is there */
 	bool paused;			/* the device can't be reached */
+	unsigned long pause_until;	/* jiffies; how long holders that must
+					 * be told are waited for
+					 */
 	wait_queue_head_t resumed;
 	struct pci_p2p_range *range;	/* of p2pmem/range: range-mmap.c */
 	u64 range_len;
@@ -61,6 +68,7 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 struct p2pmem *p2pmem_of(struct pci_dev *pdev);
 void p2pmem_put(struct p2pmem *p2pmem);
 int p2pmem_go_live(struct pci_dev *pdev);
+void p2pmem_cancel_live(struct pci_dev *pdev);
 bool p2pmem_is_live(struct pci_dev *pdev);
 void p2pmem_announce(struct pci_dev *pdev, bool there);
 bool p2pmem_is_system_down(void);
@@ -76,6 +84,10 @@ static inline int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 static inline int p2pmem_go_live(struct pci_dev *pdev)
 {
 	return 0;
+}
+
+static inline void p2pmem_cancel_live(struct pci_dev *pdev)
+{
 }
 
 static inline bool p2pmem_is_live(struct pci_dev *pdev)

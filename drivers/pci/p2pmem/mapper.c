@@ -52,7 +52,7 @@ static void p2pmem_mapper_free(struct p2pmem_mapper *mapper)
 /**
  * p2pmem_mapper_create() - remember the current process, and who pays for its memory
  *
- * The user is the one that a file created now would belong to.
+ * Description: The user is the one that a file created now would belong to.
  *
  * Context: Process context.
  * Return: the mapper, to be given to p2pmem_mapper_done(); NULL without memory.

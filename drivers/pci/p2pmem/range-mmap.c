@@ -40,7 +40,7 @@ static vm_fault_t p2pmem_range_fault(struct vm_fault *vmf)
 	filemap_invalidate_lock_shared(file->f_mapping);
 	if (range->paused)
 		ret = VM_FAULT_RETRY;
-	else if (range->live && !range->lost)
+	else if (range->provider.live && !range->lost)
 		ret = vmf_insert_p2p_io(vmf);
 	filemap_invalidate_unlock_shared(file->f_mapping);
 	if (ret & VM_FAULT_RETRY)
@@ -79,7 +79,7 @@ static int p2pmem_range_access(struct vm_area_struct *vma, unsigned long addr,
 	/* One page at a time: @addr + @len may lie outside of @vma. */
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
 	filemap_invalidate_lock_shared(file->f_mapping);
-	if (range->live && !range->paused && !range->lost)
+	if (range->provider.live && !range->paused && !range->lost)
 		ret = p2pmem_range_copy(range, phys, buf, len, write);
 	filemap_invalidate_unlock_shared(file->f_mapping);
 	return ret;
@@ -192,7 +192,7 @@ u64 p2pmem_range_len(const struct p2pmem *p2pmem)
  */
 int p2pmem_range_publish(struct pci_p2p_range *range)
 {
-	struct pci_dev *pdev = range->p2p->provider;
+	struct pci_dev *pdev = range->provider.pdev;
 	struct p2pmem *p2pmem = p2pmem_of(pdev);
 	int error = 0;
 
@@ -224,7 +224,7 @@ int p2pmem_range_publish(struct pci_p2p_range *range)
  */
 void p2pmem_range_unpublish(struct pci_p2p_range *range)
 {
-	struct p2pmem *p2pmem = p2pmem_of(range->p2p->provider);
+	struct p2pmem *p2pmem = p2pmem_of(range->provider.pdev);
 
 	mutex_lock(&p2pmem_range_lock);
 	if (p2pmem->range == range) {

@@ -8,13 +8,12 @@
  * back, a client's driver while it has a mapping for DMA, and each mapping of a process
  * has one (range-mmap.c). So all of them may come and go in any order.
  *
- * Routes are found as for memory with pages: the range has a page map of its own,
- * which describes no pages and is known to nobody but to the functions that find
- * routes, count, and refuse. It belongs to the provider, and is used only while the
- * range is live or mapped for DMA.
+ * Routes are found as for memory with pages: the range has a struct p2pdma_provider,
+ * as a page map has. The device that it refers to is there while the range is live or
+ * mapped for DMA.
  *
- *	range->lock	protects mappings, nr_mappings, live, paused and lost. The
- *			invalidate_lock of the file, taken first, protects the last
+ *	range->lock	protects mappings, nr_mappings, provider.live, paused and lost.
+ *			The invalidate_lock of the file, taken first, protects the last
  *			three as well, for faults.
  *	p2pdma_ranges_lock
  *			protects the list of all ranges; taken before both.
@@ -32,6 +31,7 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/mutex.h>
+#include <linux/p2p_hold.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pci-p2p-range.h>
@@ -39,6 +39,7 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
+#include "../p2pdma-route.h"
 #include "../p2pdma.h"
 #include "core.h"
 #include "range.h"
@@ -69,7 +70,7 @@ static bool p2pdma_range_is_idle(const struct pci_p2p_range *range)
 /* A client that unmaps later finds nobody waiting, and a range that still exists. */
 static void p2pdma_range_wait(struct pci_p2p_range *range)
 {
-	struct pci_dev *pdev = range->p2p->provider;
+	struct pci_dev *pdev = range->provider.pdev;
 	unsigned long report = P2P_RANGE_REPORT_FIRST;
 	struct pci_p2p_mapping *mapping;
 	unsigned int nr;
@@ -104,7 +105,7 @@ static void p2pdma_range_end(void *data)
 
 	filemap_invalidate_lock(space);
 	spin_lock_irq(&range->lock);
-	range->live = false;
+	p2pdma_provider_stop(&range->provider);
 	WRITE_ONCE(range->paused, false);
 	list_for_each_entry(mapping, &range->mappings, node)
 		if (mapping->revoke)
@@ -114,6 +115,7 @@ static void p2pdma_range_end(void *data)
 	filemap_invalidate_unlock(space);
 	wake_up_all(&range->resumed);
 
+	p2p_holds_stop(&range->holds, P2P_HOLDS_GONE);
 	p2pdma_range_wait(range);
 	if (range->write_combine)
 		arch_io_free_memtype_wc(range->phys, range->len);
@@ -136,15 +138,44 @@ static void p2pdma_range_set(struct pci_p2p_range *range, bool paused, bool lost
 		wake_up_all(&range->resumed);
 }
 
+/* Returns a range of the provider whose holds are in another state, with a reference. */
+static struct pci_p2p_range *p2pdma_range_other(struct pci_dev *pdev,
+						enum p2p_holds_status status)
+{
+	struct pci_p2p_range *range, *found = NULL;
+
+	mutex_lock(&p2pdma_ranges_lock);
+	list_for_each_entry(range, &p2pdma_ranges, node) {
+		if (range->provider.pdev == pdev && range->holds.status != status) {
+			found = range;
+			get_file(range->file);
+			break;
+		}
+	}
+	mutex_unlock(&p2pdma_ranges_lock);
+	return found;
+}
+
 static void p2pdma_ranges_set(struct pci_dev *pdev, bool paused, bool lost)
 {
+	enum p2p_holds_status status = paused ? P2P_HOLDS_PAUSED :
+				       lost ? P2P_HOLDS_LOST : P2P_HOLDS_LIVE;
 	struct pci_p2p_range *range;
 
 	mutex_lock(&p2pdma_ranges_lock);
 	list_for_each_entry(range, &p2pdma_ranges, node)
-		if (range->p2p->provider == pdev)
+		if (range->provider.pdev == pdev)
 			p2pdma_range_set(range, paused, lost);
 	mutex_unlock(&p2pdma_ranges_lock);
+
+	/* Holders are called, so without the lock. */
+	while ((range = p2pdma_range_other(pdev, status))) {
+		if (status == P2P_HOLDS_LIVE)
+			p2p_holds_go_live(&range->holds);
+		else
+			p2p_holds_stop(&range->holds, status);
+		pci_p2p_range_put(range);
+	}
 }
 
 /**
@@ -212,8 +243,9 @@ bool p2pdma_ranges_are_in_transfer(struct pci_dev *pdev)
 
 	mutex_lock(&p2pdma_ranges_lock);
 	list_for_each_entry(range, &p2pdma_ranges, node)
-		if (range->p2p->provider == pdev)
-			found = found || p2pdma_range_is_in_transfer(range);
+		if (range->provider.pdev == pdev)
+			found = found || p2pdma_range_is_in_transfer(range) ||
+				p2p_holds_are_busy(&range->holds);
 	mutex_unlock(&p2pdma_ranges_lock);
 	return found;
 }
@@ -296,24 +328,21 @@ struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
 	if (p2pdma_range_has_pages(range->phys, len))
 		goto err_free;
 
-	error = -ENOMEM;
-	range->p2p = devm_kzalloc(&pdev->dev, sizeof(*range->p2p), GFP_KERNEL);
-	if (!range->p2p)
-		goto err_free;
-	error = pci_p2pdma_add_pageless(pdev, range->p2p, bar, offset, len);
+	error = pci_p2pdma_add_pageless(pdev, &range->provider, bar, offset);
 	if (error)
-		goto err_free_p2p;
+		goto err_free;
 
 	range->file = p2pmem_pseudo_file(pdev, &p2pdma_range_fops, range);
 	if (IS_ERR(range->file)) {
 		error = PTR_ERR(range->file);
-		goto err_free_p2p;
+		goto err_free;
 	}
 	/* From here on fput() frees the range. */
 	range->write_combine =
 		pci_resource_flags(pdev, bar) & IORESOURCE_PREFETCH &&
 		!arch_io_reserve_memtype_wc(range->phys, len);
-	range->live = true;
+	p2p_holds_init(&range->holds, range->file->f_mapping, &pdev->dev);
+	p2p_holds_go_live(&range->holds);
 	mutex_lock(&p2pdma_ranges_lock);
 	list_add(&range->node, &p2pdma_ranges);
 	mutex_unlock(&p2pdma_ranges_lock);
@@ -321,8 +350,6 @@ struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
 	error = devm_add_action_or_reset(&pdev->dev, p2pdma_range_end, range);
 	return error ? ERR_PTR(error) : range;
 
-err_free_p2p:
-	devm_kfree(&pdev->dev, range->p2p);
 err_free:
 	kfree(range);
 	return ERR_PTR(error);
@@ -353,12 +380,12 @@ EXPORT_SYMBOL_GPL(pci_p2p_range_publish);
  * SIGBUS; no client has it mapped for DMA, nor can it map it again. The caller must
  * not use @range any more.
  *
- * Context: Process context. Waits for clients to unmap, and every ten seconds says
- *	    in the log which one it waits for.
+ * Context: Process context, with the device of @range locked. Waits for clients to
+ *	    unmap, and every ten seconds says in the log which one it waits for.
  */
 void pci_p2p_range_revoke(struct pci_p2p_range *range)
 {
-	devm_release_action(&range->p2p->provider->dev, p2pdma_range_end,
+	devm_release_action(&range->provider.pdev->dev, p2pdma_range_end,
 			    range);
 }
 EXPORT_SYMBOL_GPL(pci_p2p_range_revoke);
@@ -375,15 +402,36 @@ void pci_p2p_range_put(struct pci_p2p_range *range)
 }
 EXPORT_SYMBOL_GPL(pci_p2p_range_put);
 
+/**
+ * pci_p2p_range_of_hold() - find the range that is held
+ * @hold: a hold on peer-to-peer memory
+ * @offset: where to store at which offset in the range that memory begins
+ *
+ * Context: Any. @hold is not revoked, or its revoke() has not returned.
+ * Return: the range, which @hold keeps, for pci_p2p_range_map(); NULL if the memory has
+ *	   struct pages.
+ */
+struct pci_p2p_range *pci_p2p_range_of_hold(const struct p2p_hold *hold, u64 *offset)
+{
+	struct pci_p2p_range *range;
+
+	if (hold->file->f_op != &p2pdma_range_fops || !hold->nr_extents)
+		return NULL;
+	range = hold->file->private_data;
+	*offset = hold->extents->offset - range->phys;
+	return range;
+}
+EXPORT_SYMBOL_GPL(pci_p2p_range_of_hold);
+
 static int p2pdma_range_map(struct pci_p2p_range *range, phys_addr_t phys,
 			    struct pci_p2p_mapping *mapping)
 {
-	struct dev_pagemap *pgmap = &range->p2p->pgmap;
+	struct p2pdma_provider *provider = &range->provider;
 	struct device *client = mapping->client;
 	struct pci_p2pdma_map_state state = {};
 	enum pci_p2pdma_map_type type;
 
-	type = pci_p2pdma_map_phys(&state, client, pgmap, phys, mapping->len,
+	type = pci_p2pdma_map_phys(&state, client, provider, phys, mapping->len,
 				   &mapping->addr);
 	mapping->is_bus_addr = type == PCI_P2PDMA_MAP_BUS_ADDR;
 	if (mapping->is_bus_addr)
@@ -393,8 +441,8 @@ static int p2pdma_range_map(struct pci_p2p_range *range, phys_addr_t phys,
 
 	/* With an IOMMU it gets an address that it can use. */
 	if (!get_dma_ops(client) &&
-	    !pci_p2pdma_fits(client, phys + mapping->len - 1)) {
-		pci_p2pdma_refuse(pgmap, client, phys, mapping->len, type);
+	    phys + mapping->len - 1 > pci_p2pdma_limit(client)) {
+		pci_p2pdma_refuse(provider, client, phys, mapping->len, type);
 		return -EREMOTEIO;
 	}
 	mapping->addr = dma_map_resource(client, phys, mapping->len,
@@ -472,7 +520,7 @@ int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 
 	/* While it counts, revocation waits, and the provider stays. */
 	spin_lock_irqsave(&range->lock, flags);
-	error = !range->live || range->lost ? -ENODEV :
+	error = !range->provider.live || range->lost ? -ENODEV :
 		range->paused ? -EAGAIN : 0;
 	if (error) {
 		spin_unlock_irqrestore(&range->lock, flags);
@@ -483,11 +531,15 @@ int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 	spin_unlock_irqrestore(&range->lock, flags);
 
 	error = p2pdma_range_map(range, range->phys + offset, mapping);
-	if (error)
+	if (error) {
+		/* There is no route to a range that was revoked meanwhile. */
+		if (!READ_ONCE(range->provider.live))
+			error = -ENODEV;
 		goto err_forget;
+	}
 
 	spin_lock_irqsave(&range->lock, flags);
-	listed = range->live;
+	listed = range->provider.live;
 	if (listed)
 		list_add_tail(&mapping->node, &range->mappings);
 	spin_unlock_irqrestore(&range->lock, flags);

@@ -7,6 +7,8 @@
 #define _PCI_P2PMEM_RANGE_H
 
 #include <linux/list.h>
+#include <linux/p2p_hold.h>
+#include <linux/p2pdma-map.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -15,24 +17,23 @@ struct bin_attribute;
 struct file;
 struct p2pmem;
 struct pci_dev;
-struct pci_p2pdma_pagemap;
 
 struct pci_p2p_range {
 	struct file *file;		/* holds the range */
-	struct pci_p2pdma_pagemap *p2p;	/* of no pages: for the routes */
+	struct p2pdma_provider provider;	/* live until it is revoked */
 	phys_addr_t phys;
 	u64 len;			/* in bytes */
 	int bar;
 	bool write_combine;
 
 	spinlock_t lock;		/* see range.c */
-	bool live;			/* not revoked */
 	bool paused;			/* the device can't be reached */
 	bool lost;			/* ... and will not be */
 	unsigned int nr_mappings;	/* for DMA, also those in the making */
 	struct list_head mappings;
 	wait_queue_head_t idle;		/* woken when there are no mappings */
 	wait_queue_head_t resumed;	/* woken when it is not paused any more */
+	struct p2p_holds holds;
 	struct list_head node;		/* of all ranges */
 };
 

@@ -47,6 +47,8 @@ int bind_edu(const char *device, const char *bits);
 int open_edu(const char *device);
 ssize_t copy_flags(int fd, const void *src, void *dst, size_t len, unsigned int flags);
 
+int attach_edu(int fd, int dmabuf);
+
 static inline ssize_t copy(int fd, const void *src, void *dst, size_t len)
 {
 	return copy_flags(fd, src, dst, len, 0);

@@ -20,6 +20,7 @@
 #include "gup_call.h"
 #include "klog.h"
 #include "ring.h"
+#include "uring_buf.h"
 #include "fail_nth.h"
 
 #define PAGES		8
@@ -352,6 +353,33 @@ TEST_F(fail_nth, direct_io)
 	self->size = HUGE;
 	for (i = 0; i < ARRAY_SIZE(work); i++)
 		FAIL_EACH(&work[i], self);
+}
+
+/* Registers the buffer, reads into it, and lets it go again. */
+static long do_register(void *data)
+{
+	struct _test_data_fail_nth *self = data;
+	long ret = uring_register(&self->ring, WHERE, self->size);
+
+	if (ret)
+		return ret;
+	ret = uring_read(&self->ring, self->disk, 0, WHERE, self->size, 0);
+	uring_unregister(&self->ring);
+	return ret;
+}
+
+TEST_F(fail_nth, registered_buffer)
+{
+	static const struct fail_work work[] = {
+		{ "of new memory", map_and_fill_drive, do_register, unmap,
+		  { ENOMEM, EAGAIN, EIO }, has_read },
+	};
+
+	if (!self->works)
+		SKIP(return, "the drive doesn't reach the provider");
+	FAIL_EACH(&work[0], self);
+	self->size = HUGE;
+	FAIL_EACH(&work[0], self);
 }
 
 static long do_dma(void *data)

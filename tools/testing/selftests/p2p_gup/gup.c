@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/io_uring.h>
 #include <mm/gup_test.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -230,21 +229,6 @@ TEST_F(gup, vmsplice_refused)
 	EXPECT_EQ(EREMOTEIO, errno);
 	close(fds[0]);
 	close(fds[1]);
-}
-
-/* A fixed buffer is a long-term pin. */
-TEST_F(gup, io_uring_fixed_buffer_refused)
-{
-	struct iovec buf = { self->mem, self->size };
-	struct io_uring_params params = {};
-	int ring = syscall(__NR_io_uring_setup, 1, &params);
-
-	if (ring < 0)
-		SKIP(return, "no io_uring");
-	EXPECT_EQ(-1, syscall(__NR_io_uring_register, ring,
-			      IORING_REGISTER_BUFFERS, &buf, 1));
-	EXPECT_EQ(EREMOTEIO, errno);
-	close(ring);
 }
 
 TEST_HARNESS_MAIN

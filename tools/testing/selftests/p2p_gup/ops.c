@@ -244,13 +244,14 @@ bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats, unsigned int
 	w->rom = open(path, O_RDONLY);
 	w->gup = open(P2P_TEST_FILE, O_RDWR);
 	w->extents = open(P2P_TEST_FILE "_extents", O_RDWR);
+	w->hold = open(P2P_TEST_FILE "_hold", O_RDWR);
 	w->dma = open(P2P_TEST_FILE "_dma", O_RDWR);
 	w->ram = p2p_ram(OPS_ROOM_SIZE);
 	w->scratch = calloc(P2P_TEST_MAX_PAGES, sizeof(struct p2p_test_segment));
 	if (disk)
 		p2p_client_of(disk, &w->client);
 	return !ftruncate(w->memfd, OPS_ROOM_SIZE) && w->rom >= 0 && w->gup >= 0 &&
-		w->extents >= 0 && w->dma >= 0 && w->ram != MAP_FAILED &&
+		w->extents >= 0 && w->hold >= 0 && w->dma >= 0 && w->ram != MAP_FAILED &&
 		w->scratch && !pipe2(w->pipe, O_NONBLOCK) &&
 		!syscall(__NR_io_setup, OPS_DEPTH, &w->aio) &&
 		ring_init(&w->ring, OPS_DEPTH, 0);
@@ -274,6 +275,7 @@ void ops_worker_exit(struct ops_worker *w)
 	close(w->rom);
 	close(w->gup);
 	close(w->extents);
+	close(w->hold);
 	close(w->dma);
 	close(w->pipe[0]);
 	close(w->pipe[1]);

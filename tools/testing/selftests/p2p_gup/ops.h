@@ -102,6 +102,7 @@ struct ops_worker {
 	int pipe[2];
 	int gup;
 	int extents;
+	int hold;
 	int dma;
 	aio_context_t aio;
 	unsigned int aio_busy;

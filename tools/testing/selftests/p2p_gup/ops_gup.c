@@ -7,6 +7,7 @@
 
 #include "../kselftest.h"
 #include "gup_call.h"
+#include "hold.h"
 #include "ops.h"
 
 /* Whoever did not ask for them must not get them, nor anybody for long. */
@@ -129,6 +130,52 @@ static long run_pool(struct ops_worker *w, const struct ops_call *call)
 	return ioctl(w->dma, P2P_TEST_POOL, &pool) ? -errno : pool.result;
 }
 
+/* One in eight is not armed: a removal waits until the worker ends it. */
+static long run_hold(struct ops_worker *w, const struct ops_call *call)
+{
+	struct p2p_test_hold arg = {
+		.addr = (uintptr_t)ops_addr(call) + call->r[4] % 2 * SECTOR,
+		.len = ops_len(call),
+		.nr = 1 + call->r[2] % 4,
+		.ticket = call->r[3] % 2,
+		.by_file = call->r[3] / 2 % 2,
+		.write = call->r[3] / 4 % 2,
+		.arm = call->r[3] / 8 % 8 != 0,
+		.client = w->client,
+		.has_client = 1,
+		.flags = call->r[5] % (P2P_TEST_HOLD_FLAGS + 1),
+	};
+
+	if (arg.ticket)
+		arg.flags &= ~P2P_TEST_HOLD_MAP;
+	return hold_call(w->hold, &arg);
+}
+
+static void check_holds(struct ops_worker *w)
+{
+	struct p2p_test_holds look = hold_look(w->hold);
+
+	if (look.nr_wrong)
+		ops_wrong(w, "memory taken from its holder", look.nr_wrong);
+}
+
+static long run_hold_put(struct ops_worker *w, const struct ops_call *call)
+{
+	check_holds(w);
+	return hold_put(w->hold);
+}
+
+/* Of a ticket that is armed; the module knows what may be used. */
+static long run_hold_use(struct ops_worker *w, const struct ops_call *call)
+{
+	return hold_use(w->hold);
+}
+
+static long run_hold_unuse(struct ops_worker *w, const struct ops_call *call)
+{
+	return hold_unuse(w->hold);
+}
+
 /* Numbers that are none of ours, on files that are. */
 static long run_ioctl(struct ops_worker *w, const struct ops_call *call)
 {
@@ -147,6 +194,10 @@ void ops_let_go(struct ops_worker *w)
 {
 	ioctl(w->gup, P2P_TEST_PUT, 0);
 	ioctl(w->extents, P2P_TEST_PUT, 0);
+	check_holds(w);
+	hold_put(w->hold);
+	while (!hold_unuse(w->hold))
+		;
 }
 
 const struct ops_op ops_gup[] = {
@@ -155,6 +206,10 @@ const struct ops_op ops_gup[] = {
 	{ "gup_sg", run_gup_sg, OPS_GUP, 2 },
 	{ "extents", run_extents, OPS_GUP, 6 },
 	{ "extents_put", run_extents_put, OPS_GUP, 3 },
+	{ "hold", run_hold, OPS_GUP, 6 },
+	{ "hold_put", run_hold_put, OPS_GUP, 4 },
+	{ "hold_use", run_hold_use, OPS_GUP, 3 },
+	{ "hold_unuse", run_hold_unuse, OPS_GUP, 4 },
 	{ "dma_map", run_dma, OPS_GUP, 4 },
 	{ "driver_memory", run_pool, OPS_GUP, 2 },
 	{ "ioctl", run_ioctl, OPS_GUP, 2 },

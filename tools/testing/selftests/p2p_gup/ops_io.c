@@ -117,28 +117,6 @@ static long run_copy(struct ops_worker *w, const struct ops_call *call)
 	}
 }
 
-/* Callers that would keep the pages: refused, or copied. */
-static long run_keep(struct ops_worker *w, const struct ops_call *call)
-{
-	struct iovec vec = { ops_addr(call), ops_len(call) };
-	long ret;
-
-	switch (call->r[3] % 3) {
-	case 0:
-		return p2p_result(vmsplice(w->pipe[1], &vec, 1,
-					   SPLICE_F_NONBLOCK));
-	case 1:
-		return p2p_result(vmsplice(w->pipe[0], &vec, 1,
-					   SPLICE_F_NONBLOCK));
-	default:
-		ret = p2p_result(syscall(__NR_io_uring_register, w->ring.fd,
-					 IORING_REGISTER_BUFFERS, &vec, 1));
-		syscall(__NR_io_uring_register, w->ring.fd,
-			IORING_UNREGISTER_BUFFERS, NULL, 0);
-		return ret;
-	}
-}
-
 static long reap_ring(struct ops_worker *w)
 {
 	struct io_uring_cqe cqe;
@@ -148,6 +126,41 @@ static long reap_ring(struct ops_worker *w)
 	ring_wait(&w->ring, &cqe);
 	w->ring_busy--;
 	return cqe.res;
+}
+
+/* A buffer is registered for a read, which may be under way when it is let go again. */
+static long run_register(struct ops_worker *w, const struct ops_call *call)
+{
+	struct iovec vec = { ops_addr(call), ops_len(call) };
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_READ_FIXED,
+		.flags = call->r[4] % 4 ? 0 : IOSQE_ASYNC,
+		.fd = w->disk,
+		.off = io_offset(call),
+		.addr = (uintptr_t)vec.iov_base,
+		.len = io_len(call),
+	};
+	long ret = p2p_result(syscall(__NR_io_uring_register, w->ring.fd,
+				      IORING_REGISTER_BUFFERS, &vec, 1));
+
+	if (!ret) {
+		if (w->ring_busy == OPS_DEPTH)
+			reap_ring(w);
+		ret = ring_submit(&w->ring, &sqe);
+		if (!ret)
+			w->ring_busy++;
+	}
+	/* A signal may have kept the last one. */
+	syscall(__NR_io_uring_register, w->ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	return ret;
+}
+
+/* Callers that would keep the pages: refused, or copied. */
+static long run_keep(struct ops_worker *w, const struct ops_call *call)
+{
+	struct iovec vec = { ops_addr(call), ops_len(call) };
+
+	return p2p_result(vmsplice(w->pipe[call->r[3] % 2], &vec, 1, SPLICE_F_NONBLOCK));
 }
 
 /* Goes on by itself; whatever becomes of the buffer meanwhile. */
@@ -280,6 +293,7 @@ const struct ops_op ops_io[] = {
 	{ "copy", run_copy, OPS_IO, 6 },
 	{ "keep", run_keep, OPS_IO, 2 },
 	{ "uring", run_uring, OPS_IO, 8 },
+	{ "register", run_register, OPS_IO, 3 },
 	{ "uring_reap", run_uring_reap, OPS_IO, 6 },
 	{ "aio", run_aio, OPS_IO, 5 },
 	{ "aio_reap", run_aio_reap, OPS_IO, 4 },

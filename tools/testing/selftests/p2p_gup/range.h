@@ -21,5 +21,7 @@
 
 int open_vram(const char *device, int flags);
 char *map_vram(const char *device, size_t size, off_t offset);
+int export_vram(const char *device, size_t size, off_t offset);
+int export_vram_flags(const char *device, size_t size, off_t offset, int flags);
 
 #endif

@@ -29,6 +29,8 @@ static inline uint32_t *ring_word(struct ring *ring, uint32_t offset)
 	return (uint32_t *)(ring->rings + offset);
 }
 
+void ring_queue(struct ring *ring, const struct io_uring_sqe *sqe);
+int ring_enter(struct ring *ring, unsigned int nr);
 int ring_submit(struct ring *ring, const struct io_uring_sqe *sqe);
 void ring_wait(struct ring *ring, struct io_uring_cqe *cqe);
 int ring_do(struct ring *ring, const struct io_uring_sqe *sqe,

@@ -65,6 +65,12 @@ int open_edu(const char *device)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
+/* -1 detaches. Returns 0 or a negative errno. */
+int attach_edu(int fd, int dmabuf)
+{
+	return p2p_result(ioctl(fd, P2P_EDU_ATTACH, dmabuf));
+}
+
 ssize_t copy_flags(int fd, const void *src, void *dst, size_t len,
 		   unsigned int flags)
 {

@@ -8,7 +8,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <samples/p2pdma/p2p-vram.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,6 +24,22 @@ int open_vram(const char *device, int flags)
 
 	snprintf(path, sizeof(path), "/dev/" VRAM "-%s", device);
 	return open(path, flags | O_CLOEXEC);
+}
+
+/* A dma-buf of a part of the memory, or a negative errno. @flags are those of its device. */
+int export_vram_flags(const char *device, size_t size, off_t offset, int flags)
+{
+	struct p2p_vram_export export = { .offset = offset, .len = size };
+	int vram = open_vram(device, flags);
+	int fd = p2p_result(ioctl(vram, P2P_VRAM_EXPORT, &export));
+
+	close(vram);
+	return fd;
+}
+
+int export_vram(const char *device, size_t size, off_t offset)
+{
+	return export_vram_flags(device, size, offset, O_RDWR);
 }
 
 /* MAP_FAILED, with errno set, on failure. */

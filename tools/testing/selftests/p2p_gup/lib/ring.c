@@ -47,25 +47,44 @@ bool ring_init(struct ring *ring, unsigned int entries, unsigned int flags)
 	return false;
 }
 
-/* Hands in a request; 0, or a negative errno and it has not begun. */
-int ring_submit(struct ring *ring, const struct io_uring_sqe *sqe)
+/* Writes down a request, for ring_enter(). */
+void ring_queue(struct ring *ring, const struct io_uring_sqe *sqe)
 {
 	struct io_uring_params *p = &ring->params;
 	uint32_t *tail = ring_word(ring, p->sq_off.tail);
 	uint32_t at = *tail & (p->sq_entries - 1);
 	size_t size = sizeof(*sqe) << !!(p->flags & IORING_SETUP_SQE128);
-	int ret;
 
 	memcpy((char *)ring->sqes + at * size, sqe, size);
 	ring_word(ring, p->sq_off.array)[at] = at;
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	ret = syscall(__NR_io_uring_enter, ring->fd, 1, 0, 0, NULL, 0);
+}
+
+/* Hands in what was queued; how many requests have begun, or a negative errno. */
+int ring_enter(struct ring *ring, unsigned int nr)
+{
+	unsigned int flags = 0;
+	int ret;
+
+	if (ring->params.flags & IORING_SETUP_SQPOLL)
+		flags = IORING_ENTER_SQ_WAKEUP;
+	ret = syscall(__NR_io_uring_enter, ring->fd, nr, 0, flags, NULL, 0);
+	return ret < 0 ? -errno : ret;
+}
+
+/* Hands in a request; 0, or a negative errno and it has not begun. */
+int ring_submit(struct ring *ring, const struct io_uring_sqe *sqe)
+{
+	uint32_t *tail = ring_word(ring, ring->params.sq_off.tail);
+	int ret;
+
+	ring_queue(ring, sqe);
+	ret = ring_enter(ring, 1);
 	if (ret == 1)
 		return 0;
 	/* Else it would be the next one's. */
-	ret = ret ? -errno : -EAGAIN;
 	__atomic_store_n(tail, *tail - 1, __ATOMIC_RELEASE);
-	return ret;
+	return ret ?: -EAGAIN;
 }
 
 /* Takes a completion, 16 or 32 bytes; false if there is none. */

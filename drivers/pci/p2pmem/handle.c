@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Buffers by another handle than a mapping: what a fault handler does on the way, or
+ * need not do, is done here step by step.
+ *
+ * The invalidate_lock is held for as long as the memory must not go, and not for
+ * longer: a revocation waits for it.
+ */
+
+#include <linux/align.h>
+#include <linux/compiler.h>
+#include <linux/errno.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/pgtable.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+
+#include "buffer.h"
+#include "core.h"
+
+/* With the invalidate_lock held: can the memory be reached? */
+static int p2pmem_buffer_status(const struct p2pmem_buffer *buffer)
+{
+	const struct p2pmem *p2pmem = buffer->p2pmem;
+
+	if (!p2pmem->live)
+		return -ENODEV;
+	return p2pmem->paused ? -EAGAIN : 0;
+}
+
+/**
+ * p2pmem_buffer_check() - check whether the memory of a buffer is there
+ * @file: the buffer's file
+ *
+ * Context: Process context.
+ * Return: 0 if it is, or was a moment ago; -ENODEV if the provider is gone, or has
+ *	   failed; -EAGAIN while it is being reset.
+ */
+int p2pmem_buffer_check(struct file *file)
+{
+	int error;
+
+	filemap_invalidate_lock_shared(file->f_mapping);
+	error = p2pmem_buffer_status(file->private_data);
+	filemap_invalidate_unlock_shared(file->f_mapping);
+	return error;
+}
+
+/**
+ * p2pmem_buffer_reaches() - check whether a device has a route to a buffer
+ * @file: the buffer's file
+ * @client: a PCI function
+ *
+ * Context: Process context.
+ * Return: 0; -EREMOTEIO if it has none, or not to all of the buffer; errors of
+ *	   p2pmem_buffer_check().
+ */
+int p2pmem_buffer_reaches(struct file *file, struct device *client)
+{
+	struct p2pmem_buffer *buffer = file->private_data;
+	int error;
+
+	filemap_invalidate_lock_shared(file->f_mapping);
+	error = p2pmem_buffer_status(buffer);
+	if (!error && !pci_p2pdma_reaches(client, pfn_to_page(buffer->pfn), 0,
+					  buffer->nr_pages << PAGE_SHIFT))
+		error = -EREMOTEIO;
+	filemap_invalidate_unlock_shared(file->f_mapping);
+	return error;
+}
+
+/**
+ * p2pmem_buffer_use_all() - take all of a buffer into use
+ * @file: the buffer's file
+ *
+ * Memory that may hold data of another owner is cleared, for as much as was not in
+ * use before.
+ *
+ * Context: Process context. May take long, and sleep.
+ * Return: 0; errors of p2pmem_buffer_check(); -EINTR after a fatal signal; -ENOMEM.
+ */
+int p2pmem_buffer_use_all(struct file *file)
+{
+	struct p2pmem_buffer *buffer = file->private_data;
+	unsigned long pfn = buffer->pfn, end = pfn + buffer->nr_pages, next;
+	/* A reset wants the lock, maybe of the drive that reclaim would write to. */
+	unsigned int noio = memalloc_noio_save();
+	bool again = false;
+	int error = 0;
+
+	while (pfn < end && !error) {
+		next = min(end, ALIGN(pfn + 1, PMD_SIZE >> PAGE_SHIFT));
+		filemap_invalidate_lock_shared(file->f_mapping);
+		error = p2pmem_buffer_status(buffer);
+		if (!error) {
+			error = p2pmem_buffer_use(buffer, pfn, next - pfn);
+			again = error == -EAGAIN;
+		}
+		filemap_invalidate_unlock_shared(file->f_mapping);
+
+		/* A part of a large folio was cleared. */
+		if (again)
+			error = 0;
+		else
+			pfn = next;
+		again = false;
+		cond_resched();
+	}
+	memalloc_noio_restore(noio);
+	return error;
+}
+
+/**
+ * p2pmem_buffer_flush() - wait until what the CPU has written to a buffer is there
+ * @file: the buffer's file
+ *
+ * A device that reaches the memory by another way than the CPU could otherwise read
+ * what was there before.
+ *
+ * Context: Process context.
+ * Return: 0; errors of p2pmem_buffer_check().
+ */
+int p2pmem_buffer_flush(struct file *file)
+{
+	struct p2pmem_buffer *buffer = file->private_data;
+	int error;
+
+	filemap_invalidate_lock_shared(file->f_mapping);
+	error = p2pmem_buffer_status(buffer);
+	if (!error) {
+		/* The answer to a read is behind all stores. */
+		mb();
+		__raw_readl((void __iomem *)page_to_virt(pfn_to_page(buffer->pfn)));
+	}
+	filemap_invalidate_unlock_shared(file->f_mapping);
+	return error;
+}
+
+/*
+ * Has the process, whose mmap_lock is held, all of a buffer mapped, with these rights?
+ * Each mapping is looked at once at most, since the next round begins where it ends.
+ */
+static bool p2pmem_buffer_is_mapped(struct file *file, vm_flags_t rights)
+{
+	const struct p2pmem_buffer *buffer = file->private_data;
+	unsigned long next, pfn = buffer->pfn, end = pfn + buffer->nr_asked;
+	struct address_space *mapping = file->f_mapping;
+	struct vm_area_struct *vma;
+
+	i_mmap_lock_read(mapping);
+	while (pfn < end) {
+		next = pfn;
+		vma_interval_tree_foreach(vma, &mapping->i_mmap, pfn, pfn)
+			if (vma->vm_mm == current->mm && vma->vm_file == file &&
+			    (vma->vm_flags & rights) == rights)
+				next = max(next, vma->vm_pgoff + vma_pages(vma));
+		if (next == pfn)
+			break;
+		pfn = next;
+	}
+	i_mmap_unlock_read(mapping);
+	return pfn >= end;
+}
+
+/**
+ * p2pmem_buffer_of_user() - find the buffer that is mapped at an address
+ * @addr: user address
+ * @rights: VM_MAYREAD, VM_MAYWRITE or both: what the mappings have to permit
+ * @offset: where to store at which offset in the buffer the address is, in bytes
+ *
+ * The caller must have all of the buffer mapped, in whichever pieces, since another
+ * handle is of all of it.
+ *
+ * Context: Process context, with the address space of the caller. May sleep.
+ * Return: the buffer's file, with a reference; an ERR_PTR(): -EFAULT if nothing is
+ *	   mapped there; -EINVAL if it is no buffer; -EACCES if a part of the buffer
+ *	   is not mapped, or not with these rights; -EINTR after a fatal signal.
+ */
+struct file *p2pmem_buffer_of_user(unsigned long addr, vm_flags_t rights,
+				   u64 *offset)
+{
+	struct mm_struct *mm = current->mm;
+	const struct p2pmem_buffer *buffer;
+	struct vm_area_struct *vma;
+	struct file *file;
+
+	addr = untagged_addr(addr);
+	if (mmap_read_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+
+	vma = vma_lookup(mm, addr);
+	if (!vma) {
+		file = ERR_PTR(-EFAULT);
+	} else if (!p2pmem_vma_is_buffer(vma)) {
+		file = ERR_PTR(-EINVAL);
+	} else if ((vma->vm_flags & rights) != rights ||
+		   !p2pmem_buffer_is_mapped(vma->vm_file, rights)) {
+		file = ERR_PTR(-EACCES);
+	} else {
+		file = get_file(vma->vm_file);
+		buffer = file->private_data;
+		*offset = PFN_PHYS(vma->vm_pgoff - buffer->pfn) +
+			  (addr - vma->vm_start);
+	}
+	mmap_read_unlock(mm);
+	return file;
+}

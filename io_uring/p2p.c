@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Registered buffers in peer-to-peer memory.
+ *
+ * Such a buffer has a ticket instead of pins. The pages would be pinned for as long as the
+ * program likes, and their device could not be removed before. With a ticket, the
+ * provider takes the memory back whenever it has to; the slot stays registered, and
+ * requests that use it fail with -EREMOTEIO. Nothing waits for that: resource nodes of
+ * a ring are recycled in order, so a request of another buffer that never ends would hold
+ * up the revocation of this one if it had to take the buffer out of its slot.
+ *
+ * A request takes references to its pages when it is issued, see mm/p2p_iter.c. A
+ * request that waits in the ring, in a link or for a worker has none.
+ *
+ * The memory is not locked, and not charged to RLIMIT_MEMLOCK: it can't be swapped, and
+ * whoever allocated it was charged for it by the provider.
+ */
+
+#include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/p2p_hold.h>
+#include <linux/p2p_iter.h>
+#include <linux/p2p_ratelimit.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+
+#include <uapi/linux/io_uring.h>
+
+#include "io_uring.h"
+#include "p2p.h"
+#include "rsrc.h"
+
+/* Uses end at once, so there is nothing to do when it is revoked. */
+static const struct p2p_hold_ops io_p2p_hold_ops = {
+	.name	= "io_uring",
+	.mode	= P2P_HOLD_TICKET,
+};
+
+/* Can requests use the memory? */
+static int io_p2p_check_hold(const struct p2p_hold *hold)
+{
+	if (!hold->extents->folio) {
+		pr_p2p_notice("%s[%d]: peer-to-peer memory without struct pages can't be a registered buffer\n",
+			      current->comm, task_pid_nr(current));
+		return -EREMOTEIO;
+	}
+	/* mremap() has rearranged the mapping. */
+	return hold->nr_extents == 1 ? 0 : -EINVAL;
+}
+
+/**
+ * io_p2p_buffer_register() - register peer-to-peer memory
+ * @iov: the buffer; validated
+ * @pimu: where to store what goes into the slot
+ *
+ * Context: Process context, of the process that registers the buffer.
+ * Return: 0; -ENOENT if the memory is of another kind; -EINVAL if it is of several
+ *	   kinds or several mmap() calls, or is not contiguous because mremap() has
+ *	   changed that; -EFAULT if it is not mapped, not writable, or was revoked;
+ *	   -ENODEV if it is being revoked; -EREMOTEIO if it has no struct pages; -EINTR
+ *	   after a fatal signal; -ENOMEM.
+ */
+int io_p2p_buffer_register(const struct iovec *iov, struct io_mapped_ubuf **pimu)
+{
+	unsigned long ubuf = (unsigned long)iov->iov_base;
+	struct io_mapped_ubuf *imu;
+	struct p2p_hold *hold;
+	int ret;
+
+	hold = p2p_hold_create_user(ubuf, iov->iov_len, FOLL_WRITE,
+				    &io_p2p_hold_ops, NULL, NULL);
+	if (IS_ERR_OR_NULL(hold))
+		return hold ? PTR_ERR(hold) : -ENOENT;
+
+	ret = io_p2p_check_hold(hold);
+	if (!ret)
+		ret = p2p_hold_arm(hold);
+	if (ret)
+		goto err_destroy;
+
+	ret = -ENOMEM;
+	imu = kvmalloc(sizeof(*imu), GFP_KERNEL_ACCOUNT);
+	if (!imu)
+		goto err_destroy;
+
+	imu->ubuf = ubuf;
+	imu->ubuf_end = ubuf + iov->iov_len;
+	imu->nr_bvecs = 0;
+	imu->acct_pages = 0;
+	imu->hold = hold;
+	*pimu = imu;
+	return 0;
+
+err_destroy:
+	p2p_hold_destroy(hold);
+	return ret;
+}
+
+/**
+ * io_p2p_buffer_unregister() - let go of the memory of a registered buffer
+ * @imu: the buffer, which requests no longer use
+ *
+ * Context: Process context.
+ */
+void io_p2p_buffer_unregister(struct io_mapped_ubuf *imu)
+{
+	p2p_hold_destroy(imu->hold);
+}
+
+/**
+ * io_p2p_check_file() - check that the CPU has no part in a read or write
+ * @kiocb: the request
+ *
+ * Only direct I/O to files and drives is done by DMA. O_DIRECT on a pipe means something
+ * else, and some file systems have it on device nodes and directories, too.
+ *
+ * Context: Process context.
+ * Return: 0, or -EREMOTEIO.
+ */
+int io_p2p_check_file(const struct kiocb *kiocb)
+{
+	umode_t mode = file_inode(kiocb->ki_filp)->i_mode;
+
+	if (kiocb->ki_flags & IOCB_DIRECT &&
+	    kiocb->ki_filp->f_mode & FMODE_CAN_ODIRECT &&
+	    (S_ISREG(mode) || S_ISBLK(mode)))
+		return 0;
+	pr_p2p_notice("%s[%d]: a registered buffer in peer-to-peer memory needs O_DIRECT, which %pD does not have\n",
+		      current->comm, task_pid_nr(current), kiocb->ki_filp);
+	return -EREMOTEIO;
+}

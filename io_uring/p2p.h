@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Registered buffers in peer-to-peer memory. */
+#ifndef IOU_P2P_H
+#define IOU_P2P_H
+
+#include <linux/fs.h>
+#include <linux/p2p_iter.h>
+#include <linux/sched.h>
+#include <linux/sched/coredump.h>
+#include <linux/uio.h>
+
+#include "rsrc.h"
+
+#ifdef CONFIG_VM_P2P
+
+/* Is the buffer in peer-to-peer memory? Then it has a ticket, and no bio_vec. */
+static inline bool io_ubuf_is_p2p(const struct io_mapped_ubuf *imu)
+{
+	return imu->hold;
+}
+
+static inline void io_ubuf_init_ram(struct io_mapped_ubuf *imu)
+{
+	imu->hold = NULL;
+}
+
+/* False for nearly all processes, which never had peer-to-peer memory. */
+static inline bool io_p2p_may_register(void)
+{
+	return unlikely(test_bit(MMF_HAS_P2P, &current->mm->flags));
+}
+
+int io_p2p_buffer_register(const struct iovec *iov, struct io_mapped_ubuf **pimu);
+void io_p2p_buffer_unregister(struct io_mapped_ubuf *imu);
+int io_p2p_check_file(const struct kiocb *kiocb);
+
+/* The buffer stays as long as the request. */
+static inline void io_p2p_import(int ddir, struct iov_iter *iter,
+				 struct io_mapped_ubuf *imu, size_t offset,
+				 size_t len)
+{
+	iov_iter_p2p(iter, ddir, imu->hold, offset, len);
+}
+
+#else /* CONFIG_VM_P2P */
+
+static inline bool io_ubuf_is_p2p(const struct io_mapped_ubuf *imu)
+{
+	return false;
+}
+
+static inline void io_ubuf_init_ram(struct io_mapped_ubuf *imu)
+{
+}
+
+static inline bool io_p2p_may_register(void)
+{
+	return false;
+}
+
+static inline int io_p2p_buffer_register(const struct iovec *iov,
+					 struct io_mapped_ubuf **pimu)
+{
+	return -EREMOTEIO;
+}
+
+static inline void io_p2p_buffer_unregister(struct io_mapped_ubuf *imu)
+{
+}
+
+static inline void io_p2p_import(int ddir, struct iov_iter *iter,
+				 struct io_mapped_ubuf *imu, size_t offset,
+				 size_t len)
+{
+}
+
+static inline int io_p2p_check_file(const struct kiocb *kiocb)
+{
+	return -EREMOTEIO;
+}
+
+#endif /* CONFIG_VM_P2P */
+
+/*
+ * The result of a read or write. Direct I/O may end up in the page cache after all, for
+ * lack of something else. The copy to or from peer-to-peer memory then fails, and there
+ * is no address that would be wrong.
+ */
+static inline ssize_t io_p2p_result(const struct iov_iter *iter, ssize_t ret)
+{
+	if (unlikely(ret == -EFAULT) && iov_iter_is_p2p(iter))
+		return iov_iter_p2p_refused();
+	return ret;
+}
+
+#endif

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Holds: those of user memory, see p2p_hold.c.
+ *
+ * A hold keeps a buffer, so its pages must be that buffer's. The pages are looked up and
+ * pinned first. Then the mappings are compared with them: pages that are pinned do not
+ * change hands, and a mapping of a buffer's file at that moment shows whose they are.
+ * Once the provider knows of the hold, a ticket can do without the pins.
+ */
+
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/file.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/p2p_hold.h>
+#include <linux/pagemap.h>
+#include <linux/pfn.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vm_p2p.h>
+#include <linux/wait.h>
+
+#include "p2p_hold.h"
+
+/* How many extents to expect at first. */
+#define P2P_HOLD_EXTENTS	32U
+
+static phys_addr_t p2p_extent_phys(const struct p2p_extent *extent)
+{
+	return extent->folio ? PFN_PHYS(folio_pfn(extent->folio)) + extent->offset :
+			       extent->offset;
+}
+
+/*
+ * Pins all of a range of user memory, and stores the extents. Never waits for a reset
+ * with pins, because the reset would wait for them.
+ */
+static int p2p_hold_pin(struct p2p_hold *hold, unsigned long addr, size_t len,
+			unsigned int gup_flags)
+{
+	unsigned long nr_pages = PFN_UP(offset_in_page(addr) + len);
+	unsigned int max = min_t(unsigned long, nr_pages, P2P_HOLD_EXTENTS);
+	struct p2p_extent *extents, next;
+	size_t found;
+	int i, nr;
+
+	for (;;) {
+		extents = kvmalloc_array(max, sizeof(*extents),
+					 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		if (!extents)
+			return -ENOMEM;
+
+		nr = pin_user_p2p_extents(addr, len, gup_flags, extents, max);
+		for (i = 0, found = 0; i < nr; i++)
+			found += extents[i].len;
+		if (found == len)
+			break;
+
+		if (nr > 0)
+			unpin_user_p2p_extents(extents, nr);
+		kvfree(extents);
+		if (nr == max) {
+			max = min_t(unsigned long, nr_pages, max * 8UL);
+			continue;
+		}
+		/* What is it that comes next? */
+		nr = pin_user_p2p_extents(addr + found, 1, gup_flags, &next, 1);
+		if (nr <= 0)
+			return nr ? nr : -EINVAL;
+		unpin_user_p2p_extents(&next, nr);
+	}
+	hold->extents = extents;
+	hold->nr_extents = nr;
+	return 0;
+}
+
+/* Is that part of an extent mapped there, and is it a part of the hold's file? */
+static bool p2p_hold_is_mapped(const struct p2p_hold *hold,
+			       struct vm_area_struct *vma, unsigned long addr,
+			       phys_addr_t phys)
+{
+	return vma && vma_is_p2p(vma) && vma->vm_file == hold->file &&
+	       linear_page_index(vma, addr) == PHYS_PFN(phys);
+}
+
+/*
+ * The mappings may have changed before the pins were there, and the pages be of
+ * another buffer than that which the hold keeps.
+ */
+static int p2p_hold_verify(const struct p2p_hold *hold, unsigned long addr)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	unsigned int i;
+	size_t done, step;
+	int error = 0;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+
+	for (i = 0; i < hold->nr_extents && !error; i++) {
+		const struct p2p_extent *extent = &hold->extents[i];
+
+		cond_resched();
+		for (done = 0; done < extent->len; done += step, addr += step) {
+			vma = vma_lookup(mm, addr);
+			if (!p2p_hold_is_mapped(hold, vma, addr,
+						p2p_extent_phys(extent) + done)) {
+				error = -EINVAL;
+				break;
+			}
+			step = min_t(size_t, extent->len - done,
+				     vma->vm_end - addr);
+		}
+	}
+	mmap_read_unlock(mm);
+	return error;
+}
+
+/* A buffer is contiguous, so most tickets have one extent in the end. */
+static void p2p_hold_join_extents(struct p2p_hold *hold)
+{
+	struct p2p_extent *last = hold->extents;
+	unsigned int i;
+
+	for (i = 1; i < hold->nr_extents; i++) {
+		const struct p2p_extent *extent = &hold->extents[i];
+
+		if (p2p_extent_phys(last) + last->len == p2p_extent_phys(extent))
+			last->len += extent->len;
+		else
+			*++last = *extent;
+	}
+	hold->nr_extents = last - hold->extents + 1;
+}
+
+/* Memory without struct pages: as for pci_p2p_range_of_user(), it is in one mapping. */
+static int p2p_hold_find_io(struct p2p_hold *hold, unsigned long addr, size_t len,
+			    unsigned int gup_flags)
+{
+	bool write = gup_flags & FOLL_WRITE;
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	int error = -EFAULT;
+
+	hold->extents = kvzalloc(sizeof(*hold->extents), GFP_KERNEL_ACCOUNT);
+	if (!hold->extents)
+		return -ENOMEM;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, addr);
+	if (vma && vma_is_p2p(vma) && vma->vm_file == hold->file &&
+	    len <= vma->vm_end - addr &&
+	    vma->vm_flags & (write ? VM_WRITE : VM_READ)) {
+		hold->extents->offset = PFN_PHYS(linear_page_index(vma, addr)) +
+					offset_in_page(addr);
+		hold->extents->len = len;
+		hold->nr_extents = 1;
+		error = 0;
+	}
+	mmap_read_unlock(mm);
+	return error;
+}
+
+/* Returns the file of a VM_P2P mapping, or NULL if @addr is memory of another kind. */
+static struct file *p2p_hold_file(unsigned long addr, bool *has_pages)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	struct file *file = NULL;
+
+	if (mmap_read_lock_killable(mm))
+		return ERR_PTR(-EINTR);
+	vma = vma_lookup(mm, addr);
+	if (vma && vma_is_p2p(vma)) {
+		*has_pages = p2p_vma_has_pages(vma);
+		file = get_file(vma->vm_file);
+	}
+	mmap_read_unlock(mm);
+	return file;
+}
+
+static int p2p_holds_wait_resumed(struct p2p_holds *holds)
+{
+	if (wait_event_killable(holds->wait, READ_ONCE(holds->status) !=
+					     P2P_HOLDS_PAUSED))
+		return -EINTR;
+	return 0;
+}
+
+/* Returns -EAGAIN after a reset. */
+static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t len,
+			      unsigned int gup_flags, bool has_pages)
+{
+	bool pinned = false;
+	int error;
+
+	if (has_pages) {
+		error = p2p_hold_pin(hold, addr, len, gup_flags);
+		pinned = !error;
+		if (!error)
+			error = p2p_hold_verify(hold, addr);
+	} else {
+		error = p2p_hold_find_io(hold, addr, len, gup_flags);
+	}
+	if (!error)
+		error = p2p_hold_register(hold);
+
+	if (pinned && (error || !p2p_hold_is_lease(hold)))
+		unpin_user_p2p_extents(hold->extents, hold->nr_extents);
+	if (error == -EAGAIN && p2p_holds_wait_resumed(hold->holds))
+		error = -EINTR;
+	if (!error && !p2p_hold_is_lease(hold))
+		p2p_hold_join_extents(hold);
+	return error;
+}
+
+/**
+ * p2p_hold_create_user() - hold peer-to-peer memory of the current process
+ * @addr: user address, of any alignment
+ * @len: how much memory, in bytes, at least 1
+ * @gup_flags: FOLL_WRITE if a device will write to the memory, or 0
+ * @ops: the kind of holder, and the mode
+ * @client: the device that will use the memory, for the log, or NULL
+ * @private: for the holder, in the hold
+ *
+ * The memory must belong to one buffer, or one range of memory without struct pages,
+ * and need not stay mapped. It stays charged to those who allocated it. The hold is
+ * unarmed: the holder may prepare its device, but in doing so must not wait for
+ * userspace, and then calls p2p_hold_arm() or p2p_hold_destroy(), since a removal of
+ * the provider may be waiting for that. Waits while the provider is being reset.
+ *
+ * Whether @client can reach the memory is found out by mapping it for DMA.
+ *
+ * Context: Process context, with the address space of the caller and without its
+ *	    mmap_lock, or any lock that a revoke() or pause() takes. May sleep.
+ * Return: the hold; NULL if there is other memory at @addr, or none; an ERR_PTR() of
+ *	   -EFAULT if some of it is not there, or does not permit the access, or was
+ *	   revoked; -EINVAL if it is of several buffers or of several kinds, or @ops
+ *	   are wrong; -EREMOTEIO if memory without struct pages follows the other;
+ *	   -ENODEV if the provider is going or has failed; -EOPNOTSUPP if it does not
+ *	   support holds; -EINTR after a fatal signal; -ENOMEM.
+ */
+struct p2p_hold *p2p_hold_create_user(unsigned long addr, size_t len,
+				      unsigned int gup_flags,
+				      const struct p2p_hold_ops *ops,
+				      struct device *client, void *private)
+{
+	bool has_pages = true;
+	struct p2p_hold *hold;
+	struct file *file;
+	int error;
+
+	if (WARN_ON_ONCE(gup_flags & ~FOLL_WRITE) || !len)
+		return ERR_PTR(-EINVAL);
+	addr = untagged_addr(addr);
+	if (!access_ok((void __user *)addr, len))
+		return ERR_PTR(-EFAULT);
+
+	do {
+		file = p2p_hold_file(addr, &has_pages);
+		if (IS_ERR_OR_NULL(file))
+			return ERR_CAST(file);
+		hold = p2p_hold_alloc(file, ops, client, private);
+		fput(file);
+		if (IS_ERR(hold))
+			return hold;
+		error = p2p_hold_init_user(hold, addr, len, gup_flags, has_pages);
+		if (!error)
+			return hold;
+		p2p_hold_put(hold);
+	} while (error == -EAGAIN);
+	return ERR_PTR(error);
+}
+EXPORT_SYMBOL_GPL(p2p_hold_create_user);

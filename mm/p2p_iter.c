@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ITER_P2P: peer-to-peer memory of a ticket as an iov_iter.
+ *
+ * A program that registers a buffer with io_uring once, and then uses it for many
+ * requests, has no address space behind the iterator of a request: there is a hold
+ * instead of user addresses. A request takes references to the pages that it needs, as
+ * get_user_pages() would, but without a look at page tables. So once it is under way
+ * it is what any other direct I/O request is, for a driver, for a reset, and for a
+ * removal of the provider, however long the request waits in somebody's queue. The use
+ * of the ticket lasts no longer than taking the references does.
+ *
+ * An iterator type of its own, because all who handle ITER_BVEC take its pages for
+ * memory that the CPU may copy, a network card may send, and any device reaches. This
+ * one copies nothing: functions that copy do so for 0 bytes, those that fault memory in
+ * don't succeed, and iov_iter_get_pages2() refuses. Who can handle peer-to-peer memory
+ * says so by FOLL_PCI_P2PDMA, as for user memory. Zeros are the exception: a read of a
+ * file's hole is direct I/O, too.
+ *
+ * The memory of such an iterator is physically contiguous, and iov_offset counts from
+ * its beginning.
+ */
+
+#include <linux/cache.h>
+#include <linux/errno.h>
+#include <linux/export.h>
+#include <linux/io.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/p2p_hold.h>
+#include <linux/p2p_iter.h>
+#include <linux/p2p_ratelimit.h>
+#include <linux/page_ref.h>
+#include <linux/pfn.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/uio.h>
+#include <linux/vm_p2p.h>
+
+#include "internal.h"
+
+/* A removal of the provider waits while that much is written. */
+#define P2P_ITER_ZERO	SZ_64K
+
+/**
+ * iov_iter_p2p() - make an iterator of a ticket's memory
+ * @i: the iterator
+ * @direction: ITER_SOURCE or ITER_DEST
+ * @hold: the ticket, armed, with a single extent, which has struct pages; must stay as
+ *	  long as @i is used, but not as long as the pages that it gave are
+ * @offset: where in the ticket's memory to begin, in bytes
+ * @count: how many bytes there are from there
+ *
+ * Context: Any.
+ */
+void iov_iter_p2p(struct iov_iter *i, unsigned int direction,
+		  struct p2p_hold *hold, size_t offset, size_t count)
+{
+	*i = (struct iov_iter) {
+		.iter_type = ITER_P2P,
+		.data_source = direction,
+		.iov_offset = offset,
+		.count = count,
+		.hold = hold,
+		.nr_segs = 1,
+	};
+}
+
+static struct page *iov_iter_p2p_page(const struct iov_iter *i)
+{
+	/* Device memory has a memory map without gaps. */
+	return &i->hold->extents->folio->page +
+	       PFN_DOWN(iov_iter_p2p_offset(i));
+}
+
+static int p2p_iter_begin_use(struct p2p_hold *hold, unsigned int gup_flags)
+{
+	int error;
+
+	do {
+		error = p2p_hold_begin_use(hold);
+		if (likely(!error))
+			return 0;
+		if (error == -EAGAIN && gup_flags & FOLL_P2P_HELD)
+			return error;
+		/* As a fault would. */
+		if (error == -EAGAIN)
+			error = p2p_hold_wait_usable(hold);
+	} while (!error);
+	return error == -ENODEV ? -EREMOTEIO : error;
+}
+
+/*
+ * Takes a reference to each page. During a use the folios have the references of their
+ * buffer, and so stay what they are. Returns false, and no reference is taken, if a folio
+ * has too many.
+ */
+static bool p2p_iter_get(struct page *page, unsigned long nr_pages)
+{
+	unsigned long done, nr;
+
+	for (done = 0; done < nr_pages; done += nr) {
+		struct folio *folio = page_folio(page + done);
+
+		if (unlikely(folio_ref_count(folio) > GUP_DEVICE_MAX_REFS)) {
+			gup_device_release(page_to_pfn(page), done, FOLL_GET);
+			return false;
+		}
+		nr = min_t(unsigned long, nr_pages - done,
+			   folio_nr_pages(folio) -
+			   folio_page_idx(folio, page + done));
+		folio_ref_add(folio, nr);
+	}
+	return true;
+}
+
+/**
+ * iov_iter_get_p2p_run() - get contiguous pages of an ITER_P2P
+ * @i: the iterator; advanced by the number of bytes returned
+ * @maxsize: how many bytes to get at the most, at least 1
+ * @page: where to store the first page
+ * @start: where to store the offset of the data in @page
+ * @gup_flags: FOLL_P2P_HELD if the caller has something that a reset of the provider
+ *	       waits for
+ *
+ * As iov_iter_get_pages_flags(), for callers that keep a range without an array of
+ * pages. The caller owns one reference to each page.
+ *
+ * Context: Process context. Waits while the provider is being reset, unless @gup_flags
+ *	    has FOLL_P2P_HELD.
+ * Return: how many bytes, less than @maxsize only if there are no more; 0 if it would
+ *	   have to wait; -EREMOTEIO if the memory was revoked; -ENOMEM if a folio has too
+ *	   many references; -EINTR after a fatal signal.
+ */
+ssize_t iov_iter_get_p2p_run(struct iov_iter *i, size_t maxsize,
+			     struct page **page, size_t *start,
+			     unsigned int gup_flags)
+{
+	size_t offset = offset_in_page(iov_iter_p2p_offset(i));
+	size_t len = min(maxsize, i->count);
+	bool got;
+	int error;
+
+	error = p2p_iter_begin_use(i->hold, gup_flags);
+	if (unlikely(error))
+		return error == -EAGAIN ? 0 : error;
+	*page = iov_iter_p2p_page(i);
+	got = p2p_iter_get(*page, PFN_UP(offset + len));
+	p2p_hold_end_use(i->hold);
+	if (unlikely(!got))
+		return -ENOMEM;
+
+	*start = offset;
+	i->iov_offset += len;
+	i->count -= len;
+	return len;
+}
+
+/**
+ * iov_iter_get_p2p_pages() - iov_iter_get_pages_flags() for an ITER_P2P
+ * @i: the iterator; advanced by the number of bytes returned
+ * @pages: receives the pages, each with a reference to be dropped by put_page()
+ * @maxsize: how many bytes to get at the most, at least 1
+ * @maxpages: how many pages @pages has room for, at least 1
+ * @start: receives the offset of the first byte in the first page
+ * @gup_flags: as for iov_iter_get_p2p_run()
+ *
+ * Context: As for iov_iter_get_p2p_run().
+ * Return: As iov_iter_get_p2p_run().
+ */
+ssize_t iov_iter_get_p2p_pages(struct iov_iter *i, struct page **pages,
+			       size_t maxsize, unsigned int maxpages,
+			       size_t *start, unsigned int gup_flags)
+{
+	size_t room = maxpages * PAGE_SIZE -
+		      offset_in_page(iov_iter_p2p_offset(i));
+	struct page *page;
+	unsigned long k;
+	ssize_t len;
+
+	len = iov_iter_get_p2p_run(i, min(maxsize, room), &page, start,
+				   gup_flags);
+	for (k = 0; len > 0 && k < PFN_UP(*start + len); k++)
+		pages[k] = page + k;
+	return len;
+}
+
+/**
+ * iov_iter_zero_p2p() - iov_iter_zero() for an ITER_P2P
+ * @bytes: how many bytes to set to zero
+ * @i: the iterator; advanced by the number of bytes returned
+ *
+ * Context: Process context. Waits while the provider is being reset.
+ * Return: how many bytes; less than @bytes if there are no more, if the memory was
+ *	   revoked, or after a fatal signal.
+ */
+size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
+{
+	size_t done, len;
+
+	bytes = min(bytes, i->count);
+	for (done = 0; done < bytes; done += len) {
+		size_t offset = offset_in_page(iov_iter_p2p_offset(i));
+		void __iomem *mem;
+
+		if (p2p_iter_begin_use(i->hold, 0))
+			break;
+		len = min_t(size_t, bytes - done, P2P_ITER_ZERO);
+		/* The page map's own mapping of the BAR. */
+		mem = (void __iomem *)page_to_virt(iov_iter_p2p_page(i));
+		memset_io(mem + offset, 0, len);
+		/* The answer is behind the zeros, and what comes next behind it. */
+		mb();
+		readb(mem + offset + len - 1);
+		p2p_hold_end_use(i->hold);
+
+		i->iov_offset += len;
+		i->count -= len;
+		cond_resched();
+	}
+	return done;
+}
+
+/**
+ * iov_iter_wait_p2p() - wait until pages of an ITER_P2P can be had
+ * @i: the iterator
+ *
+ * For callers that pass FOLL_P2P_HELD and got nothing for that, when they have let go of
+ * what the reset waits for.
+ *
+ * Context: Process context. Waits while the provider is being reset.
+ * Return: 0; -EREMOTEIO if the memory was revoked; -EINTR after a fatal signal.
+ */
+int iov_iter_wait_p2p(const struct iov_iter *i)
+{
+	int error = p2p_hold_wait_usable(i->hold);
+
+	return error == -ENODEV ? -EREMOTEIO : error;
+}
+EXPORT_SYMBOL_GPL(iov_iter_wait_p2p);
+
+/**
+ * iov_iter_p2p_refused() - log that an ITER_P2P can't be used
+ *
+ * For functions that would give its pages to somebody who has not said that he can
+ * handle them.
+ *
+ * Context: Process context.
+ * Return: -EREMOTEIO.
+ */
+ssize_t iov_iter_p2p_refused(void)
+{
+	pr_p2p_notice("%s[%d]: a registered buffer in peer-to-peer memory can't be used here: the file, or the device it is on, does not support peer-to-peer DMA\n",
+		      current->comm, task_pid_nr(current));
+	return -EREMOTEIO;
+}

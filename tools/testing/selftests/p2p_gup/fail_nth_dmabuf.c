@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Allocations fail, one after the other, around dma-bufs of peer-to-peer memory: while
+ * they are allocated, exported and mapped, attached to a device and mapped for it, and
+ * while the provider comes, with its heap, and goes.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <lib/test_p2p_uapi.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bind.h"
+#include "dmabuf.h"
+#include "fail_nth.h"
+#include "gup_call.h"
+#include "variants.h"
+
+#define SIZE		(64 * KIB)
+#define WHERE		((void *)(1UL << 45))
+
+FIXTURE(fail_dmabuf)
+{
+	const char *provider;
+	long long before;
+	bool works;
+	struct p2p_test_function client;
+	int heap;
+	int fd;
+	int importer;
+	char *mem;
+};
+
+P2P_VARIANTS(fail_dmabuf, P2P_BAR_DRIVER, "raw", NULL);
+
+FIXTURE_SETUP(fail_dmabuf)
+{
+	if (!fail_setup(FAIL_ANYTHING))
+		SKIP(p2p_skip_now(), "no " FAIL_NTH ": CONFIG_FAULT_INJECTION?");
+	self->provider = variant->p2p.provider;
+	if (!heap_there(self->provider))
+		SKIP(p2p_skip_now(), "no heap: CONFIG_PCI_P2PMEM_DMABUF?");
+	self->before = p2p_available(self->provider);
+	self->works = p2p_reaches(variant->p2p.disk, self->provider);
+	ASSERT_TRUE(p2p_client_of(p2p_disk("raw"), &self->client));
+	self->heap = heap_open(self->provider);
+	ASSERT_LE(0, self->heap);
+	self->importer = open(IMPORTER_FILE, O_RDWR);
+	ASSERT_LE(0, self->importer);
+	self->fd = -1;
+}
+
+FIXTURE_TEARDOWN(fail_dmabuf)
+{
+	close(self->importer);
+	close(self->heap);
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
+		EXPECT_EQ(0, p2p_bind(self->provider));
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+static long do_alloc(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	int fd = heap_alloc(self->heap, SIZE);
+
+	self->fd = fd;
+	return fd < 0 ? fd : 0;
+}
+
+static bool alloc(void *data)
+{
+	return do_alloc(data) == 0;
+}
+
+static bool drop(void *data, long result)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	if (self->fd >= 0)
+		close(self->fd);
+	self->fd = -1;
+	return p2p_settles(self->provider, self->before);
+}
+
+TEST_F(fail_dmabuf, allocate)
+{
+	/* ENFILE is what alloc_file() says without memory for a file. */
+	static const struct fail_work work = {
+		"DMA_HEAP_IOCTL_ALLOC", NULL, do_alloc, drop, { ENOMEM, ENFILE }
+	};
+
+	FAIL_EACH(&work, self);
+}
+
+static bool map_memory(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	self->mem = p2p_map(self->provider, SIZE);
+	return self->mem != MAP_FAILED;
+}
+
+static long do_export(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	self->fd = heap_export(self->heap, self->mem, O_RDWR, NULL, NULL);
+	return self->fd < 0 ? self->fd : 0;
+}
+
+static bool unmap_memory(void *data, long result)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	return !munmap(self->mem, SIZE) && drop(data, result);
+}
+
+TEST_F(fail_dmabuf, export)
+{
+	static const struct fail_work work = {
+		"DMA_HEAP_IOCTL_EXPORT", map_memory, do_export, unmap_memory,
+		{ ENOMEM, ENFILE }
+	};
+
+	FAIL_EACH(&work, self);
+}
+
+static long do_mmap(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	void *mem = mmap(WHERE, SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED_NOREPLACE, self->fd, 0);
+
+	return mem == MAP_FAILED ? -errno : 0;
+}
+
+static bool unmap(void *data, long result)
+{
+	return !munmap(WHERE, SIZE) && drop(data, result);
+}
+
+TEST_F(fail_dmabuf, mmap)
+{
+	static const struct fail_work work = {
+		"mmap", alloc, do_mmap, unmap, { ENOMEM }
+	};
+
+	FAIL_EACH(&work, self);
+}
+
+static long do_attach(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	struct p2p_test_attach arg = {
+		.client = self->client,
+		.fd = self->fd,
+	};
+
+	return p2p_result(ioctl(self->importer, P2P_TEST_ATTACH, &arg)) ?:
+	       arg.result;
+}
+
+static bool attach(void *data)
+{
+	return alloc(data) && do_attach(data) == 0;
+}
+
+static bool detach(void *data, long result)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	return !ioctl(self->importer, P2P_TEST_PUT) && drop(data, result);
+}
+
+static long do_map(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	struct p2p_test_dmabuf_map arg = { 0 };
+
+	return p2p_result(ioctl(self->importer, P2P_TEST_MAP, &arg)) ?:
+	       arg.result;
+}
+
+TEST_F(fail_dmabuf, import)
+{
+	static const struct fail_work work[] = {
+		{ "dma_buf_attach", alloc, do_attach, detach, { ENOMEM } },
+		{ "dma_buf_map_attachment", attach, do_map, detach, { ENOMEM } },
+	};
+
+	if (!self->works)
+		return;
+	FAIL_EACH(&work[0], self);
+	FAIL_EACH(&work[1], self);
+	/* It would wait for mappings that were forgotten. */
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+}
+
+static bool attach_and_map(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER) &&
+	    p2p_bind(self->provider))
+		return false;
+	return attach(data) && do_map(data) == 0;
+}
+
+static long do_unbind(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	return -p2p_unbind(self->provider);
+}
+
+/* What could not begin has changed nothing; else all was given back. */
+static bool after_unbind(void *data, long result)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	bool given = ioctl(self->importer, P2P_TEST_NOTIFIED) == 1;
+
+	if (ioctl(self->importer, P2P_TEST_PUT) || close(self->fd))
+		return false;
+	self->fd = -1;
+	return given == !result;
+}
+
+TEST_F(fail_dmabuf, unbind)
+{
+	static const struct fail_work work = {
+		"unbind", attach_and_map, do_unbind, after_unbind, { ENOMEM }
+	};
+
+	if (!self->works)
+		return;
+	ASSERT_TRUE(fail_setup(FAIL_OBJECTS));
+	FAIL_EACH(&work, self);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A provider is unbound and bound again, a thousand times if the machine is fast enough,
+ * while processes hold its memory, create holds, arm, use and end them, begin other
+ * processes and exit.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <lib/test_p2p_uapi.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "variants.h"
+#include "hold.h"
+#include "removal.h"
+
+#define SIZE		(64 * KIB)
+#define UNBINDS		1000
+#define RESETS		20
+#define ENOUGH		10	/* rounds, even on a slow machine */
+#define SECONDS		300	/* which is one that takes longer for all */
+#define TIMEOUT		1500	/* seconds */
+#define EXEC_VARIABLE	"P2P_HOLD_RACE_EXEC"
+
+/* What exec() starts has nothing to do. */
+static void __attribute__((constructor)) exec_child(void)
+{
+	if (getenv(EXEC_VARIABLE))
+		_exit(0);
+}
+
+/* What a step found; every other value is an error. */
+enum { GO_ON, GONE };
+
+FIXTURE(hold_race)
+{
+	P2P_FIXTURE;
+	struct shared {
+		int stop;
+		int steps[8];	/* of each child that came to its end */
+	} *shared;
+};
+
+P2P_VARIANTS(hold_race, P2P_BAR_DRIVER, NULL);
+
+FIXTURE_SETUP(hold_race)
+{
+	close(HOLD_OPEN());
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	self->shared = mmap(NULL, sizeof(*self->shared), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->shared);
+}
+
+FIXTURE_TEARDOWN(hold_race)
+{
+	munmap(self->shared, sizeof(*self->shared));
+	p2p_release(&self->p2p);
+	EXPECT_BACK(self);
+}
+
+static struct p2p_test_hold hold_arg(const char *mem, bool is_ticket)
+{
+	return (struct p2p_test_hold) {
+		.addr = (uintptr_t)mem,
+		.len = SIZE,
+		.nr = 1,
+		.ticket = is_ticket,
+		.write = 1,
+		.flags = P2P_TEST_HOLD_MMAP_LOCK,
+	};
+}
+
+/* What became of a call that unbinding may have made fail. */
+static int outcome(int error)
+{
+	if (!error)
+		return GO_ON;
+	return error == -ENODEV || error == -EFAULT ? GONE : 10;
+}
+
+/* Creates, arms and ends it. */
+static int lease_step(int fd, char *mem)
+{
+	struct p2p_test_hold arg = hold_arg(mem, false);
+	int ret = outcome(hold_call(fd, &arg));
+
+	if (ret == GO_ON)
+		ret = outcome(hold_arm(fd));
+	return hold_put(fd) ? 11 : ret;
+}
+
+static int ticket_step(int fd, char *mem)
+{
+	struct p2p_test_hold arg = hold_arg(mem, true);
+	int i, error, ret;
+
+	arg.arm = 1;
+	ret = outcome(hold_call(fd, &arg));
+	for (i = 0; ret == GO_ON && i < 10; i++) {
+		error = hold_use(fd);
+		/* It is being reset. */
+		if (error == -EAGAIN)
+			error = hold_wait(fd) ?: -EAGAIN;
+		if (error == -EAGAIN)
+			continue;
+		ret = outcome(error);
+		if (ret == GO_ON && hold_unuse(fd))
+			ret = 20;
+	}
+	return hold_put(fd) ? 21 : ret;
+}
+
+/* Stays until the provider wants the memory back. */
+static int stay_step(int fd, char *mem)
+{
+	struct p2p_test_hold arg = hold_arg(mem, false);
+	int ret;
+
+	arg.arm = 1;
+	ret = outcome(hold_call(fd, &arg));
+	if (ret == GO_ON && hold_wait_revoked(fd))
+		ret = GONE;
+	return hold_put(fd) ? 31 : ret;
+}
+
+/* A child has the memory and the file, and exits with a use under way. */
+static int fork_step(int fd, char *mem)
+{
+	struct p2p_test_hold arg = hold_arg(mem, true);
+	pid_t child = fork();
+	int ret;
+
+	if (child < 0)
+		return 40;
+	if (!child) {
+		fd = open(P2P_HOLD_FILE, O_RDWR);
+		arg.arm = 1;
+		ret = outcome(hold_call(fd, &arg));
+		if (ret == GO_ON)
+			hold_use(fd);
+		_exit(ret);
+	}
+	return p2p_wait(child);
+}
+
+/* exec() ends a mapping, and closes the file of the hold. */
+static int exec_step(int fd, char *mem)
+{
+	struct p2p_test_hold arg = hold_arg(mem, false);
+	pid_t child = fork();
+	int ret;
+
+	if (child < 0)
+		return 50;
+	if (!child) {
+		fd = open(P2P_HOLD_FILE, O_RDWR | O_CLOEXEC);
+		ret = outcome(hold_call(fd, &arg));
+		if (ret != GO_ON)
+			_exit(ret);
+		setenv(EXEC_VARIABLE, "1", 1);
+		execl("/proc/self/exe", "hold_race", NULL);
+		_exit(51);
+	}
+	return p2p_wait(child);
+}
+
+typedef int step(int fd, char *mem);
+
+/* One mapping, until it is found to be gone. Returns GONE or an error. */
+static int use_mapping(struct _test_data_hold_race *self, step *step, int *steps)
+{
+	char *mem = p2p_map(self->provider, SIZE);
+	int fd, ret = GO_ON;
+
+	if (mem == MAP_FAILED) {
+		usleep(200);
+		return GONE;
+	}
+	fd = open(P2P_HOLD_FILE, O_RDWR);
+	if (fd < 0)
+		return 2;
+	while (ret == GO_ON && !__atomic_load_n(&self->shared->stop, __ATOMIC_ACQUIRE)) {
+		ret = step(fd, mem);
+		if (ret == GO_ON)
+			__atomic_add_fetch(steps, 1, __ATOMIC_RELEASE);
+	}
+	if (ret == GONE)
+		__atomic_add_fetch(steps, 1, __ATOMIC_RELEASE);
+	if (hold_look(fd).nr_wrong)
+		ret = 3;
+	if (close(fd) || munmap(mem, SIZE))
+		ret = 4;
+	return ret == GO_ON ? GONE : ret;
+}
+
+static void race(struct __test_metadata *_metadata, struct _test_data_hold_race *self,
+		 int (*disturb)(const char *provider), int rounds)
+{
+	step *const steps[] = { lease_step, ticket_step, stay_step, fork_step, exec_step };
+	const int nr = ARRAY_SIZE(steps);
+	const time_t end = time(NULL) + SECONDS;
+	int i, ret, seen, round;
+	pid_t children[nr];
+
+	for (i = 0; i < nr; i++) {
+		children[i] = fork();
+		ASSERT_LE(0, children[i]);
+		if (children[i])
+			continue;
+		do {
+			ret = use_mapping(self, steps[i], &self->shared->steps[i]);
+		} while (ret == GONE && !__atomic_load_n(&self->shared->stop,
+							 __ATOMIC_ACQUIRE));
+		_exit(ret == GONE ? 0 : ret);
+	}
+	for (round = 0; round < rounds && (round < ENOUGH || time(NULL) < end); round++) {
+		ASSERT_EQ(0, disturb(self->provider)) TH_LOG("round %d", round);
+		for (i = 0; i < nr; i++)
+			ASSERT_TRUE(still_runs(children[i]))
+				TH_LOG("child %d ended in round %d", i, round);
+		/* Each in turn is at it when the next round begins. */
+		i = round % nr;
+		seen = __atomic_load_n(&self->shared->steps[i], __ATOMIC_ACQUIRE);
+		while (i != 2 && still_runs(children[i]) &&
+		       __atomic_load_n(&self->shared->steps[i], __ATOMIC_ACQUIRE) == seen)
+			usleep(200);
+	}
+	TH_LOG("%d of %d rounds", round, rounds);
+	__atomic_store_n(&self->shared->stop, 1, __ATOMIC_RELEASE);
+	/* Who stays, stays until that. */
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	for (i = 0; i < nr; i++) {
+		EXPECT_EQ(0, p2p_wait(children[i])) TH_LOG("child %d", i);
+		EXPECT_LT(0, self->shared->steps[i]) TH_LOG("child %d", i);
+	}
+	EXPECT_EQ(0, p2p_bind(self->provider));
+}
+
+static int unbind_and_bind(const char *provider)
+{
+	return p2p_unbind(provider) ?: p2p_bind(provider);
+}
+
+TEST_F_TIMEOUT(hold_race, unbind, TIMEOUT)
+{
+	race(_metadata, self, unbind_and_bind, UNBINDS);
+}
+
+TEST_F_TIMEOUT(hold_race, reset, TIMEOUT)
+{
+	if (!p2p_can_reset(self->provider))
+		SKIP(return, "the device has no way to be reset");
+	race(_metadata, self, p2p_reset, RESETS);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Registered buffers of an io_uring. */
+#ifndef P2P_URING_BUF_H
+#define P2P_URING_BUF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ring.h"
+
+enum { NVME_WRITE = 1, NVME_READ = 2 };
+
+/* The character device of a drive's namespace, for commands. */
+struct uring_nvme {
+	int chr;
+	uint32_t nsid;
+};
+
+/* All return 0 or a negative errno. */
+int uring_register(struct ring *ring, void *mem, size_t len);
+int uring_register_empty(struct ring *ring, unsigned int slots);
+int uring_update(struct ring *ring, unsigned int slot, void *mem, size_t len,
+		 uint64_t tag);
+int uring_unregister(struct ring *ring);
+
+struct io_uring_sqe uring_request(int opcode, int fd, unsigned int slot, void *mem,
+				  size_t len, off_t where);
+int uring_fixed(struct ring *ring, int opcode, int fd, unsigned int slot, void *mem,
+		size_t len, off_t where);
+
+bool uring_nvme_open(struct uring_nvme *nvme, const char *disk);
+void uring_nvme_request(const struct uring_nvme *nvme, struct io_uring_sqe sqe[2],
+			int opcode, void *mem, size_t len, off_t where);
+
+static inline int uring_read(struct ring *ring, int fd, unsigned int slot, void *mem,
+			     size_t len, off_t where)
+{
+	return uring_fixed(ring, IORING_OP_READ_FIXED, fd, slot, mem, len, where);
+}
+
+static inline int uring_write(struct ring *ring, int fd, unsigned int slot, void *mem,
+			      size_t len, off_t where)
+{
+	return uring_fixed(ring, IORING_OP_WRITE_FIXED, fd, slot, mem, len, where);
+}
+
+#endif
