@@ -10,10 +10,12 @@
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/init.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/mutex.h>
 #include <linux/p2p_hold.h>
+#include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pci-p2p-range.h>
 #include <linux/pfn.h>
@@ -218,6 +220,37 @@ static struct file *p2p_hold_file_of(unsigned long addr)
 	return file;
 }
 
+/*
+ * What an exporter knows by itself: that all of the memory is part of the file. Pages that
+ * are pinned do not change hands, but others may have been mapped before they were.
+ */
+static bool p2p_hold_file_has(const struct file *file, unsigned long addr,
+			      const struct p2p_extent *extents, unsigned int nr)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	bool has = true;
+	size_t done, step;
+	unsigned int i;
+
+	mmap_read_lock(mm);
+	for (i = 0; i < nr && has; i++) {
+		phys_addr_t phys = PFN_PHYS(folio_pfn(extents[i].folio)) +
+				   extents[i].offset;
+
+		for (done = 0; done < extents[i].len && has; done += step) {
+			vma = vma_lookup(mm, addr);
+			has = vma && vma->vm_file == file &&
+			      linear_page_index(vma, addr) == PHYS_PFN(phys + done);
+			step = has ? min_t(size_t, extents[i].len - done,
+					   vma->vm_end - addr) : 0;
+			addr += step;
+		}
+	}
+	mmap_read_unlock(mm);
+	return has;
+}
+
 /* As an exporter does, which has the file and knows the memory. */
 static struct p2p_hold *p2p_hold_file_by_file(const struct p2p_test_hold *arg,
 					      const struct p2p_hold_ops *ops,
@@ -239,7 +272,10 @@ static struct p2p_hold *p2p_hold_file_by_file(const struct p2p_test_hold *arg,
 				  arg->write ? FOLL_WRITE : 0, extents, max);
 	hold = ERR_PTR(nr);
 	if (nr > 0) {
-		hold = p2p_hold_create(file, extents, nr, ops, client, private);
+		hold = ERR_PTR(-EINVAL);
+		if (p2p_hold_file_has(file, arg->addr, extents, nr))
+			hold = p2p_hold_create(file, extents, nr, ops, client,
+					       private);
 		unpin_user_p2p_extents(extents, nr);
 	}
 	kvfree(extents);

@@ -242,8 +242,8 @@ EXPORT_SYMBOL_GPL(iov_iter_wait_p2p);
 /**
  * iov_iter_p2p_refused() - log that an ITER_P2P can't be used
  *
- * For functions that would give its pages to somebody who has not said that he can
- * handle them.
+ * Description: For functions that would give its pages to a caller that has not said it
+ * can handle them.
  *
  * Context: Process context.
  * Return: -EREMOTEIO.

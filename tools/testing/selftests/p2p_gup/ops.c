@@ -12,11 +12,12 @@
 
 #include "../kselftest.h"
 #include "bind.h"
+#include "dmabuf.h"
 #include "gup_call.h"
 #include "ops.h"
 
 static const struct ops_op *const tables[] = {
-	ops_mem, ops_gup, ops_io, ops_mixed, ops_task,
+	ops_mem, ops_gup, ops_io, ops_mixed, ops_dmabuf, ops_task,
 };
 
 static const struct ops_op *ops[OPS_MAX];
@@ -236,6 +237,8 @@ bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats, unsigned int
 	signal(SIGPIPE, SIG_IGN);
 	for (i = 0; i < P2P_MAX; i++)
 		w->sysfs[i] = -1;
+	for (i = 0; i < OPS_DMABUFS; i++)
+		w->dmabufs[i] = -1;
 	w->disk = disk ? open(disk, O_RDWR | O_DIRECT) : -1;
 	w->slow = slow ? open(slow, O_RDWR | O_DIRECT) : -1;
 	ops_open_mirrors(w);
@@ -246,13 +249,15 @@ bool ops_worker_init(struct ops_worker *w, struct ops_stats *stats, unsigned int
 	w->extents = open(P2P_TEST_FILE "_extents", O_RDWR);
 	w->hold = open(P2P_TEST_FILE "_hold", O_RDWR);
 	w->dma = open(P2P_TEST_FILE "_dma", O_RDWR);
+	w->importer = open(IMPORTER_FILE, O_RDWR);
 	w->ram = p2p_ram(OPS_ROOM_SIZE);
 	w->scratch = calloc(P2P_TEST_MAX_PAGES, sizeof(struct p2p_test_segment));
 	if (disk)
 		p2p_client_of(disk, &w->client);
 	return !ftruncate(w->memfd, OPS_ROOM_SIZE) && w->rom >= 0 && w->gup >= 0 &&
-		w->extents >= 0 && w->hold >= 0 && w->dma >= 0 && w->ram != MAP_FAILED &&
-		w->scratch && !pipe2(w->pipe, O_NONBLOCK) &&
+		w->extents >= 0 && w->hold >= 0 && w->dma >= 0 &&
+		w->importer >= 0 && w->ram != MAP_FAILED && w->scratch &&
+		!pipe2(w->pipe, O_NONBLOCK) &&
 		!syscall(__NR_io_setup, OPS_DEPTH, &w->aio) &&
 		ring_init(&w->ring, OPS_DEPTH, 0);
 }
@@ -277,6 +282,10 @@ void ops_worker_exit(struct ops_worker *w)
 	close(w->extents);
 	close(w->hold);
 	close(w->dma);
+	close(w->importer);
+	for (i = 0; i < OPS_DMABUFS; i++)
+		if (w->dmabufs[i] >= 0)
+			close(w->dmabufs[i]);
 	close(w->pipe[0]);
 	close(w->pipe[1]);
 	munmap(w->ram, OPS_ROOM_SIZE);

@@ -30,6 +30,7 @@
 #define OPS_NUMBERS	6
 #define OPS_MAX		64
 #define OPS_DEPTH	8		/* requests of a worker under way */
+#define OPS_DMABUFS	3		/* of a worker */
 #define OPS_EXEC	"p2p-exec"	/* argv[0] of a child that only ends */
 #define OPS_DISK_SIZE	(8 * MIB)	/* of the drive, where calls begin */
 #define OPS_DISK_MIXED	(16 * MIB)	/* where those with data of their own do */
@@ -104,6 +105,8 @@ struct ops_worker {
 	int extents;
 	int hold;
 	int dma;
+	int importer;
+	int dmabufs[OPS_DMABUFS];	/* -1: none */
 	aio_context_t aio;
 	unsigned int aio_busy;
 	struct ring ring;
@@ -137,6 +140,7 @@ extern const struct ops_op ops_mem[];		/* ops_mem.c */
 extern const struct ops_op ops_gup[];		/* ops_gup.c */
 extern const struct ops_op ops_io[];		/* ops_io.c */
 extern const struct ops_op ops_mixed[];		/* ops_mixed.c */
+extern const struct ops_op ops_dmabuf[];	/* ops_dmabuf.c */
 extern const struct ops_op ops_task[];		/* ops_task.c */
 
 /* ops_gup.c: a removal would wait for what its own caller holds */

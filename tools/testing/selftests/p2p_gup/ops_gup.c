@@ -194,6 +194,7 @@ void ops_let_go(struct ops_worker *w)
 {
 	ioctl(w->gup, P2P_TEST_PUT, 0);
 	ioctl(w->extents, P2P_TEST_PUT, 0);
+	ioctl(w->importer, P2P_TEST_PUT, 0);
 	check_holds(w);
 	hold_put(w->hold);
 	while (!hold_unuse(w->hold))
