@@ -22,7 +22,7 @@
 #define UNBINDS		1000
 #define RESETS		20
 #define ENOUGH		10	/* rounds, even on a slow machine */
-#define SECONDS		300	/* which is one that takes longer for all */
+#define SECONDS		120	/* which is one that takes longer for all */
 #define TIMEOUT		1500	/* seconds */
 #define EXEC_VARIABLE	"P2P_HOLD_RACE_EXEC"
 

@@ -120,11 +120,19 @@ static long run_dmabuf_dma(struct ops_worker *w, const struct ops_call *call)
 	return p2p_result(ioctl(w->importer, P2P_TEST_MAP, &map)) ?: map.result;
 }
 
-/* As long as there is a fence, a removal waits: ops_let_go() ends it. */
+/*
+ * DMA, as far as others can tell, which a removal waits for. It ends before the worker does
+ * anything else: whoever waits has the lock that other calls need.
+ */
 static long run_fence(struct ops_worker *w, const struct ops_call *call)
 {
-	return p2p_result(ioctl(w->importer, call->r[2] % 3 ? P2P_TEST_SIGNAL :
-							      P2P_TEST_FENCE));
+	long ret = p2p_result(ioctl(w->importer, P2P_TEST_FENCE));
+
+	if (!ret) {
+		usleep(call->r[2] % 10000);
+		ioctl(w->importer, P2P_TEST_SIGNAL);
+	}
+	return ret;
 }
 
 static long run_dmabuf_close(struct ops_worker *w, const struct ops_call *call)

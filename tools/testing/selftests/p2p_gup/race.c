@@ -176,7 +176,8 @@ TEST_F(race, fork_against_io)
 	pid_t child;
 
 	ASSERT_TRUE(start(&reader, self, 0, read_always));
-	for (i = 0; i < FORK_ROUNDS; i++) {
+	for (i = 0; i < FORK_ROUNDS || !__atomic_load_n(&self->good, __ATOMIC_RELAXED);
+	     i++) {
 		child = fork();
 		ASSERT_LE(0, child);
 		if (!child) {
@@ -189,7 +190,6 @@ TEST_F(race, fork_against_io)
 		EXPECT_EQ(0, status);
 	}
 	stop_and_join(&reader);
-	EXPECT_LT(0, self->good);
 }
 
 TEST_F(race, munmap_against_io)
@@ -364,14 +364,14 @@ static void zap_against_huge_fault(struct __test_metadata *_metadata,
 
 	ASSERT_LE(0, kmsg);
 	ASSERT_TRUE(start(&loader, self, 0, load_always));
-	for (i = 0; i < ZAP_ROUNDS; i++) {
+	for (i = 0; i < ZAP_ROUNDS || !__atomic_load_n(&self->good, __ATOMIC_RELAXED);
+	     i++) {
 		if (madvise(self->mem + i % 2 * (size / 2), size / 2,
 			    MADV_DONTNEED) ||
 		    mincore(self->mem, PMD_SIZE, present))
 			count(&self->bad);
 	}
 	stop_and_join(&loader);
-	EXPECT_LT(0, self->good);
 	/* Page tables that the kernel takes for corrupt. */
 	EXPECT_FALSE(klog_said(kmsg, ": bad p", ""));
 	close(kmsg);
