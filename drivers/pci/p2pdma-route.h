@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Providers, and who may do DMA to them. */
+/* Providers, and which devices may do DMA to them. */
 #ifndef _PCI_P2PDMA_ROUTE_H
 #define _PCI_P2PDMA_ROUTE_H
 

@@ -87,9 +87,9 @@ static void p2pmem_dmabuf_notify(struct dma_buf *dmabuf)
 }
 
 /*
- * Who has the reservation object locked may be waiting for memory, and that for a drive
- * which is being reset. So this does not wait for ever: a reset can do without. All
- * attachments together wait as long as a reset waits for transfers.
+ * A thread that has the reservation object locked may be waiting for memory, and so for
+ * the drive that is being reset. So this does not wait for ever: a reset can do without.
+ * All attachments together wait as long as a reset waits for transfers.
  */
 static void p2pmem_dmabuf_pause(struct p2p_hold *hold)
 {

@@ -7,76 +7,21 @@
 # p2pmem.h, and overwrites the drive from 216 MiB on.
 set -euo pipefail
 
-devices=/sys/bus/pci/devices
 driver=/sys/bus/pci/drivers/p2pmem-bar
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-
-skip() {
-	echo "1..0 # SKIP $*"
-	exit 4
-}
+first=216
 
 # The options of an engine, and the file that is the drive for it.
 engine_options() {
+	local same="--fixedbufs=1 --numjobs=2"
+
 	case $1 in
-	io_uring) echo "--ioengine=io_uring --direct=1 --filename=$P2P_DISK_RAW" ;;
-	io_uring_cmd) echo "--ioengine=io_uring_cmd --cmd_type=nvme --filename=${P2P_DISK_RAW/nvme/ng}" ;;
+	io_uring) echo "--ioengine=io_uring --direct=1 --filename=$P2P_DISK_RAW $same" ;;
+	io_uring_cmd) echo "--ioengine=io_uring_cmd --cmd_type=nvme --filename=${P2P_DISK_RAW/nvme/ng} $same" ;;
 	esac
 }
 
-# run_fio ENGINE SECTION...: a section is a name and fio's options. Sections run
-# one after the other, with two jobs each, and each job has a part of the drive
-# to itself.
-run_fio() {
-	local engine=$1 section start=216 options
-
-	read -ra options <<<"$(engine_options "$engine")"
-	options+=(--fixedbufs=1 --iodepth=8 --numjobs=2 --size=2M
-		--offset_increment=2M --bsrange=4k-128k --verify_fatal=1
-		--group_reporting)
-	shift
-	for section; do
-		# shellcheck disable=SC2206 # an option has no space in it
-		options+=(--name=$section --stonewall --offset="${start}M")
-		start=$((start + 8))
-	done
-	fio "${options[@]}" >"$out" 2>&1
-}
-
-# Written from one kind of memory and verified in another, both ways, and both in
-# peer-to-peer memory.
-transfers() {
-	local engine=$1 p2p="--iomem=$2" ram=--iomem=malloc
-
-	run_fio "$engine" \
-		"out $p2p --rw=write --verify=crc32c --do_verify=0" \
-		"in $ram --rw=write --verify=md5 --do_verify=0" \
-		"both $p2p --rw=randwrite --verify=crc32c" &&
-		run_fio "$engine" \
-			"out $ram --rw=write --verify=crc32c --verify_only" \
-			"in $p2p --rw=write --verify=md5 --verify_only"
-}
-
-# The drive doesn't reach the memory: fio has to see the error for what it is.
-refused() {
-	local engine=$1 p2p="--iomem=$2"
-
-	if run_fio "$engine" "both $p2p --rw=randwrite --verify=crc32c"; then
-		echo "# fio did not notice"
-		return 1
-	fi
-	grep -q "Remote I/O error" "$out" &&
-		run_fio "$engine" "ram --rw=randwrite --verify=crc32c"
-}
-
-check() {
-	if [ "$P2P_ROUTE" = none ]; then
-		refused "$@"
-	else
-		transfers "$@"
-	fi
-}
+# shellcheck source=tools/testing/selftests/p2p_gup/fio_common.sh
+. ./fio_common.sh
 
 # The provider's driver is unbound while fio reads as fast as it can. That takes no
 # longer than the requests do, and ends all of fio's jobs.
@@ -85,7 +30,7 @@ unbind_under_load() {
 
 	before=$(<"$devices/$provider/p2pmem/available")
 	read -ra options <<<"$(engine_options "$engine")"
-	fio "${options[@]}" --fixedbufs=1 --iodepth=32 --numjobs=2 --thread \
+	fio "${options[@]}" --iodepth=32 --thread \
 		--size=16M --bs=4k --rw=randread --time_based --runtime=600 \
 		--iomem="$mem" --name=load >"$out" 2>&1 &
 	job=$!
@@ -118,11 +63,6 @@ unbind_under_load() {
 	return $status
 }
 
-command -v fio >/dev/null || skip "fio is not installed"
-[ "${P2P_DISK_RAW:-}" ] || skip "P2P_DISK_RAW is not set"
-[ "${P2P_ROUTE:-}" ] || skip "P2P_ROUTE is not set"
-[ "${P2P_PROVIDERS:-}" ] || skip "P2P_PROVIDERS is not set"
-read -ra providers <<<"$P2P_PROVIDERS"
 engines=(io_uring io_uring_cmd)
 
 # What is to be run, with which engine and provider.
@@ -130,7 +70,7 @@ points=()
 for provider in "${providers[@]}"; do
 	for engine in "${engines[@]}"; do
 		points+=("transfers $engine $provider")
-		# Who can't read at all has no load.
+		# Without a route there is no load.
 		if [ -e "$driver/$provider" ] && [ "$P2P_ROUTE" != none ]; then
 			points+=("unbind $engine $provider")
 		fi

@@ -180,32 +180,46 @@ TEST_F(uring_removal, waiting_in_link)
 	close(fds[1]);
 }
 
-/* A process that has stopped, with requests that it does not look after. */
-TEST_F(uring_removal, stopped_process)
+/* Reads from the slow drive, as requests of a file or, with @nvme, as commands. */
+static void read_and_stop(struct _test_data_uring_removal *self,
+			  const struct uring_nvme *nvme)
 {
-	int status, i;
+	struct ring ring;
+	int i;
+
+	if (!ring_init(&ring, NR_REQUESTS,
+		       nvme ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0) ||
+	    uring_register(&ring, self->mem, SIZE))
+		_exit(1);
+	for (i = 0; i < NR_REQUESTS; i++) {
+		char *mem = self->mem + i * REQUEST;
+		struct io_uring_sqe sqe[2];
+
+		if (nvme)
+			uring_nvme_request(nvme, sqe, NVME_READ, mem, REQUEST,
+					   i * REQUEST);
+		else
+			sqe[0] = uring_request(IORING_OP_READ_FIXED, self->disk, 0,
+					       mem, REQUEST, i * REQUEST);
+		if (ring_submit(&ring, sqe))
+			_exit(2);
+	}
+	raise(SIGSTOP);
+	_exit(0);
+}
+
+/* A process that has stopped, with requests that it does not look after. */
+static void check_stopped(struct __test_metadata *_metadata,
+			  struct _test_data_uring_removal *self,
+			  const struct uring_nvme *nvme)
+{
+	int status;
 	pid_t child;
 
 	child = fork();
 	ASSERT_LE(0, child);
-	if (!child) {
-		struct ring ring;
-
-		if (!ring_init(&ring, NR_REQUESTS, 0) ||
-		    uring_register(&ring, self->mem, SIZE))
-			_exit(1);
-		for (i = 0; i < NR_REQUESTS; i++) {
-			struct io_uring_sqe sqe =
-				uring_request(IORING_OP_READ_FIXED, self->disk, 0,
-					      self->mem + i * REQUEST, REQUEST,
-					      i * REQUEST);
-
-			if (ring_submit(&ring, &sqe))
-				_exit(2);
-		}
-		raise(SIGSTOP);
-		_exit(0);
-	}
+	if (!child)
+		read_and_stop(self, nvme);
 	ASSERT_EQ(child, waitpid(child, &status, WUNTRACED));
 	ASSERT_TRUE(WIFSTOPPED(status));
 	EXPECT_EQ(0, p2p_unbind(self->provider));
@@ -215,42 +229,18 @@ TEST_F(uring_removal, stopped_process)
 	EXPECT_EQ(0, p2p_wait(child));
 }
 
-/* The same of commands to the drive, which the process unmaps when it runs again. */
+TEST_F(uring_removal, stopped_process)
+{
+	check_stopped(_metadata, self, NULL);
+}
+
+/* The process unmaps commands when it runs again. */
 TEST_F(uring_removal, stopped_process_with_commands)
 {
 	struct uring_nvme nvme;
-	int status, i;
-	pid_t child;
 
 	ASSERT_TRUE(uring_nvme_open(&nvme, p2p_disk("slow")));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
-		struct ring ring;
-
-		if (!ring_init(&ring, NR_REQUESTS,
-			       IORING_SETUP_SQE128 | IORING_SETUP_CQE32) ||
-		    uring_register(&ring, self->mem, SIZE))
-			_exit(1);
-		for (i = 0; i < NR_REQUESTS; i++) {
-			struct io_uring_sqe sqe[2];
-
-			uring_nvme_request(&nvme, sqe, NVME_READ,
-					   self->mem + i * REQUEST, REQUEST,
-					   i * REQUEST);
-			if (ring_submit(&ring, sqe))
-				_exit(2);
-		}
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	ASSERT_EQ(child, waitpid(child, &status, WUNTRACED));
-	ASSERT_TRUE(WIFSTOPPED(status));
-	EXPECT_EQ(0, p2p_unbind(self->provider));
-	EXPECT_EQ(0, p2p_bind(self->provider));
-	EXPECT_EQ(self->before, p2p_available(self->provider));
-	EXPECT_EQ(0, kill(child, SIGCONT));
-	EXPECT_EQ(0, p2p_wait(child));
+	check_stopped(_metadata, self, &nvme);
 	close(nvme.chr);
 }
 
