@@ -2,7 +2,6 @@
 """Boots a guest for a test run and judges it: what run.py and check.py share."""
 import os
 import signal
-from contextlib import nullcontext
 
 from . import accel, gcov, icount, tests, verdict
 from .paths import DEBUG_FACTOR, GUEST, KERNELS, LabError
@@ -50,10 +49,9 @@ def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_acc
 
     def boot():
         exact = topology.clock == "instructions"
-        with icount.one_cpu() if exact else nullcontext(), \
-                Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
-                      accel="tcg" if exact else accel.choose(wanted_accel, kernel),
-                      extra=icount.ICOUNT if exact else (), append=append) as guest:
+        with Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
+                   accel="tcg" if exact else accel.choose(wanted_accel, kernel),
+                   extra=icount.ICOUNT if exact else (), append=append) as guest:
             outcome = guest.run(on_output, on_frame, timeout)
             if counts:
                 gcov.save(outcome.output, plan.token, guest.log_dir)
