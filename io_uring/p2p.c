@@ -18,6 +18,7 @@
 
 #include <linux/err.h>
 #include <linux/errno.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/p2p_hold.h>
@@ -34,7 +35,7 @@
 #include "rsrc.h"
 
 /* Uses end at once, so there is nothing to do when it is revoked. */
-static const struct p2p_hold_ops io_p2p_hold_ops = {
+const struct p2p_hold_ops io_p2p_hold_ops = {
 	.name	= "io_uring",
 	.mode	= P2P_HOLD_TICKET,
 };
@@ -52,6 +53,43 @@ static int io_p2p_check_hold(const struct p2p_hold *hold)
 }
 
 /**
+ * io_p2p_buffer_create() - make what goes into a slot
+ * @hold: the memory: an unarmed ticket with a single extent, which is the buffer's from
+ *	  here on, or destroyed
+ * @ubuf: at which address requests find it
+ * @len: its size in bytes
+ * @pimu: where to store the buffer
+ *
+ * Context: Process context.
+ * Return: 0; -ENODEV if the memory was revoked; -ENOMEM.
+ */
+int io_p2p_buffer_create(struct p2p_hold *hold, u64 ubuf, size_t len,
+			 struct io_mapped_ubuf **pimu)
+{
+	struct io_mapped_ubuf *imu;
+	int ret;
+
+	ret = p2p_hold_arm(hold);
+	if (ret)
+		goto err_destroy;
+
+	ret = -ENOMEM;
+	imu = kvzalloc(sizeof(*imu), GFP_KERNEL_ACCOUNT);
+	if (!imu)
+		goto err_destroy;
+
+	imu->ubuf = ubuf;
+	imu->ubuf_end = ubuf + len;
+	imu->hold = hold;
+	*pimu = imu;
+	return 0;
+
+err_destroy:
+	p2p_hold_destroy(hold);
+	return ret;
+}
+
+/**
  * io_p2p_buffer_register() - register peer-to-peer memory
  * @iov: the buffer; validated
  * @pimu: where to store what goes into the slot
@@ -66,7 +104,6 @@ static int io_p2p_check_hold(const struct p2p_hold *hold)
 int io_p2p_buffer_register(const struct iovec *iov, struct io_mapped_ubuf **pimu)
 {
 	unsigned long ubuf = (unsigned long)iov->iov_base;
-	struct io_mapped_ubuf *imu;
 	struct p2p_hold *hold;
 	int ret;
 
@@ -76,27 +113,11 @@ int io_p2p_buffer_register(const struct iovec *iov, struct io_mapped_ubuf **pimu
 		return hold ? PTR_ERR(hold) : -ENOENT;
 
 	ret = io_p2p_check_hold(hold);
-	if (!ret)
-		ret = p2p_hold_arm(hold);
-	if (ret)
-		goto err_destroy;
-
-	ret = -ENOMEM;
-	imu = kvmalloc(sizeof(*imu), GFP_KERNEL_ACCOUNT);
-	if (!imu)
-		goto err_destroy;
-
-	imu->ubuf = ubuf;
-	imu->ubuf_end = ubuf + iov->iov_len;
-	imu->nr_bvecs = 0;
-	imu->acct_pages = 0;
-	imu->hold = hold;
-	*pimu = imu;
-	return 0;
-
-err_destroy:
-	p2p_hold_destroy(hold);
-	return ret;
+	if (ret) {
+		p2p_hold_destroy(hold);
+		return ret;
+	}
+	return io_p2p_buffer_create(hold, ubuf, iov->iov_len, pimu);
 }
 
 /**
@@ -108,25 +129,64 @@ err_destroy:
 void io_p2p_buffer_unregister(struct io_mapped_ubuf *imu)
 {
 	p2p_hold_destroy(imu->hold);
+	if (imu->target)
+		fput(imu->target);
 }
 
 /**
- * io_p2p_check_file() - check that the CPU has no part in a read or write
- * @kiocb: the request
+ * io_p2p_file_has_dma() - check whether direct I/O of a file can be by DMA
+ * @file: the file
  *
- * Only direct I/O to files and drives is done by DMA. O_DIRECT on a pipe means something
- * else, and some file systems have it on device nodes and directories, too.
+ * O_DIRECT on a pipe means something else, and some file systems have it on device nodes
+ * and directories, too.
+ *
+ * Context: Any.
+ * Return: true if it is a regular file or a block device, and knows direct I/O.
+ */
+bool io_p2p_file_has_dma(const struct file *file)
+{
+	umode_t mode = file_inode(file)->i_mode;
+
+	return file->f_mode & FMODE_CAN_ODIRECT &&
+	       (S_ISREG(mode) || S_ISBLK(mode));
+}
+
+/* A dma-buf was registered for one file, and is no more writable than it was opened. */
+static int io_p2p_check_target(const struct io_mapped_ubuf *imu,
+			       const struct file *file,
+			       const struct iov_iter *iter)
+{
+	fmode_t need = iov_iter_rw(iter) == READ ? FMODE_WRITE : FMODE_READ;
+
+	if (imu->target != file)
+		return -EBADF;
+	return imu->mode & need ? 0 : -EACCES;
+}
+
+/**
+ * io_p2p_check_request() - check that a buffer is used for what it can be used for
+ * @imu: the buffer
+ * @kiocb: the request, a read or write
+ * @iter: the part of the buffer
+ *
+ * Only direct I/O to files and drives is done by DMA. In all else the CPU has a part.
  *
  * Context: Process context.
- * Return: 0, or -EREMOTEIO.
+ * Return: 0; -EREMOTEIO if it is not direct I/O; for a dma-buf, -EBADF if it is not of
+ *	   the file that the buffer was registered for, and -EACCES if the dma-buf does
+ *	   not permit that direction.
  */
-int io_p2p_check_file(const struct kiocb *kiocb)
+int io_p2p_check_request(const struct io_mapped_ubuf *imu,
+			 const struct kiocb *kiocb, const struct iov_iter *iter)
 {
-	umode_t mode = file_inode(kiocb->ki_filp)->i_mode;
+	if (imu->target) {
+		int ret = io_p2p_check_target(imu, kiocb->ki_filp, iter);
 
+		if (ret)
+			return ret;
+	}
 	if (kiocb->ki_flags & IOCB_DIRECT &&
-	    kiocb->ki_filp->f_mode & FMODE_CAN_ODIRECT &&
-	    (S_ISREG(mode) || S_ISBLK(mode)))
+	    io_p2p_file_has_dma(kiocb->ki_filp))
 		return 0;
 	pr_p2p_notice("%s[%d]: a registered buffer in peer-to-peer memory needs O_DIRECT, which %pD does not have\n",
 		      current->comm, task_pid_nr(current), kiocb->ki_filp);

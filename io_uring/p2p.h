@@ -9,6 +9,8 @@
 #include <linux/sched/coredump.h>
 #include <linux/uio.h>
 
+#include <uapi/linux/io_uring.h>
+
 #include "rsrc.h"
 
 #ifdef CONFIG_VM_P2P
@@ -22,6 +24,7 @@ static inline bool io_ubuf_is_p2p(const struct io_mapped_ubuf *imu)
 static inline void io_ubuf_init_ram(struct io_mapped_ubuf *imu)
 {
 	imu->hold = NULL;
+	imu->target = NULL;
 }
 
 /* False for nearly all processes, which never had peer-to-peer memory. */
@@ -30,9 +33,21 @@ static inline bool io_p2p_may_register(void)
 	return unlikely(test_bit(MMF_HAS_P2P, &current->mm->flags));
 }
 
+/* Is the buffer a dma-buf, for reads and writes of one file only? */
+static inline bool io_ubuf_is_dmabuf(const struct io_mapped_ubuf *imu)
+{
+	return imu->target;
+}
+
+extern const struct p2p_hold_ops io_p2p_hold_ops;
+
+int io_p2p_buffer_create(struct p2p_hold *hold, u64 ubuf, size_t len,
+			 struct io_mapped_ubuf **pimu);
 int io_p2p_buffer_register(const struct iovec *iov, struct io_mapped_ubuf **pimu);
 void io_p2p_buffer_unregister(struct io_mapped_ubuf *imu);
-int io_p2p_check_file(const struct kiocb *kiocb);
+bool io_p2p_file_has_dma(const struct file *file);
+int io_p2p_check_request(const struct io_mapped_ubuf *imu,
+			 const struct kiocb *kiocb, const struct iov_iter *iter);
 
 /* The buffer stays as long as the request. */
 static inline void io_p2p_import(int ddir, struct iov_iter *iter,
@@ -43,6 +58,11 @@ static inline void io_p2p_import(int ddir, struct iov_iter *iter,
 }
 
 #else /* CONFIG_VM_P2P */
+
+static inline bool io_ubuf_is_dmabuf(const struct io_mapped_ubuf *imu)
+{
+	return false;
+}
 
 static inline bool io_ubuf_is_p2p(const struct io_mapped_ubuf *imu)
 {
@@ -74,12 +94,26 @@ static inline void io_p2p_import(int ddir, struct iov_iter *iter,
 {
 }
 
-static inline int io_p2p_check_file(const struct kiocb *kiocb)
+static inline int io_p2p_check_request(const struct io_mapped_ubuf *imu,
+				       const struct kiocb *kiocb,
+				       const struct iov_iter *iter)
 {
 	return -EREMOTEIO;
 }
 
 #endif /* CONFIG_VM_P2P */
+
+#ifdef CONFIG_PCI_P2PMEM_DMABUF
+int io_p2p_dmabuf_register(const struct io_uring_regbuf_desc *desc,
+			   struct io_mapped_ubuf **pimu);
+#else
+static inline int
+io_p2p_dmabuf_register(const struct io_uring_regbuf_desc *desc,
+		       struct io_mapped_ubuf **pimu)
+{
+	return -EOPNOTSUPP;
+}
+#endif
 
 /*
  * The result of a read or write. Direct I/O may end up in the page cache after all, for

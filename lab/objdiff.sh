@@ -34,6 +34,8 @@ expected=(
 	"kernel/dma/direct.o the mapping of RAM is apart from that of device memory"
 	"kernel/dma/mapping.o the same"
 	"drivers/iommu/dma-iommu.o the same"
+	"io_uring/rsrc.o     an update of registered buffers can say of what type each buffer is"
+	"lib/test_hmm.o      struct hmm_range has room for a device"
 )
 
 # directories: those of the kernel proper that the series touches after S0-fixes.

@@ -22,6 +22,7 @@ union p2p_test_arg {
 	struct p2p_test_attach attach;
 	struct p2p_test_dmabuf_map map;
 	struct p2p_test_vmap vmap;
+	struct p2p_test_hmm hmm;
 };
 
 /**

@@ -76,8 +76,8 @@ static void p2p_dma_map_page(struct device *client, struct page *page,
 		return;
 	segment->page_addr = addr;
 	segment->page_is_bus_addr = is_bus_addr;
-	if (!is_bus_addr)
-		dma_unmap_page(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	pci_p2pdma_unmap_page(client, page, addr, PAGE_SIZE, DMA_BIDIRECTIONAL,
+			      is_bus_addr);
 }
 
 /* Each page by itself; then all of them by a list. */
@@ -204,9 +204,10 @@ static void p2p_dma_map_once(struct p2p_dma_context *context)
 	error = pci_p2pdma_map_page(context->client, context->page, 0,
 				    PAGE_SIZE, DMA_BIDIRECTIONAL, &addr,
 				    &is_bus_addr);
-	if (!error && !is_bus_addr)
-		dma_unmap_page(context->client, addr, PAGE_SIZE,
-			       DMA_BIDIRECTIONAL);
+	if (!error)
+		pci_p2pdma_unmap_page(context->client, context->page, addr,
+				      PAGE_SIZE, DMA_BIDIRECTIONAL,
+				      is_bus_addr);
 	/* An IOMMU may have no room for a moment: what was unmapped is free later. */
 	if (error != -ENOMEM) {
 		context->differs += context->result <= 0 &&

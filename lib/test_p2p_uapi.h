@@ -463,4 +463,56 @@ struct p2p_test_holds {
 #define P2P_TEST_HOLD_WAIT	_IO('P', 0x24)
 #define P2P_TEST_HOLD_LOOK	_IOR('P', 0x25, struct p2p_test_holds)
 
+/* What is known of a page. */
+#define P2P_TEST_HMM_VALID	1	/* the flags of the entry */
+#define P2P_TEST_HMM_WRITE	2
+#define P2P_TEST_HMM_ERROR	4
+#define P2P_TEST_HMM_P2P	8
+#define P2P_TEST_HMM_BUS	16
+#define P2P_TEST_HMM_MAPPED	32	/* the client could map it for DMA */
+#define P2P_TEST_HMM_IS_BUS	64	/* and got a bus address */
+
+/**
+ * struct p2p_test_entry - a page that is mirrored
+ * @pfn: its page frame number, 0 if it is not valid
+ * @dma_addr: where the client would find it
+ * @flags: P2P_TEST_HMM_*
+ * @order: that of the entry of the page table
+ */
+struct p2p_test_entry {
+	__u64 pfn;
+	__u64 dma_addr;
+	__u32 flags;
+	__u32 order;
+};
+
+/**
+ * struct p2p_test_hmm - mirrors memory of the calling process, until P2P_TEST_PUT,
+ *			 close(), or the next one
+ * @addr: (in) user address, page-aligned
+ * @entries: (in) array of @nr_pages struct p2p_test_entry to be filled
+ * @nr_pages: (in) how many pages
+ * @fault: (in) 1: all pages are required; 2: for writing; 0: none
+ * @client: (in) the device that mirrors it, and for a moment maps it for DMA
+ * @not_pci: (in) 1: a device that is not PCI instead
+ * @has_client: (in) 0: without a device, as a driver does that knows nothing of
+ *		peer-to-peer memory
+ * @result: (out) what hmm_range_fault() returned; -ENXIO if there is no such device
+ */
+struct p2p_test_hmm {
+	__u64 addr;
+	__u64 entries;
+	__u32 nr_pages;
+	__u32 fault;
+	struct p2p_test_function client;
+	__u32 not_pci;
+	__u32 has_client;
+	__s32 result;
+};
+
+/* The file p2p_test_hmm, which knows P2P_TEST_PUT, too. */
+#define P2P_TEST_HMM	 _IOWR('P', 0x40, struct p2p_test_hmm)
+/* How often the mirror had to let go of something. */
+#define P2P_TEST_HMM_CHANGED _IO('P', 0x41)
+
 #endif /* _LIB_TEST_P2P_UAPI_H */

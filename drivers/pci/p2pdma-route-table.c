@@ -98,14 +98,26 @@ static void p2pmem_route_line(struct seq_buf *line, struct pci_dev *provider,
 void pci_p2pdma_describe_route(struct device *client, const struct page *page,
 			       char *text, size_t size)
 {
-	struct pci_dev *provider = page_p2pdma_provider(page)->pdev;
+	const struct p2pdma_provider *memory;
+	struct pci_dev *provider;
 	struct seq_buf line;
 
 	while (client && !dev_is_pci(client))
 		client = client->parent;
+
+	/* It may change while no driver is bound, see p2pmem/adopt.c. */
+	rcu_read_lock();
+	memory = page_p2pdma_provider(page);
+	provider = READ_ONCE(memory->pdev);
+	if (!READ_ONCE(memory->live)) {
+		/* Not even its place in the topology need be there. */
+		snprintf(text, size, "%s: its driver was unbound",
+			 pci_name(provider));
+		goto out;
+	}
 	if (!client) {
 		snprintf(text, size, "%s: not a PCI device", pci_name(provider));
-		return;
+		goto out;
 	}
 
 	seq_buf_init(&line, text, size);
@@ -113,6 +125,8 @@ void pci_p2pdma_describe_route(struct device *client, const struct page *page,
 	p2pmem_route_line(&line, provider, to_pci_dev(client));
 	/* Without the newline; what did not fit is missing. */
 	text[min_t(size_t, seq_buf_used(&line), size) - 1] = '\0';
+out:
+	rcu_read_unlock();
 }
 
 /*

@@ -50,6 +50,9 @@ atomic_t pci_p2pdma_generation = ATOMIC_INIT(2);
 
 #define SLOT_IS_FILLED_NOW	1	/* instead of a generation */
 
+/* There is no cache to synchronize, and pci_p2pdma_map_page() counts. */
+#define P2PDMA_MAP_PAGE_ATTRS	(DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_P2P_COUNTED)
+
 /**
  * pci_p2pdma_routes_changed() - forget all routes
  *
@@ -116,12 +119,13 @@ static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
 
 /**
  * p2pdma_provider_start() - let memory be mapped for DMA
- * @provider: to be initialised, all zero
+ * @provider: to be initialised; all zero, except for @mapped if the memory has pages;
+ *	      or one that was stopped
  * @pdev: the PCI function that the memory belongs to
  * @bar: number of the BAR that it lies in
  * @stats: the counters of @pdev; NULL without CONFIG_PCI_P2PMEM
  *
- * Context: Any, before anybody else knows of @provider.
+ * Context: Any.
  */
 void p2pdma_provider_start(struct p2pdma_provider *provider,
 			   struct pci_dev *pdev, int bar,
@@ -131,24 +135,116 @@ void p2pdma_provider_start(struct p2pdma_provider *provider,
 	provider->bus_offset = pci_bus_address(pdev, bar) -
 			       pci_resource_start(pdev, bar);
 	provider->stats = stats;
-	provider->live = true;
+	WRITE_ONCE(provider->live, true);
+	/* It may have been another provider before, and refused. */
+	pci_p2pdma_routes_changed();
 }
 
 /**
  * p2pdma_provider_stop() - let memory be mapped for DMA no longer
  * @provider: the provider, which was started
  *
- * From now on mappings are refused, as if there were no route. Those that exist are
- * left alone; to wait for them is up to the caller.
+ * When this returns, mappings are refused, as if there were no route. Those that exist
+ * are left alone; p2pdma_provider_is_mapped() tells about those of memory with pages.
  *
- * Context: Any.
+ * Context: Process context, may sleep, if the memory has pages; else any.
  */
 void p2pdma_provider_stop(struct p2pdma_provider *provider)
 {
 	WRITE_ONCE(provider->live, false);
 	/* Whoever finds the new generation finds this, too, and no slot is valid. */
 	pci_p2pdma_routes_changed();
+	/* Pairs with pci_p2pdma_begin_mapping(). */
+	if (provider->mapped)
+		synchronize_rcu();
 }
+
+#ifdef CONFIG_PCI_P2PMEM
+/* How many mappings that dma_map_page() made are under way, of all providers. */
+atomic_t pci_p2pdma_nr_pages = ATOMIC_INIT(0);
+EXPORT_SYMBOL_GPL(pci_p2pdma_nr_pages);
+
+/**
+ * p2pdma_provider_is_mapped() - check whether DMA mappings are under way
+ * @provider: the provider, after p2pdma_provider_stop()
+ *
+ * A mapping may begin on one CPU and end on another. But none begins any more, so the
+ * count is exact in the end, and never too low: an end that is seen comes after its
+ * beginning, which was seen by all before the first read.
+ *
+ * Context: Any.
+ * Return: false if no device has any of the memory mapped.
+ */
+bool p2pdma_provider_is_mapped(const struct p2pdma_provider *provider)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(provider->mapped, cpu));
+	/* What the last one did before it ended is visible. */
+	smp_rmb();
+	return sum;
+}
+
+/**
+ * pci_p2pdma_begin_page() - begin a mapping by dma_map_page()
+ * @state: all zero; where to store the route
+ * @dev: the device that will do DMA
+ * @page: the page
+ * @attrs: the attributes of dma_map_page()
+ *
+ * Context: Any. The caller holds a reference to @page.
+ * Return: true if it goes through the host bridge; pci_p2pdma_end_page() undoes it then.
+ */
+bool pci_p2pdma_begin_page(struct pci_p2pdma_map_state *state,
+			   struct device *dev, const struct page *page,
+			   unsigned long attrs)
+{
+	struct p2pdma_provider *provider;
+	bool begin;
+
+	rcu_read_lock();
+	provider = page_p2pdma_provider(page);
+	pci_p2pdma_route(state, dev, provider);
+	begin = state->map == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+	if (begin && !(attrs & DMA_ATTR_P2P_COUNTED)) {
+		pci_p2pdma_begin_mapping(provider);
+		atomic_inc(&pci_p2pdma_nr_pages);
+	}
+	rcu_read_unlock();
+	return begin;
+}
+
+/**
+ * pci_p2pdma_end_page() - end a mapping by dma_map_page()
+ * @provider: the provider
+ * @attrs: the attributes of dma_map_page()
+ *
+ * Context: Any. The caller holds a reference to a page of @provider.
+ */
+void pci_p2pdma_end_page(struct p2pdma_provider *provider, unsigned long attrs)
+{
+	if (attrs & DMA_ATTR_P2P_COUNTED)
+		return;
+	atomic_dec(&pci_p2pdma_nr_pages);
+	pci_p2pdma_end_mapping(provider);
+}
+
+/**
+ * pci_p2pdma_end_phys() - end a mapping by dma_map_page(), if it was one of a provider
+ * @phys: the physical address that was mapped
+ *
+ * Context: Any. The caller holds a reference to the page.
+ */
+void pci_p2pdma_end_phys(phys_addr_t phys)
+{
+	unsigned long pfn = PHYS_PFN(phys);
+
+	if (pfn_valid(pfn) && is_pci_p2pdma_page(pfn_to_page(pfn)))
+		pci_p2pdma_end_page(page_p2pdma_provider(pfn_to_page(pfn)), 0);
+}
+#endif /* CONFIG_PCI_P2PMEM */
 
 /**
  * pci_p2pdma_route_slow() - find a route that is in no slot, and fill a slot with it
@@ -166,8 +262,11 @@ pci_p2pdma_route_slow(struct p2pdma_provider *provider, struct device *dev)
 	enum pci_p2pdma_map_type type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
 	bool known = true;
 
+	/* The device may change as long as it is not live, see p2pmem/adopt.c. */
+	rcu_read_lock();
 	if (READ_ONCE(provider->live) && dev_is_pci(dev) && !p2pdma_barred(dev))
 		type = p2pdma_route(provider->pdev, to_pci_dev(dev), &known);
+	rcu_read_unlock();
 	if (known)
 		p2pdma_fill_slot(pci_p2pdma_slot(provider, dev),
 				 (unsigned long)dev + type, generation);
@@ -193,6 +292,8 @@ void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
 {
 	bool bus = type == PCI_P2PDMA_MAP_BUS_ADDR;
 
+	/* As above. */
+	rcu_read_lock();
 	p2pmem_stats_refuse(provider, dev, phys, size);
 	if (type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
 		dev_p2p_notice(dev, "can't address peer-to-peer memory of %s at %s address %#llx: its DMA mask ends at %#llx\n",
@@ -200,6 +301,7 @@ void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
 			       bus ? "bus" : "physical",
 			       (u64)phys + (bus ? provider->bus_offset : 0) +
 			       size - 1, pci_p2pdma_limit(dev));
+	rcu_read_unlock();
 }
 
 /**
@@ -212,12 +314,12 @@ void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
  * @addr: where to store the address for @dev
  * @is_bus_addr: where to store whether that is a bus address
  *
- * What dma_map_page() is for RAM, for callers that remember what they got: a bus
- * address is not unmapped, any other is unmapped by dma_unmap_page(). Neither needs to
- * be synchronized. dma_map_page() never returns a bus address, so it refuses memory
- * that is reached by one.
+ * What dma_map_page() is for RAM, for callers that remember what they got, and give
+ * that to pci_p2pdma_unmap_page(). It need not be synchronized. dma_map_page() never
+ * returns a bus address, so it refuses memory that is reached by one.
  *
- * Context: Any. The caller holds a reference to @page.
+ * Context: Any. The caller holds a reference to @page, or mirrors page tables that map
+ *	    it, and holds the lock that its MMU notifier takes.
  * Return: 0; -EREMOTEIO if @dev can't reach the memory, which will not succeed if
  *	   tried again; -ENOMEM if there is no room in the IOMMU, or for its tables,
  *	   which may.
@@ -227,9 +329,19 @@ int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
 			dma_addr_t *addr, bool *is_bus_addr)
 {
 	unsigned int generation = atomic_read_acquire(&pci_p2pdma_generation);
-	struct p2pdma_provider *provider = page_p2pdma_provider(page);
 	phys_addr_t phys = page_to_phys(page) + offset;
 	struct pci_p2pdma_map_state state = {};
+	struct p2pdma_provider *provider;
+	bool begun;
+
+	/* Pairs with p2pdma_provider_stop(). */
+	rcu_read_lock();
+	provider = page_p2pdma_provider(page);
+	pci_p2pdma_route(&state, dev, provider);
+	begun = state.map != PCI_P2PDMA_MAP_NOT_SUPPORTED;
+	if (begun)
+		pci_p2pdma_begin_mapping(provider);
+	rcu_read_unlock();
 
 	switch (pci_p2pdma_map_phys(&state, dev, provider, phys, size, addr)) {
 	case PCI_P2PDMA_MAP_BUS_ADDR:
@@ -238,14 +350,17 @@ int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
 	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
 		break;
 	default:
+		if (begun)
+			pci_p2pdma_end_mapping(provider);
 		return -EREMOTEIO;
 	}
 
 	*is_bus_addr = false;
 	*addr = dma_map_page_attrs(dev, page, offset, size, dir,
-				   DMA_ATTR_SKIP_CPU_SYNC);
+				   P2PDMA_MAP_PAGE_ATTRS);
 	if (!dma_mapping_error(dev, *addr))
 		return 0;
+	pci_p2pdma_end_mapping(provider);
 	/*
 	 * The IOMMU has no room at the moment; or the route that dma_map_page_attrs()
 	 * found was another one, and may be the first one again by now.
@@ -257,9 +372,31 @@ int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_map_page);
 
+/**
+ * pci_p2pdma_unmap_page() - undo pci_p2pdma_map_page()
+ * @dev: the device, whose DMA to the piece is over
+ * @page: the page
+ * @addr: what was stored as the address
+ * @size: the length in bytes
+ * @dir: the direction
+ * @is_bus_addr: what was stored for whether that is a bus address
+ *
+ * Context: Any. The caller still holds the reference to @page.
+ */
+void pci_p2pdma_unmap_page(struct device *dev, struct page *page,
+			   dma_addr_t addr, size_t size,
+			   enum dma_data_direction dir, bool is_bus_addr)
+{
+	if (!is_bus_addr)
+		dma_unmap_page_attrs(dev, addr, size, dir,
+				     P2PDMA_MAP_PAGE_ATTRS);
+	pci_p2pdma_end_mapping(page_p2pdma_provider(page));
+}
+EXPORT_SYMBOL_GPL(pci_p2pdma_unmap_page);
+
 #ifdef CONFIG_VM_P2P
 /**
- * pci_p2pdma_reaches() - check whether a device has a route to a piece of memory
+ * pci_p2pdma_find_route() - find the route from a device to a piece of memory
  * @client: the device, or a child of it
  * @page: a page of type MEMORY_DEVICE_PCI_P2PDMA
  * @offset: where the piece begins, in bytes from the beginning of @page
@@ -268,12 +405,15 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_map_page);
  * The answer is the one that a DMA mapping of the piece gets. A DMA mask may end
  * inside a BAR, so the last byte counts. The reason for a refusal is logged once.
  *
- * Context: Any. The caller holds a reference to @page.
- * Return: true if there is a route; false if there is none, or @client is not a PCI
+ * Context: Any. The caller holds a reference to @page, or the lock of a page table that
+ *	    maps it.
+ * Return: PCI_P2PDMA_MAP_BUS_ADDR or PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+ *	   PCI_P2PDMA_MAP_NOT_SUPPORTED if there is no route, or @client is not a PCI
  *	   device, or can't address all of the piece.
  */
-bool pci_p2pdma_reaches(struct device *client, const struct page *page,
-			size_t offset, size_t len)
+enum pci_p2pdma_map_type pci_p2pdma_find_route(struct device *client,
+					       const struct page *page,
+					       size_t offset, size_t len)
 {
 	struct p2pdma_provider *provider = page_p2pdma_provider(page);
 	phys_addr_t phys = page_to_phys(page) + offset;
@@ -285,7 +425,7 @@ bool pci_p2pdma_reaches(struct device *client, const struct page *page,
 	while (dev && !dev_is_pci(dev))
 		dev = dev->parent;
 	if (!dev)
-		return false;
+		return PCI_P2PDMA_MAP_NOT_SUPPORTED;
 
 	pci_p2pdma_route(&state, dev, provider);
 	switch (state.map) {
@@ -295,15 +435,32 @@ bool pci_p2pdma_reaches(struct device *client, const struct page *page,
 	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
 		/* It gets an IOVA that it can address. */
 		if (get_dma_ops(dev))
-			return true;
+			return state.map;
 		break;
 	default:
-		return false;
+		return PCI_P2PDMA_MAP_NOT_SUPPORTED;
 	}
 	if (last <= pci_p2pdma_limit(dev))
-		return true;
+		return state.map;
 	pci_p2pdma_refuse(provider, dev, phys, len, state.map);
-	return false;
+	return PCI_P2PDMA_MAP_NOT_SUPPORTED;
+}
+
+/**
+ * pci_p2pdma_reaches() - check whether a device has a route to a piece of memory
+ * @client: as for pci_p2pdma_find_route()
+ * @page: as for pci_p2pdma_find_route()
+ * @offset: as for pci_p2pdma_find_route()
+ * @len: as for pci_p2pdma_find_route()
+ *
+ * Context: as pci_p2pdma_find_route().
+ * Return: true if there is a route.
+ */
+bool pci_p2pdma_reaches(struct device *client, const struct page *page,
+			size_t offset, size_t len)
+{
+	return pci_p2pdma_find_route(client, page, offset, len) !=
+	       PCI_P2PDMA_MAP_NOT_SUPPORTED;
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_reaches);
 #endif

@@ -12,6 +12,7 @@ void p2pdma_provider_start(struct p2pdma_provider *provider,
 			   struct pci_dev *pdev, int bar,
 			   struct p2pmem_stats __percpu *stats);
 void p2pdma_provider_stop(struct p2pdma_provider *provider);
+bool p2pdma_provider_is_mapped(const struct p2pdma_provider *provider);
 const char *p2pdma_barred(struct device *dev);
 bool p2pdma_host_bridge_allowed(const struct pci_dev *root, bool quiet);
 

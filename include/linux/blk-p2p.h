@@ -29,16 +29,30 @@ static inline bool bio_p2p_refused(const struct bio *bio)
 #ifdef CONFIG_VM_P2P
 bool bdev_p2p_capable(struct block_device *bdev);
 bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv);
-void blk_rq_release_p2p(struct bio *bio);
 #else
 static inline bool bdev_p2p_capable(struct block_device *bdev)
 {
 	return false;
 }
+#endif
 
+void __blk_rq_release_p2p(struct bio *bio);
+
+/**
+ * blk_rq_release_p2p() - let go of the peer-to-peer memory of a passthrough request
+ * @bio: the first bio of the request, which has ended; or NULL
+ *
+ * For requests that are unmapped by the process that submitted them, when it runs again.
+ * If it is stopped, that may be never, and the provider of the memory could not be
+ * removed before. blk_rq_unmap_user() is called later as for any other request.
+ *
+ * Context: Any.
+ */
 static inline void blk_rq_release_p2p(struct bio *bio)
 {
+	/* All bios of a request have the same kind of memory. */
+	if (bio && unlikely(bio->bi_opf & REQ_P2P))
+		__blk_rq_release_p2p(bio);
 }
-#endif
 
 #endif /* _LINUX_BLK_P2P_H */

@@ -10,6 +10,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/scatterlist.h>
 #include <linux/tracepoint-defs.h>
 
@@ -42,6 +43,8 @@ struct p2pdma_route_slot {
  * @pdev: the function
  * @bus_offset: what to add to a physical address of the memory for its bus address
  * @stats: counters of all memory of @pdev, with CONFIG_PCI_P2PMEM
+ * @mapped: how many DMA mappings of memory with struct pages are under way, with
+ *	    CONFIG_PCI_P2PMEM; the sum over all CPUs counts
  * @live: the memory may be mapped for DMA
  * @routes: what the clients that asked last were told
  *
@@ -53,6 +56,7 @@ struct p2pdma_provider {
 	struct pci_dev *pdev;
 	u64 bus_offset;
 	struct p2pmem_stats __percpu *stats;
+	long __percpu *mapped;
 	bool live;
 	struct p2pdma_route_slot routes[P2PDMA_ROUTE_SLOTS];
 };
@@ -67,7 +71,7 @@ struct pci_p2pdma_pagemap {
  * page_p2pdma_provider() - the provider of a page
  * @page: a page of type MEMORY_DEVICE_PCI_P2PDMA
  *
- * Context: Any. The caller holds a reference to @page.
+ * Context: Any. The caller holds a reference to @page, or what keeps it mapped.
  * Return: the provider, in the page map of @page.
  */
 static inline struct p2pdma_provider *
@@ -87,6 +91,9 @@ static inline u64 pci_p2pdma_limit(struct device *dev)
 extern atomic_t pci_p2pdma_generation;
 enum pci_p2pdma_map_type
 pci_p2pdma_route_slow(struct p2pdma_provider *provider, struct device *dev);
+enum pci_p2pdma_map_type pci_p2pdma_find_route(struct device *client,
+					       const struct page *page,
+					       size_t offset, size_t len);
 void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
 		       phys_addr_t phys, size_t size,
 		       enum pci_p2pdma_map_type type);
@@ -156,6 +163,141 @@ static __always_inline void pci_p2pdma_route(struct pci_p2pdma_map_state *state,
 	}
 }
 
+#ifdef CONFIG_PCI_P2PMEM
+extern atomic_t pci_p2pdma_nr_pages;
+
+/*
+ * DMA mappings of memory with struct pages are counted, so that a provider that goes
+ * away knows when the last one has ended. A scatterlist counts once for each provider
+ * in it; once again where the provider changes back. Whoever begins a mapping looks for
+ * the route and counts in one RCU read-side section. p2pdma_provider_stop() makes sure
+ * that no later section finds a route, and waits for the earlier ones. After that the
+ * count only falls.
+ */
+static __always_inline void
+pci_p2pdma_begin_mapping(struct p2pdma_provider *provider)
+{
+	this_cpu_inc(*provider->mapped);
+}
+
+static __always_inline void
+pci_p2pdma_end_mapping(struct p2pdma_provider *provider)
+{
+	this_cpu_dec(*provider->mapped);
+}
+
+/* The entry that the provider was counted for, when its list was mapped, remembers it. */
+static __always_inline void pci_p2pdma_mark_segment(struct scatterlist *sg)
+{
+	sg->dma_flags |= SG_DMA_P2P_MAPPED;
+}
+
+/**
+ * pci_p2pdma_unmap_segment() - the DMA mapping of an entry of a scatterlist has ended
+ * @sg: the entry, of any memory
+ *
+ * Context: Any. The caller holds a reference to the pages.
+ */
+static __always_inline void pci_p2pdma_unmap_segment(struct scatterlist *sg)
+{
+	if (likely(!(sg->dma_flags & SG_DMA_P2P_MAPPED)))
+		return;
+	sg->dma_flags &= ~SG_DMA_P2P_MAPPED;
+	/* Somebody unmapped only a part of the list, and uses it again. */
+	if (WARN_ON_ONCE(!is_pci_p2pdma_page(sg_page(sg))))
+		return;
+	pci_p2pdma_end_mapping(page_p2pdma_provider(sg_page(sg)));
+}
+
+/*
+ * A list whose entries change their number when it is mapped: the first one
+ * tells that there are marks somewhere.
+ */
+static inline void pci_p2pdma_mark_list(struct scatterlist *sgl)
+{
+	sgl->dma_flags |= SG_DMA_P2P_LIST;
+}
+
+static inline void pci_p2pdma_unmap_list(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (likely(!(sgl->dma_flags & SG_DMA_P2P_LIST)))
+		return;
+	sgl->dma_flags &= ~SG_DMA_P2P_LIST;
+	for_each_sg(sgl, sg, nents, i)
+		pci_p2pdma_unmap_segment(sg);
+}
+
+bool pci_p2pdma_begin_page(struct pci_p2pdma_map_state *state,
+			   struct device *dev, const struct page *page,
+			   unsigned long attrs);
+void pci_p2pdma_end_page(struct p2pdma_provider *provider, unsigned long attrs);
+void pci_p2pdma_end_phys(phys_addr_t phys);
+
+/**
+ * pci_p2pdma_unmap_phys() - the DMA mapping of a physical address has ended
+ * @phys: the address, of any memory
+ * @attrs: the attributes of dma_unmap_page()
+ *
+ * Nobody remembers what dma_map_page() mapped. A bus address it never is, so that the
+ * physical address tells; but it is looked at only while memory of a provider is
+ * mapped in this way, which is rare.
+ *
+ * Context: Any.
+ */
+static __always_inline void pci_p2pdma_unmap_phys(phys_addr_t phys,
+						  unsigned long attrs)
+{
+	if (unlikely(atomic_read(&pci_p2pdma_nr_pages)) &&
+	    !(attrs & DMA_ATTR_P2P_COUNTED))
+		pci_p2pdma_end_phys(phys);
+}
+#else
+static inline void pci_p2pdma_begin_mapping(struct p2pdma_provider *provider)
+{
+}
+
+static inline void pci_p2pdma_end_mapping(struct p2pdma_provider *provider)
+{
+}
+
+static inline void pci_p2pdma_mark_segment(struct scatterlist *sg)
+{
+}
+
+static inline void pci_p2pdma_unmap_segment(struct scatterlist *sg)
+{
+}
+
+static inline void pci_p2pdma_mark_list(struct scatterlist *sgl)
+{
+}
+
+static inline void pci_p2pdma_unmap_list(struct scatterlist *sgl, int nents)
+{
+}
+
+static inline bool pci_p2pdma_begin_page(struct pci_p2pdma_map_state *state,
+					 struct device *dev,
+					 const struct page *page,
+					 unsigned long attrs)
+{
+	pci_p2pdma_route(state, dev, page_p2pdma_provider(page));
+	return state->map == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+}
+
+static inline void pci_p2pdma_end_page(struct p2pdma_provider *provider,
+				       unsigned long attrs)
+{
+}
+
+static inline void pci_p2pdma_unmap_phys(phys_addr_t phys, unsigned long attrs)
+{
+}
+#endif /* CONFIG_PCI_P2PMEM */
+
 /**
  * pci_p2pdma_map_phys() - how to map a piece of peer-to-peer memory
  * @state: all zero before the first piece of a mapping
@@ -205,7 +347,9 @@ pci_p2pdma_map_phys(struct pci_p2pdma_map_state *state, struct device *dev,
  * @dev: the device that will do DMA
  * @sg: the entry, whose page is of type MEMORY_DEVICE_PCI_P2PDMA
  *
- * As pci_p2pdma_map_phys(). An entry that gets a bus address is mapped then.
+ * As pci_p2pdma_map_phys(). An entry that gets a bus address is mapped then. Whatever
+ * it gets, pci_p2pdma_unmap_segment() is called for it in the end, unless there is no
+ * way.
  *
  * Context: Any. The caller holds a reference to the pages.
  * Return: as pci_p2pdma_map_phys().
@@ -214,14 +358,29 @@ static __always_inline enum pci_p2pdma_map_type
 pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *dev,
 		       struct scatterlist *sg)
 {
+	struct p2pdma_provider *provider = page_p2pdma_provider(sg_page(sg));
 	unsigned int length = sg->length;
 	enum pci_p2pdma_map_type type;
 
-	type = pci_p2pdma_map_phys(state, dev, page_p2pdma_provider(sg_page(sg)),
-				   sg_phys(sg), length, &sg->dma_address);
+	if (unlikely(state->provider != provider)) {
+		rcu_read_lock();
+		/* Whoever makes it another one waits for this section. */
+		provider = page_p2pdma_provider(sg_page(sg));
+		pci_p2pdma_route(state, dev, provider);
+		if (state->map != PCI_P2PDMA_MAP_NOT_SUPPORTED) {
+			pci_p2pdma_begin_mapping(provider);
+			pci_p2pdma_mark_segment(sg);
+		}
+		rcu_read_unlock();
+	}
+
+	type = pci_p2pdma_map_phys(state, dev, provider, sg_phys(sg), length,
+				   &sg->dma_address);
 	if (type == PCI_P2PDMA_MAP_BUS_ADDR) {
 		sg_dma_len(sg) = length;
 		sg_dma_mark_bus_address(sg);
+	} else if (unlikely(type == PCI_P2PDMA_MAP_NOT_SUPPORTED)) {
+		pci_p2pdma_unmap_segment(sg);
 	}
 	return type;
 }
@@ -232,11 +391,40 @@ static inline void pci_p2pdma_route(struct pci_p2pdma_map_state *state,
 {
 }
 
+static inline bool pci_p2pdma_begin_page(struct pci_p2pdma_map_state *state,
+					 struct device *dev,
+					 const struct page *page,
+					 unsigned long attrs)
+{
+	return false;
+}
+
+static inline void pci_p2pdma_end_page(struct p2pdma_provider *provider,
+				       unsigned long attrs)
+{
+}
+
 static inline enum pci_p2pdma_map_type
 pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *dev,
 		       struct scatterlist *sg)
 {
 	return PCI_P2PDMA_MAP_NOT_SUPPORTED;
+}
+
+static inline void pci_p2pdma_unmap_segment(struct scatterlist *sg)
+{
+}
+
+static inline void pci_p2pdma_mark_list(struct scatterlist *sgl)
+{
+}
+
+static inline void pci_p2pdma_unmap_list(struct scatterlist *sgl, int nents)
+{
+}
+
+static inline void pci_p2pdma_unmap_phys(phys_addr_t phys, unsigned long attrs)
+{
 }
 
 static inline void pci_p2pdma_count(const struct pci_p2pdma_map_state *state,

@@ -80,6 +80,19 @@ static __always_inline dma_addr_t map_page(struct device *client,
 	return dma_map_page(client, page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
 }
 
+static __always_inline void unmap_page(struct device *client, struct page *page,
+				       dma_addr_t addr, bool is_bus_addr)
+{
+#ifdef CONFIG_VM_P2P
+	if (is_pci_p2pdma_page(page)) {
+		pci_p2pdma_unmap_page(client, page, addr, PAGE_SIZE,
+				      DMA_BIDIRECTIONAL, is_bus_addr);
+		return;
+	}
+#endif
+	dma_unmap_page(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+}
+
 static int time_dma_single(struct device *client, struct page **pages,
 			   struct p2p_bench_dma *arg)
 {
@@ -105,9 +118,8 @@ static int time_dma_single(struct device *client, struct page **pages,
 				error = -EREMOTEIO;
 		mapped -= start;
 		start = get_cycles();
-		for (k = 0; k < arg->nr_pages && !error && !is_bus_addr; k++)
-			dma_unmap_page(client, addrs[k], PAGE_SIZE,
-				       DMA_BIDIRECTIONAL);
+		for (k = 0; k < arg->nr_pages && !error; k++)
+			unmap_page(client, pages[k], addrs[k], is_bus_addr);
 		unmapped = get_cycles() - start;
 		arg->map = min(arg->map, mapped);
 		arg->unmap = min(arg->unmap, unmapped);

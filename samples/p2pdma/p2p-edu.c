@@ -30,6 +30,9 @@
  *	run	with the reservation object locked, and after those who had it before
  *	unmap	when move_notify() is called, since the provider goes or is reset
  *
+ * And the device may mirror a part of the program's address space, see
+ * p2p-edu-mirror.c.
+ *
  *	# qemu-system-x86_64 ... -device edu,bus=downstream,dma_mask=0xffffffffffffffff
  *	# modprobe p2p-edu dma_bits=64
  */
@@ -57,6 +60,7 @@
 #include <linux/uaccess.h>
 
 #include "p2p-edu.h"
+#include "p2p-edu-dev.h"
 
 #define EDU_BAR			0
 
@@ -81,8 +85,6 @@
 
 /* Where the engine finds the buffer, beside the addresses of the bus. */
 #define EDU_BUFFER		0x40000
-/* Of 4096. Up to its 7.2, QEMU ends when a command goes up to the last byte. */
-#define EDU_BUFFER_USED		2048
 
 #define P2P_EDU_MAX_PAGES	(DIV_ROUND_UP(P2P_EDU_MAX_LEN, PAGE_SIZE) + 1)
 
@@ -101,34 +103,6 @@ MODULE_PARM_DESC(dma_bits, "Address bits of the device, as its property dma_mask
 static unsigned int p2p_edu_timeout_ms = 2000;
 module_param_named(timeout_ms, p2p_edu_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(timeout_ms, "How long to wait for one DMA transfer, in ms (default 2000)");
-
-/*
- * Open files outlive the device: the driver may be unbound, or the device
- * unplugged, while a program has them open. So this is not managed memory; the
- * last one to leave frees it.
- */
-struct p2p_edu {
-	struct kref ref;		/* the driver's, and each open file's */
-	struct mutex lock;		/* the device; held for a whole transfer */
-	bool gone;			/* what follows must not be used any more */
-	bool stopped;			/* it may not do DMA any more */
-	struct pci_dev *pdev;
-	void __iomem *regs;
-	struct completion done;		/* of the command that runs */
-	struct list_head files;		/* with a dma-buf attached */
-	struct miscdevice misc;
-	char name[32];
-};
-
-struct p2p_edu_file {
-	struct p2p_edu *edu;		/* a reference */
-	/* Under edu->lock: */
-	struct dma_buf_attachment *attach;	/* NULL for none */
-	struct list_head node;
-	/* Under the lock of the dma-buf's reservation object: */
-	struct sg_table *sgt;		/* NULL if it is not mapped */
-	enum dma_data_direction dir;	/* in which it is */
-};
 
 /* A range of a program's memory. */
 struct p2p_edu_range {
@@ -152,6 +126,7 @@ static void p2p_edu_free(struct kref *ref)
 	struct p2p_edu *edu = container_of(ref, struct p2p_edu, ref);
 
 	mutex_destroy(&edu->lock);
+	pci_dev_put(edu->pdev);
 	kfree(edu);
 }
 
@@ -273,9 +248,12 @@ static void p2p_edu_stop(struct p2p_edu *edu)
 	edu->stopped = true;
 }
 
-/* Moves up to EDU_BUFFER_USED bytes between the device's buffer and memory. */
-static int p2p_edu_dma(struct p2p_edu *edu, dma_addr_t addr, u32 len,
-		       enum dma_data_direction dir)
+/*
+ * Moves up to EDU_BUFFER_USED bytes between the device's buffer and memory, with
+ * edu->lock held.
+ */
+int p2p_edu_dma(struct p2p_edu *edu, dma_addr_t addr, u32 len,
+		enum dma_data_direction dir)
 {
 	bool to_memory = dir == DMA_FROM_DEVICE;
 	unsigned long timeout = msecs_to_jiffies(READ_ONCE(p2p_edu_timeout_ms));
@@ -565,9 +543,12 @@ static int p2p_edu_copy(struct p2p_edu_file *file, const struct p2p_edu_copy *co
 	struct p2p_edu *edu = file->edu;
 	int ret;
 
+	if (!copy->len || copy->len > P2P_EDU_MAX_LEN)
+		return -EINVAL;
+	if (copy->flags == P2P_EDU_MIRRORED)
+		return p2p_edu_mirror_copy(file, copy);
 	/* Two ranges in one dma-buf would have to wait for each other. */
-	if (!copy->len || copy->len > P2P_EDU_MAX_LEN || copy->flags & ~dmabuf ||
-	    copy->flags == dmabuf)
+	if (copy->flags & ~dmabuf || copy->flags == dmabuf)
 		return -EINVAL;
 
 	/*
@@ -674,6 +655,7 @@ static int p2p_edu_attach(struct p2p_edu_file *file, int fd)
 
 static long p2p_edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
+	struct p2p_edu_mirror mirror;
 	struct p2p_edu_copy copy;
 
 	switch (cmd) {
@@ -681,6 +663,10 @@ static long p2p_edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 		if (copy_from_user(&copy, (void __user *)arg, sizeof(copy)))
 			return -EFAULT;
 		return p2p_edu_copy(file->private_data, &copy);
+	case P2P_EDU_MIRROR:
+		if (copy_from_user(&mirror, (void __user *)arg, sizeof(mirror)))
+			return -EFAULT;
+		return p2p_edu_mirror_begin(file->private_data, &mirror);
 	case P2P_EDU_ATTACH:
 		return p2p_edu_attach(file->private_data, arg);
 	default:
@@ -709,6 +695,7 @@ static int p2p_edu_release(struct inode *inode, struct file *file)
 	struct p2p_edu_file *edu_file = file->private_data;
 	struct p2p_edu *edu = edu_file->edu;
 
+	p2p_edu_mirror_end(edu_file);
 	mutex_lock(&edu->lock);
 	p2p_edu_detach(edu_file);
 	mutex_unlock(&edu->lock);
@@ -774,7 +761,9 @@ static int p2p_edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	mutex_init(&edu->lock);
 	init_completion(&edu->done);
 	INIT_LIST_HEAD(&edu->files);
-	edu->pdev = pdev;
+	INIT_LIST_HEAD(&edu->mirrors);
+	/* Open files ask for routes to it, also when it is gone. */
+	edu->pdev = pci_dev_get(pdev);
 
 	/*
 	 * What is managed is undone in reverse order, after p2p_edu_remove() or
@@ -845,6 +834,7 @@ static void p2p_edu_remove(struct pci_dev *pdev)
 	edu->gone = true;
 	list_for_each_entry_safe(file, next, &edu->files, node)
 		p2p_edu_detach(file);
+	p2p_edu_mirrors_stop(edu);
 	mutex_unlock(&edu->lock);
 	/* and what it does now must not reach memory. */
 	pci_clear_master(pdev);

@@ -121,7 +121,7 @@ p2pmem_buffer_alloc(struct p2pmem *p2pmem, size_t size,
 		return ERR_PTR(-ENOMEM);
 
 	buffer->user = *user;
-	buffer->mapper = p2pmem_mapper_create();
+	buffer->mapper = p2pmem_mapper_create(p2pmem);
 	if (!buffer->mapper) {
 		kfree(buffer);
 		return ERR_PTR(-ENOMEM);

@@ -14,6 +14,8 @@
 struct bin_attribute;
 struct device;
 struct file;
+struct p2p_hold;
+struct p2p_hold_ops;
 struct p2pmem;
 struct p2pmem_last_user;
 struct p2pmem_mapper;
@@ -54,6 +56,9 @@ vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf,
 int p2pmem_buffer_check(struct file *file);
 int p2pmem_buffer_reaches(struct file *file, struct device *client);
 int p2pmem_buffer_use_all(struct file *file);
+struct p2p_hold *p2pmem_buffer_hold(struct file *file,
+				    const struct p2p_hold_ops *ops,
+				    struct device *client, void *private);
 int p2pmem_buffer_flush(struct file *file);
 struct file *p2pmem_buffer_of_user(unsigned long addr, vm_flags_t rights,
 				   u64 *offset);

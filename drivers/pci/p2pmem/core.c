@@ -62,7 +62,7 @@ static int p2pmem_reboot(struct notifier_block *nb, unsigned long action,
 	return NOTIFY_DONE;
 }
 
-/* Runs before device_shutdown(), which takes locks that p2pmem_drain() is called with. */
+/* Runs before device_shutdown(), which takes locks that removals wait with. */
 static struct notifier_block p2pmem_reboot_nb = {
 	.notifier_call = p2pmem_reboot,
 };
@@ -70,7 +70,7 @@ static struct notifier_block p2pmem_reboot_nb = {
 /**
  * p2pmem_is_system_down() - check whether the machine restarts, halts or starts another kernel
  *
- * Description: From then on p2pmem_drain() waits for no pages, and what pages or
+ * Description: From then on no removal waits for transfers, and what pages or
  * transfers refer to is never freed.
  *
  * Context: Any.
@@ -81,10 +81,13 @@ bool p2pmem_is_system_down(void)
 	return READ_ONCE(p2pmem_system_down);
 }
 
-static void p2pmem_free(struct kref *ref)
+static void p2pmem_free(struct work_struct *work)
 {
-	struct p2pmem *p2pmem = container_of(ref, struct p2pmem, ref);
+	struct p2pmem *p2pmem = container_of(work, struct p2pmem, free_work);
 
+	/* Without one its set-up has failed. */
+	if (p2pmem->pool)
+		p2pmem_pool_destroy(p2pmem->pool);
 	fput(p2pmem->file);
 	mutex_destroy(&p2pmem->lock);
 	p2pmem_quota_destroy(&p2pmem->quota);
@@ -92,15 +95,20 @@ static void p2pmem_free(struct kref *ref)
 	kfree(p2pmem);
 }
 
+static void p2pmem_free_later(struct kref *ref)
+{
+	schedule_work(&container_of(ref, struct p2pmem, ref)->free_work);
+}
+
 /**
  * p2pmem_put() - drop a reference to what processes have of a provider's memory
  * @p2pmem: the object
  *
- * Context: Process context.
+ * Context: Any but NMI.
  */
 void p2pmem_put(struct p2pmem *p2pmem)
 {
-	kref_put(&p2pmem->ref, p2pmem_free);
+	kref_put(&p2pmem->ref, p2pmem_free_later);
 }
 
 static const struct file_operations p2pmem_fops = {
@@ -204,7 +212,7 @@ struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
 /**
  * p2pmem_setup() - prepare a PCI device to be a provider
  * @pdev: the device
- * @pool: its pool of peer-to-peer memory
+ * @pool: its pool of peer-to-peer memory, which goes with the object
  * @p2pmem_p: where to store what p2pmem_of() will return
  *
  * Must be called before the sysfs files and the page maps are made, so that what
@@ -236,52 +244,25 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 
 	kref_init(&p2pmem->ref);
 	p2pmem->pdev = pdev;
-	p2pmem->pool = pool;
+	INIT_WORK(&p2pmem->free_work, p2pmem_free);
 	p2pmem_quota_init(&p2pmem->quota);
-	INIT_LIST_HEAD(&p2pmem->mappers);
 	mutex_init(&p2pmem->lock);
 	INIT_LIST_HEAD(&p2pmem->buffers);
 	p2p_holds_init(&p2pmem->holds, p2pmem->file->f_mapping, &pdev->dev);
 	init_waitqueue_head(&p2pmem->resumed);
 
 	error = devm_add_action_or_reset(&pdev->dev, p2pmem_release, p2pmem);
-	if (!error)
-		*p2pmem_p = p2pmem;
-	return error;
+	if (error)
+		return error;
+	p2pmem->pool = pool;
+	*p2pmem_p = p2pmem;
+	return 0;
 
 err_free_stats:
 	free_percpu(p2pmem->stats);
 err_free:
 	kfree(p2pmem);
 	return error;
-}
-
-/*
- * Waits until all pages are back in the pool, and logs what it waits for if that takes
- * long. Nothing but the end of the system ends the wait: the driver core calls this to
- * release the resources of the driver, and an error could not be returned. The writer
- * of "unbind" does not see signals.
- */
-static void p2pmem_drain(struct p2pmem *p2pmem)
-{
-	struct p2pmem_pool *pool = p2pmem->pool;
-	unsigned long report = jiffies + HZ;
-
-	while (p2pmem_pool_size(pool) != p2pmem_pool_avail(pool)) {
-		if (p2pmem_is_system_down()) {
-			p2pmem_mappers_report(p2pmem);
-			pci_warn(p2pmem->pdev, "the system goes down: %zu KiB of peer-to-peer memory that transfers or drivers still use are left to them\n",
-				 (p2pmem_pool_size(pool) -
-				  p2pmem_pool_avail(pool)) >> 10);
-			break;
-		}
-		if (time_after(jiffies, report)) {
-			p2pmem_mappers_report(p2pmem);
-			report = jiffies + 10 * HZ;
-		}
-		/* It may take for ever, so it is neither load nor a hung task. */
-		schedule_timeout_idle(msecs_to_jiffies(20));
-	}
 }
 
 /*
@@ -320,7 +301,6 @@ static void p2pmem_revoke(void *data)
 
 	trace_p2pmem_revoke(p2pmem->pdev, p2pmem_pool_size(p2pmem->pool) -
 			    p2pmem_pool_avail(p2pmem->pool));
-	p2pmem_drain(p2pmem);
 }
 
 /**
@@ -355,19 +335,20 @@ int p2pmem_go_live(struct pci_dev *pdev)
 /**
  * p2pmem_cancel_live() - undo p2pmem_go_live(), for memory that could not be added
  * @pdev: the device
+ * @is_first: no memory was added before
  *
  * Memory that was added before stays as it is.
  *
  * Context: Process context, from the driver's probe().
  */
-void p2pmem_cancel_live(struct pci_dev *pdev)
+void p2pmem_cancel_live(struct pci_dev *pdev, bool is_first)
 {
 	struct p2pmem *p2pmem = p2pmem_of(pdev);
 
-	if (p2pmem_pool_size(p2pmem->pool))
-		devm_remove_action(&pdev->dev, p2pmem_revoke, p2pmem);
-	else
+	if (is_first)
 		devm_release_action(&pdev->dev, p2pmem_revoke, p2pmem);
+	else
+		devm_remove_action(&pdev->dev, p2pmem_revoke, p2pmem);
 }
 
 /**

@@ -25,6 +25,7 @@
 #include <linux/p2p_hold.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "quota.h"
 
@@ -36,13 +37,14 @@ struct pci_p2p_range;
 
 /* Found by p2pmem_of(), and from a page as the owner of its page map. */
 struct p2pmem {
-	struct kref ref;		/* the device's and one per buffer */
-	struct pci_dev *pdev;		/* valid while live */
-	struct p2pmem_pool *pool;	/* valid while live or lost, and while
-					 * pages are allocated
+	struct kref ref;		/* the device's, and those of buffers,
+					 * of mappers and of banks
 					 */
+	struct work_struct free_work;
+	struct pci_dev *pdev;		/* valid while live */
+	struct p2pmem_pool *pool;
 	struct p2pmem_quota quota;
-	struct list_head mappers;	/* of pages without a buffer: mapper.c */
+	unsigned long nr_left;		/* pages without a buffer: mapper.c */
 	struct p2pmem_stats __percpu *stats;	/* of DMA: p2pdma-stats.c */
 	struct file *file;		/* what the buffers are copies of */
 	struct mutex lock;		/* protects buffers, live, lost, quota.max */
@@ -68,7 +70,7 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 struct p2pmem *p2pmem_of(struct pci_dev *pdev);
 void p2pmem_put(struct p2pmem *p2pmem);
 int p2pmem_go_live(struct pci_dev *pdev);
-void p2pmem_cancel_live(struct pci_dev *pdev);
+void p2pmem_cancel_live(struct pci_dev *pdev, bool is_first);
 bool p2pmem_is_live(struct pci_dev *pdev);
 void p2pmem_announce(struct pci_dev *pdev, bool there);
 bool p2pmem_is_system_down(void);
@@ -86,7 +88,7 @@ static inline int p2pmem_go_live(struct pci_dev *pdev)
 	return 0;
 }
 
-static inline void p2pmem_cancel_live(struct pci_dev *pdev)
+static inline void p2pmem_cancel_live(struct pci_dev *pdev, bool is_first)
 {
 }
 

@@ -439,6 +439,37 @@ static const struct dma_buf_ops p2pmem_dmabuf_ops = {
 };
 
 /**
+ * pci_p2p_hold_dmabuf() - hold the memory of a dma-buf
+ * @dmabuf: any dma-buf
+ * @ops: the kind of holder, which must be a ticket
+ * @client: the device that will use the memory, for the log, or NULL
+ * @private: for the holder, in the hold
+ *
+ * For holders that need the pages, as block devices do, and so can't attach @dmabuf. The
+ * hold is of all the memory, in one extent. It needs @dmabuf no longer: it keeps the
+ * buffer itself. What @dmabuf may be used for, by its file's mode, is up to the caller to
+ * see to. Memory with another user's data is cleared now.
+ *
+ * What is written at p2p_hold_create_user() about the time until p2p_hold_arm() applies.
+ *
+ * Context: Process context. Waits while the provider is being reset. May take long, and
+ *	    sleep.
+ * Return: the hold, unarmed; an ERR_PTR(): -EOPNOTSUPP if @dmabuf is not of peer-to-peer
+ *	   memory with struct pages; -EINVAL if @ops are no ticket's; -ENODEV if the
+ *	   provider is gone, or has failed; -EINTR after a fatal signal; -ENOMEM.
+ */
+struct p2p_hold *pci_p2p_hold_dmabuf(struct dma_buf *dmabuf,
+				     const struct p2p_hold_ops *ops,
+				     struct device *client, void *private)
+{
+	const struct p2pmem_dmabuf *priv = dmabuf->priv;
+
+	if (dmabuf->ops != &p2pmem_dmabuf_ops)
+		return ERR_PTR(-EOPNOTSUPP);
+	return p2pmem_buffer_hold(priv->file, ops, client, private);
+}
+
+/**
  * p2pmem_dmabuf_export() - make a dma-buf of a buffer
  * @file: the buffer's file
  * @flags: O_RDONLY, O_WRONLY or O_RDWR: what the dma-buf may be used for, by

@@ -8,18 +8,22 @@
  */
 
 #include <linux/align.h>
+#include <linux/bug.h>
 #include <linux/compiler.h>
+#include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/p2p_hold.h>
 #include <linux/pagemap.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/wait.h>
 
 #include "buffer.h"
 #include "core.h"
@@ -114,6 +118,71 @@ int p2pmem_buffer_use_all(struct file *file)
 	}
 	memalloc_noio_restore(noio);
 	return error;
+}
+
+/* Of a buffer that is in use, if its provider is neither gone nor being reset. */
+static struct p2p_hold *
+p2pmem_buffer_create_hold(struct file *file, const struct p2p_hold_ops *ops,
+			  struct device *client, void *private)
+{
+	struct p2pmem_buffer *buffer = file->private_data;
+	unsigned int noio = memalloc_noio_save();
+	struct p2p_extent extent;
+	struct p2p_hold *hold;
+	int error;
+
+	filemap_invalidate_lock_shared(file->f_mapping);
+	error = p2pmem_buffer_status(buffer);
+	if (error) {
+		hold = ERR_PTR(error);
+	} else {
+		/* A buffer begins with a folio. */
+		extent.folio = page_folio(pfn_to_page(buffer->pfn));
+		extent.offset = 0;
+		extent.len = buffer->nr_pages << PAGE_SHIFT;
+		hold = p2p_hold_create(file, &extent, 1, ops, client, private);
+	}
+	filemap_invalidate_unlock_shared(file->f_mapping);
+	memalloc_noio_restore(noio);
+	return hold;
+}
+
+/**
+ * p2pmem_buffer_hold() - hold all of a buffer
+ * @file: the buffer's file
+ * @ops: the kind of holder, which must be a ticket
+ * @client: the device that will use the memory, for the log, or NULL
+ * @private: for the holder, in the hold
+ *
+ * The buffer is taken into use, as by p2pmem_buffer_use_all(). The hold has one extent.
+ *
+ * Context: Process context. Waits while the provider is being reset. May take long.
+ * Return: the hold, unarmed; an ERR_PTR(): -EINVAL if @ops are no ticket's; -ENODEV if
+ *	   the provider is gone, or has failed; -EINTR after a fatal signal; -ENOMEM.
+ */
+struct p2p_hold *p2pmem_buffer_hold(struct file *file,
+				    const struct p2p_hold_ops *ops,
+				    struct device *client, void *private)
+{
+	struct p2pmem_buffer *buffer = file->private_data;
+	struct p2pmem *p2pmem = buffer->p2pmem;
+	struct p2p_hold *hold;
+	int error;
+
+	/* A lease would have an extent, and a pin, for each folio. */
+	if (WARN_ON_ONCE(ops->mode != P2P_HOLD_TICKET))
+		return ERR_PTR(-EINVAL);
+
+	do {
+		if (wait_event_killable(p2pmem->resumed,
+					!READ_ONCE(p2pmem->paused)))
+			return ERR_PTR(-EINTR);
+		error = p2pmem_buffer_use_all(file);
+		hold = error ? ERR_PTR(error) :
+			       p2pmem_buffer_create_hold(file, ops, client,
+							 private);
+	} while (hold == ERR_PTR(-EAGAIN));
+	return hold;
 }
 
 /**

@@ -2,8 +2,8 @@
 /*
  * The processes that had mapped peer-to-peer memory that is still in use.
  *
- * A provider that is being removed waits for pages that transfers or drivers hold.
- * By then their mappings are gone, and often the processes, too, but the log should
+ * Transfers and drivers may hold pages of a provider that is being removed, or has been.
+ * By then the mappings are gone, and often the processes, too, but the log should
  * name them. So each buffer remembers the process that mapped it. When the buffer
  * has to leave pages behind, page->private of each of them points to this record.
  *
@@ -11,8 +11,8 @@
  */
 
 #include <linux/cred.h>
+#include <linux/kref.h>
 #include <linux/list.h>
-#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/sched.h>
@@ -20,6 +20,7 @@
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
 
+#include "bank.h"
 #include "core.h"
 #include "mapper.h"
 #include "pool.h"
@@ -29,7 +30,8 @@
 #define P2PMEM_MAPPERS_SHOWN	8
 
 struct p2pmem_mapper {
-	struct list_head node;		/* in p2pmem->mappers, with pages only */
+	struct list_head node;		/* in bank->mappers, with pages only */
+	struct p2pmem *p2pmem;		/* a reference */
 	unsigned long nr_pages;		/* left behind */
 	struct p2pmem_payers *payers;	/* charged for them */
 	bool has_buffer;
@@ -38,26 +40,28 @@ struct p2pmem_mapper {
 };
 
 /*
- * Protects all mappers, and the lists of all providers. A provider outlives the
- * mappers in its list: its pool lacks their pages.
+ * Protects all mappers, the lists of all banks, and nr_left of all providers. A bank
+ * outlives the mappers in its list: their pages are its pages.
  */
 static DEFINE_SPINLOCK(p2pmem_mappers_lock);
 
 static void p2pmem_mapper_free(struct p2pmem_mapper *mapper)
 {
+	p2pmem_put(mapper->p2pmem);
 	kfree(mapper->payers);
 	kfree(mapper);
 }
 
 /**
  * p2pmem_mapper_create() - remember the current process, and who pays for its memory
+ * @p2pmem: the provider whose memory it is
  *
  * Description: The user is the one that a file created now would belong to.
  *
  * Context: Process context.
  * Return: the mapper, to be given to p2pmem_mapper_done(); NULL without memory.
  */
-struct p2pmem_mapper *p2pmem_mapper_create(void)
+struct p2pmem_mapper *p2pmem_mapper_create(struct p2pmem *p2pmem)
 {
 	struct p2pmem_mapper *mapper = kzalloc(sizeof(*mapper),
 					       GFP_KERNEL_ACCOUNT);
@@ -71,6 +75,8 @@ struct p2pmem_mapper *p2pmem_mapper_create(void)
 		return NULL;
 	}
 
+	kref_get(&p2pmem->ref);
+	mapper->p2pmem = p2pmem;
 	mapper->has_buffer = true;
 	/* It may be gone, and its number used again, when the log names it. */
 	mapper->pid = task_tgid_nr(current);
@@ -92,6 +98,19 @@ p2pmem_mapper_payers(const struct p2pmem_mapper *mapper)
 }
 
 /**
+ * p2pmem_mapper_uncharge() - uncharge pages that go back together, from a buffer
+ * @mapper: the process that mapped it
+ * @nr_pages: how many pages
+ *
+ * Context: Any but NMI.
+ */
+void p2pmem_mapper_uncharge(const struct p2pmem_mapper *mapper,
+			    unsigned long nr_pages)
+{
+	p2pmem_quota_uncharge(&mapper->p2pmem->quota, mapper->payers, nr_pages);
+}
+
+/**
  * p2pmem_mapper_leave() - record that a page stays in use beyond its buffer
  * @mapper: the process that mapped the buffer; NULL for memory of a driver
  * @page: the page, or the first one of a folio, with a reference
@@ -102,7 +121,6 @@ p2pmem_mapper_payers(const struct p2pmem_mapper *mapper)
 void p2pmem_mapper_leave(struct p2pmem_mapper *mapper, struct page *page,
 			 unsigned long nr_pages)
 {
-	struct p2pmem *p2pmem = page_pgmap(page)->owner;
 	unsigned long flags;
 
 	if (!mapper)
@@ -111,8 +129,9 @@ void p2pmem_mapper_leave(struct p2pmem_mapper *mapper, struct page *page,
 	set_page_private(page, (unsigned long)mapper);
 	spin_lock_irqsave(&p2pmem_mappers_lock, flags);
 	if (!mapper->nr_pages)
-		list_add_tail(&mapper->node, &p2pmem->mappers);
+		list_add_tail(&mapper->node, &p2pmem_bank_of(page)->mappers);
 	mapper->nr_pages += nr_pages;
+	mapper->p2pmem->nr_left += nr_pages;
 	spin_unlock_irqrestore(&p2pmem_mappers_lock, flags);
 }
 
@@ -126,7 +145,6 @@ void p2pmem_mapper_leave(struct p2pmem_mapper *mapper, struct page *page,
 void p2pmem_mapper_return(struct page *page, unsigned long nr_pages)
 {
 	struct p2pmem_mapper *mapper = (void *)page_private(page);
-	struct p2pmem *p2pmem = page_pgmap(page)->owner;
 	unsigned long flags;
 	bool last;
 
@@ -134,8 +152,9 @@ void p2pmem_mapper_return(struct page *page, unsigned long nr_pages)
 		return;
 
 	set_page_private(page, 0);
-	p2pmem_quota_uncharge(&p2pmem->quota, mapper->payers, nr_pages);
+	p2pmem_mapper_uncharge(mapper, nr_pages);
 	spin_lock_irqsave(&p2pmem_mappers_lock, flags);
+	mapper->p2pmem->nr_left -= nr_pages;
 	mapper->nr_pages -= nr_pages;
 	if (!mapper->nr_pages)
 		list_del(&mapper->node);
@@ -176,36 +195,36 @@ bool p2pmem_has_mappers(struct p2pmem *p2pmem)
 	bool found;
 
 	spin_lock_irq(&p2pmem_mappers_lock);
-	found = !list_empty(&p2pmem->mappers);
+	found = p2pmem->nr_left;
 	spin_unlock_irq(&p2pmem_mappers_lock);
 	return found;
 }
 
 /**
- * p2pmem_mappers_report() - log what a provider waits for
- * @p2pmem: the provider; nobody allocates from it any more
+ * p2pmem_mappers_report() - log which memory of a provider is in use, and by whom
+ * @bank: the memory
+ * @why: why this matters
  *
- * Context: Process context.
+ * Context: Process context. The caller keeps @bank from going.
  */
-void p2pmem_mappers_report(struct p2pmem *p2pmem)
+void p2pmem_mappers_report(struct p2pmem_bank *bank, const char *why)
 {
-	struct p2pmem_pool *pool = p2pmem->pool;
-	struct pci_dev *pdev = p2pmem->pdev;
+	struct pci_dev *pdev = bank->map.provider.pdev;
 	struct p2pmem_mapper shown[P2PMEM_MAPPERS_SHOWN], *mapper;
 	unsigned long busy, rest;
 	int i, nr = 0;
 
 	spin_lock_irq(&p2pmem_mappers_lock);
-	list_for_each_entry(mapper, &p2pmem->mappers, node) {
+	list_for_each_entry(mapper, &bank->mappers, node) {
 		shown[nr++] = *mapper;
 		if (nr == ARRAY_SIZE(shown))
 			break;
 	}
-	busy = (p2pmem_pool_size(pool) - p2pmem_pool_avail(pool)) >> PAGE_SHIFT;
 	spin_unlock_irq(&p2pmem_mappers_lock);
+	busy = p2pmem_pool_busy(bank->p2pmem->pool, p2pmem_bank_pfn(bank));
 
-	pci_warn(pdev, "waiting for %lu pages of peer-to-peer memory that transfers or drivers still use\n",
-		 busy);
+	pci_warn(pdev, "%lu pages of peer-to-peer memory are in use by transfers or drivers: %s\n",
+		 busy, why);
 	rest = busy;
 	for (i = 0; i < nr; i++) {
 		pci_warn(pdev, "%lu of these pages were mapped by %s[%d]\n",

@@ -21,7 +21,7 @@
  *
  * An allocation holds one reference to the page map for each of its pages, from
  * the pool's handing it out until the page is back. So the struct pages outlive
- * every reference to one of them: memunmap_pages() waits.
+ * every reference to one of them. See bank.c for when they go.
  *
  * A page that returns on its own, after its buffer is gone, has page->private to
  * find the users to uncharge, see mapper.c. Otherwise that is 0.
@@ -32,22 +32,22 @@
 #include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/llist.h>
+#include <linux/math.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
-#include <linux/percpu-refcount.h>
 #include <linux/pgtable.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/vm_p2p.h>
 #include <linux/workqueue.h>
 
+#include "bank.h"
 #include "core.h"
 #include "last-user.h"
 #include "mapper.h"
 #include "pages.h"
 #include "pool.h"
-#include "quota.h"
 
 #define P2PMEM_PMD_ORDER	(PMD_SHIFT - PAGE_SHIFT)
 #define P2PMEM_PUD_ORDER	(PUD_SHIFT - PAGE_SHIFT)
@@ -60,19 +60,12 @@
 static void p2pmem_return_pages(struct page *first, unsigned long nr_pages,
 				const struct p2pmem_mapper *mapper)
 {
-	struct dev_pagemap *pgmap;
-	struct p2pmem *p2pmem;
-
 	if (!nr_pages)
 		return;
-
-	pgmap = page_pgmap(first);
-	p2pmem = pgmap->owner;
 	if (mapper)
-		p2pmem_quota_uncharge(&p2pmem->quota,
-				      p2pmem_mapper_payers(mapper), nr_pages);
-	if (p2pmem_pool_free(p2pmem->pool, page_to_pfn(first), nr_pages))
-		percpu_ref_put_many(&pgmap->ref, nr_pages);
+		p2pmem_mapper_uncharge(mapper, nr_pages);
+	p2pmem_bank_put_pages(p2pmem_bank_of(first), page_to_pfn(first),
+			      nr_pages);
 }
 
 /* The order of the folios that the memory consists of for good; 0 for none. */
@@ -81,12 +74,40 @@ static unsigned int p2pmem_fixed_order(const struct page *page)
 	return page_pgmap(page)->vmemmap_shift;
 }
 
+/**
+ * p2pmem_folio_pages() - count the pages of an allocation
+ * @page: its first page
+ * @size: the size, in bytes
+ *
+ * As p2pmem_pool_pages(), when the provider may be gone.
+ *
+ * Context: Any.
+ * Return: the number of pages.
+ */
+unsigned long p2pmem_folio_pages(const struct page *page, size_t size)
+{
+	return round_up(PFN_UP(size), 1UL << p2pmem_fixed_order(page));
+}
+
+/*
+ * A page whose reference count is 0 is not dead any more, see adopt.c. Nobody but the
+ * caller has it.
+ */
+static void p2pmem_revive(struct page *head)
+{
+	struct dev_pagemap *pgmap = &p2pmem_bank_of(head)->map.pgmap;
+
+	if (unlikely(head->pgmap != pgmap))
+		WRITE_ONCE(head->pgmap, pgmap);
+}
+
 /* @folio has a reference count of 0. */
 static void p2pmem_return_folio(struct folio *folio)
 {
 	unsigned long nr_pages = folio_nr_pages(folio);
 
 	p2pmem_mapper_return(&folio->page, nr_pages);
+	p2pmem_revive(&folio->page);
 	if (folio_test_large(folio) && !p2pmem_fixed_order(&folio->page))
 		p2p_folio_take_apart(folio);
 	p2pmem_return_pages(&folio->page, nr_pages, NULL);
@@ -111,6 +132,16 @@ static void p2pmem_return_freed(struct work_struct *work)
 }
 
 static DECLARE_WORK(p2pmem_freed_work, p2pmem_return_freed);
+
+/**
+ * p2pmem_flush_freed() - make sure that pages that were freed are in their pool
+ *
+ * Context: Process context, may sleep.
+ */
+void p2pmem_flush_freed(void)
+{
+	flush_work(&p2pmem_freed_work);
+}
 
 /*
  * Runs in any context but NMI: the last reference may be that of a bio. A softirq may
@@ -150,14 +181,14 @@ static const struct dev_pagemap_ops p2pmem_pgmap_ops = {
 /**
  * p2pmem_init_pgmap() - let the pages of a page map return to a pool
  * @pgmap: page map of type MEMORY_DEVICE_PCI_P2PDMA, before memremap_pages()
- * @p2pmem: the provider, whose pool will hold the memory; must outlive @pgmap
+ * @bank: the bank that it is part of
  *
  * Context: Any.
  */
-void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem *p2pmem)
+void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_bank *bank)
 {
 	pgmap->ops = &p2pmem_pgmap_ops;
-	pgmap->owner = p2pmem;
+	pgmap->owner = bank;
 }
 
 /**
@@ -171,7 +202,7 @@ void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem *p2pmem)
  */
 void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
 {
-	struct p2pmem *p2pmem = page_pgmap(first)->owner;
+	struct p2pmem *p2pmem = p2pmem_bank_of(first)->p2pmem;
 	unsigned long pfn = page_to_pfn(first);
 	unsigned long i;
 
@@ -274,6 +305,7 @@ static void p2pmem_put_folios(unsigned long first, unsigned long nr_pages, bool 
 		if (!page_ref_count(page))
 			continue;
 		if (page_ref_freeze(page, 1)) {
+			p2pmem_revive(page);
 			if (order && !fixed)
 				p2p_folio_take_apart(page_folio(page));
 			continue;

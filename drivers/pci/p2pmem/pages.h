@@ -7,12 +7,14 @@
 #include <linux/types.h>
 
 struct dev_pagemap;
-struct p2pmem;
+struct p2pmem_bank;
 struct p2pmem_mapper;
 
 #ifdef CONFIG_PCI_P2PMEM
-void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem *p2pmem);
+void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_bank *bank);
+void p2pmem_flush_freed(void);
 void p2pmem_get_pages(struct page *first, unsigned long nr_pages);
+unsigned long p2pmem_folio_pages(const struct page *page, size_t size);
 unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
 			  unsigned long nr_pages);
 void p2pmem_use(struct page *page, unsigned long nr_pages, unsigned int order);
@@ -28,13 +30,14 @@ static inline bool p2pmem_is_used(const struct page *page)
 	return atomic_read_acquire(&page->_refcount);
 }
 #else
-static inline void p2pmem_init_pgmap(struct dev_pagemap *pgmap,
-				     struct p2pmem *p2pmem)
+static inline void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
 {
 }
 
-static inline void p2pmem_get_pages(struct page *first, unsigned long nr_pages)
+static inline unsigned long p2pmem_folio_pages(const struct page *page,
+					       size_t size)
 {
+	return 0;
 }
 
 static inline void p2pmem_put_pages(struct page *first, unsigned long nr_pages)

@@ -323,6 +323,28 @@ static void model_report(struct kunit *test, struct model *m)
 		   longest, blocks);
 }
 
+/* What the pool says is used, is; also that nothing else is. */
+static bool model_walk(struct kunit *test, struct model *m)
+{
+	unsigned long pfn, end, want;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(regions); i++) {
+		end = regions[i].pfn + regions[i].nr_pages;
+		for (want = regions[i].pfn; want < end; want++) {
+			pfn = p2pmem_pool_next_used(m->pool, want);
+			while (want < end && m->state[want - FIRST] != USED)
+				want++;
+			if (pfn == (want < end ? want : 0))
+				continue;
+			KUNIT_FAIL(test, "next used page %#lx, should be %#lx",
+				   pfn, want);
+			return false;
+		}
+	}
+	return true;
+}
+
 static void random_requests(struct kunit *test)
 {
 	struct model *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
@@ -352,6 +374,8 @@ static void random_requests(struct kunit *test)
 				   step, avail(m->pool), m->avail);
 			return;
 		}
+		if (step % 500 == 499 && !model_walk(test, m))
+			return;
 	}
 	model_report(test, m);
 
@@ -445,6 +469,37 @@ static void bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, alloc(pool, PMD_NR));
 }
 
+/* Memory that is closed is not handed out, and takes what is in use along. */
+static void moved(struct kunit *test)
+{
+	struct p2pmem_pool *from = new_pool_of(test, FIRST, PMD_NR), *to;
+	unsigned long pfn = alloc(from, 10);
+
+	to = p2pmem_pool_create(NUMA_NO_NODE);
+	KUNIT_ASSERT_NOT_NULL(test, to);
+	KUNIT_EXPECT_EQ(test, FIRST, pfn);
+	KUNIT_EXPECT_EQ(test, 10, p2pmem_pool_busy(from, FIRST));
+	p2pmem_pool_close(from, FIRST);
+	KUNIT_EXPECT_EQ(test, 0, alloc(from, 1));
+
+	p2pmem_pool_move(from, to, FIRST);
+	KUNIT_EXPECT_EQ(test, 0, p2pmem_pool_size(from));
+	KUNIT_EXPECT_EQ(test, 0, p2pmem_pool_avail(from));
+	KUNIT_EXPECT_EQ(test, PMD_NR, p2pmem_pool_size(to) >> PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, PMD_NR - 10, avail(to));
+	KUNIT_EXPECT_EQ(test, 0, alloc(to, 1));
+	p2pmem_pool_open(to, FIRST);
+	KUNIT_EXPECT_EQ(test, FIRST + 10, alloc(to, PMD_NR - 10));
+	KUNIT_EXPECT_EQ(test, PMD_NR, p2pmem_pool_busy(to, FIRST + 3));
+
+	KUNIT_EXPECT_FALSE(test, __p2pmem_pool_free(from, pfn, 10));
+	KUNIT_EXPECT_TRUE(test, __p2pmem_pool_free(to, FIRST, PMD_NR));
+	KUNIT_EXPECT_EQ(test, 0, p2pmem_pool_next_used(to, FIRST));
+	p2pmem_pool_remove(to, FIRST);
+	KUNIT_EXPECT_EQ(test, 0, p2pmem_pool_size(to));
+	p2pmem_pool_destroy(to);
+}
+
 static void destroy(struct kunit *test)
 {
 	if (test->priv)
@@ -458,6 +513,7 @@ static struct kunit_case p2pmem_pool_cases[] = {
 	KUNIT_CASE(refused),
 	KUNIT_CASE(random_requests),
 	KUNIT_CASE(bounded),
+	KUNIT_CASE(moved),
 	{}
 };
 

@@ -161,6 +161,132 @@ int p2pmem_pool_add(struct p2pmem_pool *pool, unsigned long pfn,
 }
 
 /**
+ * p2pmem_pool_close() - hand out no more of some memory
+ * @pool: the pool
+ * @pfn: the first page frame of memory that may have been added
+ *
+ * Context: Process context.
+ */
+void p2pmem_pool_close(struct p2pmem_pool *pool, unsigned long pfn)
+{
+	struct p2pmem_region *region;
+
+	spin_lock_irq(&pool->lock);
+	region = p2pmem_region_of(pool, pfn, 1);
+	if (region)
+		region->closed = true;
+	spin_unlock_irq(&pool->lock);
+}
+
+/**
+ * p2pmem_pool_busy() - count the pages of some memory that are in use
+ * @pool: the pool
+ * @pfn: the first page frame of memory that may have been added
+ *
+ * Context: Any but NMI.
+ * Return: how many pages are allocated.
+ */
+unsigned long p2pmem_pool_busy(struct p2pmem_pool *pool, unsigned long pfn)
+{
+	struct p2pmem_region *region;
+	unsigned long flags, busy;
+
+	spin_lock_irqsave(&pool->lock, flags);
+	region = p2pmem_region_of(pool, pfn, 1);
+	busy = region ? region->nr_used : 0;
+	spin_unlock_irqrestore(&pool->lock, flags);
+	return busy;
+}
+
+/**
+ * p2pmem_pool_next_used() - look for a page that is in use
+ * @pool: the pool
+ * @pfn: a page frame of memory that was added, to begin with
+ *
+ * Context: Process context.
+ * Return: the first page frame from there on of the same memory that is allocated, or 0.
+ */
+unsigned long p2pmem_pool_next_used(struct p2pmem_pool *pool, unsigned long pfn)
+{
+	struct p2pmem_region *region;
+
+	spin_lock_irq(&pool->lock);
+	region = p2pmem_region_of(pool, pfn, 1);
+	pfn = region ? p2pmem_region_next_used(region, pfn) : 0;
+	spin_unlock_irq(&pool->lock);
+	return pfn;
+}
+
+/**
+ * p2pmem_pool_move() - move memory from one pool to another
+ * @from: the pool that it was added to
+ * @to: the pool that it will be in; nothing of it is handed out before p2pmem_pool_open()
+ * @pfn: the first page frame of the memory
+ *
+ * What is in use stays so, and will return to @to.
+ *
+ * Context: Any but NMI. The caller excludes p2pmem_pool_free() for the memory.
+ */
+void p2pmem_pool_move(struct p2pmem_pool *from, struct p2pmem_pool *to,
+		      unsigned long pfn)
+{
+	struct p2pmem_region *region;
+	unsigned long flags, nr_free;
+
+	spin_lock_irqsave(&from->lock, flags);
+	region = p2pmem_region_of(from, pfn, 1);
+	nr_free = region->nr_pages - region->nr_used;
+	region->closed = true;
+	list_del(&region->node);
+	WRITE_ONCE(from->size, from->size - region->nr_pages);
+	WRITE_ONCE(from->avail, from->avail - nr_free);
+	spin_unlock_irqrestore(&from->lock, flags);
+
+	spin_lock_irqsave(&to->lock, flags);
+	list_add_tail(&region->node, &to->regions);
+	WRITE_ONCE(to->size, to->size + region->nr_pages);
+	WRITE_ONCE(to->avail, to->avail + nr_free);
+	spin_unlock_irqrestore(&to->lock, flags);
+}
+
+/**
+ * p2pmem_pool_open() - hand out memory that was moved
+ * @pool: the pool
+ * @pfn: the first page frame of the memory
+ *
+ * Context: Process context.
+ */
+void p2pmem_pool_open(struct p2pmem_pool *pool, unsigned long pfn)
+{
+	spin_lock_irq(&pool->lock);
+	p2pmem_region_of(pool, pfn, 1)->closed = false;
+	spin_unlock_irq(&pool->lock);
+}
+
+/**
+ * p2pmem_pool_remove() - remove memory from a pool
+ * @pool: the pool
+ * @pfn: the first page frame of memory that may have been added; nothing of it is in use
+ *
+ * Context: Process context.
+ */
+void p2pmem_pool_remove(struct p2pmem_pool *pool, unsigned long pfn)
+{
+	struct p2pmem_region *region;
+
+	spin_lock_irq(&pool->lock);
+	region = p2pmem_region_of(pool, pfn, 1);
+	if (region) {
+		list_del(&region->node);
+		WRITE_ONCE(pool->size, pool->size - region->nr_pages);
+		WRITE_ONCE(pool->avail, pool->avail - region->nr_pages);
+	}
+	spin_unlock_irq(&pool->lock);
+	if (region)
+		p2pmem_region_destroy(region);
+}
+
+/**
  * p2pmem_pool_alloc() - take contiguous memory out of a pool
  * @pool: the pool
  * @nr_pages: how many pages
@@ -187,10 +313,13 @@ unsigned long p2pmem_pool_alloc(struct p2pmem_pool *pool,
 	fit = nr_pages < PUD_PAGES ? FIT_SPLIT : FIT_PUD;
 	for (; fit < NR_FITS; fit++) {
 		list_for_each_entry(region, &pool->regions, node) {
+			if (region->closed)
+				continue;
 			pfn = p2pmem_region_find(region, fit, nr_pages);
 			if (!pfn)
 				continue;
 			p2pmem_region_mark(region, pfn, nr_pages, false);
+			region->nr_used += nr_pages;
 			WRITE_ONCE(pool->avail, pool->avail - nr_pages);
 			*owner = region->owner;
 			goto out;
@@ -215,6 +344,7 @@ bool __p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
 	used = nr_pages && region && p2pmem_region_used(region, pfn, nr_pages);
 	if (used) {
 		p2pmem_region_mark(region, pfn, nr_pages, true);
+		region->nr_used -= nr_pages;
 		WRITE_ONCE(pool->avail, pool->avail + nr_pages);
 	}
 	spin_unlock_irqrestore(&pool->lock, flags);
@@ -264,26 +394,49 @@ struct p2pmem_last_user *p2pmem_pool_last_user(struct p2pmem_pool *pool,
 	return region->last_user;
 }
 
+static void p2pmem_forget_region(struct p2pmem_region *region)
+{
+	unsigned long done, nr;
+
+	for (done = 0; done < region->nr_pages; done += nr) {
+		nr = min(region->nr_pages - done, PUD_PAGES);
+		p2pmem_last_user_forget(region->last_user, region->pfn + done,
+					nr);
+		cond_resched();
+	}
+}
+
+/**
+ * p2pmem_pool_forget_memory() - record that some memory holds data of unknown owners
+ * @pool: the pool
+ * @pfn: the first page frame of memory that was added, and that the caller keeps there
+ *
+ * Context: Process context, may sleep.
+ */
+void p2pmem_pool_forget_memory(struct p2pmem_pool *pool, unsigned long pfn)
+{
+	struct p2pmem_region *region;
+
+	spin_lock_irq(&pool->lock);
+	region = p2pmem_region_of(pool, pfn, 1);
+	spin_unlock_irq(&pool->lock);
+	if (region)
+		p2pmem_forget_region(region);
+}
+
 /**
  * p2pmem_pool_forget() - record that all of a pool holds data of unknown owners
  * @pool: the pool
  *
  * Context: Process context, may sleep. The caller keeps the pool from being destroyed,
- *	    and memory from being added.
+ *	    and memory from being added or removed.
  */
 void p2pmem_pool_forget(struct p2pmem_pool *pool)
 {
 	struct p2pmem_region *region;
-	unsigned long done, nr;
 
-	list_for_each_entry(region, &pool->regions, node) {
-		for (done = 0; done < region->nr_pages; done += nr) {
-			nr = min(region->nr_pages - done, PUD_PAGES);
-			p2pmem_last_user_forget(region->last_user,
-						region->pfn + done, nr);
-			cond_resched();
-		}
-	}
+	list_for_each_entry(region, &pool->regions, node)
+		p2pmem_forget_region(region);
 }
 
 /**

@@ -41,6 +41,7 @@
 
 #include "../p2pdma-route.h"
 #include "../p2pdma.h"
+#include "bank.h"
 #include "core.h"
 #include "range.h"
 
@@ -325,7 +326,8 @@ struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
 	init_waitqueue_head(&range->resumed);
 
 	error = -EBUSY;
-	if (p2pdma_range_has_pages(range->phys, len))
+	if (p2pmem_bank_is_in_the_way(pdev, range->phys, len) ||
+	    p2pdma_range_has_pages(range->phys, len))
 		goto err_free;
 
 	error = pci_p2pdma_add_pageless(pdev, &range->provider, bar, offset);

@@ -308,6 +308,44 @@ bool p2pmem_region_used(struct p2pmem_region *region, unsigned long pfn,
 }
 
 /**
+ * p2pmem_region_next_used() - look for a page that is used
+ * @region: the region
+ * @pfn: page frame inside the region, to begin with
+ *
+ * Return: the first page frame from there on that is used, or 0.
+ */
+unsigned long p2pmem_region_next_used(struct p2pmem_region *region,
+				      unsigned long pfn)
+{
+	unsigned long end = region->pfn + region->nr_pages;
+	const struct p2pmem_node *n;
+	unsigned long at, bit;
+	unsigned int order;
+
+	while (pfn < end) {
+		at = pfn - region->base;
+		for (order = region->order; order > BLOCK_ORDER; order--) {
+			n = &region->tree[at >> order];
+			if (p2pmem_wholly_used(n) || p2pmem_wholly_free(n, order))
+				break;
+		}
+		n = &region->tree[at >> order];
+		if (p2pmem_wholly_used(n))
+			return pfn;
+		if (!p2pmem_wholly_free(n, order)) {
+			bit = find_next_bit(p2pmem_bits(region, at >> order),
+					    BLOCK_PAGES, at % BLOCK_PAGES);
+			if (bit < BLOCK_PAGES) {
+				pfn += bit - at % BLOCK_PAGES;
+				return pfn < end ? pfn : 0;
+			}
+		}
+		pfn = region->base + (((at >> order) + 1) << order);
+	}
+	return 0;
+}
+
+/**
  * p2pmem_region_find() - look for a run of free pages
  * @region: the region
  * @fit: where it may begin
@@ -394,6 +432,8 @@ struct p2pmem_region *p2pmem_region_create(unsigned long pfn,
 	region->pfn = pfn;
 	region->nr_pages = nr_pages;
 	region->owner = owner;
+	region->nr_used = 0;
+	region->closed = false;
 	region->order = BLOCK_ORDER + depth;
 	region->base = start - (1UL << region->order);
 	region->visits = 0;

@@ -33,6 +33,8 @@ struct p2pmem_region {
 	unsigned long nr_pages;
 	void *owner;
 	struct p2pmem_last_user *last_user;
+	unsigned long nr_used;	/* pages */
+	bool closed;		/* nothing is to be allocated */
 
 	unsigned long base;	/* where a node 0 would begin */
 	unsigned int order;	/* of the root */
@@ -49,6 +51,8 @@ unsigned long p2pmem_region_find(struct p2pmem_region *region,
 				 enum p2pmem_fit fit, unsigned long nr_pages);
 bool p2pmem_region_used(struct p2pmem_region *region, unsigned long pfn,
 			unsigned long nr_pages);
+unsigned long p2pmem_region_next_used(struct p2pmem_region *region,
+				      unsigned long pfn);
 void p2pmem_region_mark(struct p2pmem_region *region, unsigned long pfn,
 			unsigned long nr_pages, bool free);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The files in p2pmem/ can be used in each state of a provider, by anybody: also
- * while its driver is being bound, is unbound and waits for pages that somebody
- * keeps, or comes and goes all the time.
+ * while its driver is being bound, is unbound and waits for somebody to let go, or
+ * comes and goes all the time.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gup_call.h"
+#include "hold.h"
 #include "removal.h"
 #include "users.h"
 #include "variants.h"
@@ -34,7 +34,7 @@ FIXTURE(attributes)
 	P2P_FIXTURE;
 	int limit;
 	int allocate;
-	int test;
+	int hold;
 	int klog;
 };
 
@@ -58,13 +58,13 @@ FIXTURE_SETUP(attributes)
 	ASSERT_LE(0, self->allocate);
 	self->klog = klog_open();
 	ASSERT_LE(0, self->klog);
-	self->test = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->test);
+	self->hold = open(P2P_HOLD_FILE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->hold);
 }
 
 FIXTURE_TEARDOWN(attributes)
 {
-	close(self->test);
+	close(self->hold);
 	close(self->klog);
 	close(self->allocate);
 	close(self->limit);
@@ -128,12 +128,11 @@ TEST_F(attributes, draining)
 	pid_t child;
 
 	ASSERT_NE(MAP_FAILED, mem);
-	ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_PIN_FAST, mem, 1,
-			      FOLL_PCI_P2PDMA, NULL));
+	ASSERT_EQ(0, hold(self->hold, &hold_kinds[1], mem, SMALL, true));
+	ASSERT_EQ(0, hold_use(self->hold));
 	child = start_unbind(self->provider);
 	ASSERT_LT(0, child);
-	ASSERT_TRUE(klog_wait(self->klog, "%s: waiting for 1 pages of peer-to-peer memory",
-			      self->provider));
+	ASSERT_TRUE(klog_wait(self->klog, "%s: waiting for test ticket", self->provider));
 
 	EXPECT_EQ(0, p2p_wait(start_reader(self->provider, -ENODEV)));
 	/* Whether it was opened before, or is now. */
@@ -149,7 +148,7 @@ TEST_F(attributes, draining)
 	close(fd);
 	EXPECT_TRUE(still_runs(child));
 
-	EXPECT_EQ(0, gup_put(self->test));
+	EXPECT_EQ(0, hold_unuse(self->hold));
 	EXPECT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
 	EXPECT_EQ(0, munmap(mem, SMALL));

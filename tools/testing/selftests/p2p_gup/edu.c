@@ -102,7 +102,7 @@ TEST_F(edu, bad_arguments)
 	EXPECT_EQ(-EINVAL, copy(self->fd, src, dst, 0));
 	EXPECT_EQ(-EINVAL, copy(self->fd, src, dst, LEN + 1));
 	EXPECT_EQ(-EINVAL, copy(self->fd, src, dst, UINT32_MAX));
-	EXPECT_EQ(-EINVAL, copy_flags(self->fd, src, dst, LEN, 1U << 2));
+	EXPECT_EQ(-EINVAL, copy_flags(self->fd, src, dst, LEN, 1U << 3));
 	EXPECT_EQ(-EINVAL, copy_flags(self->fd, src, dst, LEN, 1U << 31));
 	EXPECT_EQ(-ENOTTY, p2p_result(ioctl(self->fd, P2P_EDU_COPY + 1, dst)));
 	EXPECT_EQ(-EFAULT, p2p_result(ioctl(self->fd, P2P_EDU_COPY, NULL)));

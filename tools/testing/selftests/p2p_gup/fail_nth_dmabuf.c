@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Allocations fail, one after the other, around dma-bufs of peer-to-peer memory: while
- * they are allocated, exported and mapped, attached to a device and mapped for it, and
- * while the provider comes, with its heap, and goes.
+ * they are allocated, exported and mapped, attached to a device and mapped for it,
+ * registered with an io_uring, and while the provider comes, with its heap, and goes.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include "dmabuf.h"
 #include "fail_nth.h"
 #include "gup_call.h"
+#include "uring_buf.h"
 #include "variants.h"
 
 #define SIZE		(64 * KIB)
@@ -29,6 +30,8 @@ FIXTURE(fail_dmabuf)
 	int heap;
 	int fd;
 	int importer;
+	int disk;
+	struct ring ring;
 	char *mem;
 };
 
@@ -48,11 +51,17 @@ FIXTURE_SETUP(fail_dmabuf)
 	ASSERT_LE(0, self->heap);
 	self->importer = open(IMPORTER_FILE, O_RDWR);
 	ASSERT_LE(0, self->importer);
+	self->disk = open(p2p_disk("raw"), O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, self->disk);
+	ASSERT_TRUE(ring_init(&self->ring, 1, 0));
+	ASSERT_EQ(0, uring_register_empty(&self->ring, 1));
 	self->fd = -1;
 }
 
 FIXTURE_TEARDOWN(fail_dmabuf)
 {
+	ring_exit(&self->ring);
+	close(self->disk);
 	close(self->importer);
 	close(self->heap);
 	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
@@ -195,6 +204,39 @@ TEST_F(fail_dmabuf, import)
 	FAIL_EACH(&work[0], self);
 	FAIL_EACH(&work[1], self);
 	/* It would wait for mappings that were forgotten. */
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+}
+
+static long do_register(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	int ret = uring_update_dmabuf(&self->ring, 0, self->fd, self->disk, 0);
+
+	if (ret)
+		return ret;
+	ret = uring_read(&self->ring, self->disk, 0, uring_at(0), SIZE, 0);
+	return ret == (int)SIZE ? 0 : ret;
+}
+
+static bool empty_slot(void *data, long result)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	return !uring_unregister(&self->ring) &&
+	       !uring_register_empty(&self->ring, 1) && drop(data, result);
+}
+
+TEST_F(fail_dmabuf, registered_buffer)
+{
+	/* EAGAIN, EIO: as in fail_nth, of the read. */
+	static const struct fail_work work = {
+		"IORING_REGISTER_BUFFERS_UPDATE", alloc, do_register, empty_slot,
+		{ ENOMEM, EAGAIN, EIO }
+	};
+
+	if (!self->works)
+		return;
+	FAIL_EACH(&work, self);
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 }
 

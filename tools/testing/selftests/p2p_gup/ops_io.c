@@ -13,6 +13,7 @@
 
 #include "../kselftest.h"
 #include "ops.h"
+#include "uring_buf.h"
 
 #define SLOW_MAX	(8 * KIB)
 #define VECTORS		6
@@ -128,20 +129,33 @@ static long reap_ring(struct ops_worker *w)
 	return cqe.res;
 }
 
+/* At an address, or any dma-buf, mostly for the drive that is read. */
+static long register_buffer(struct ops_worker *w, const struct ops_call *call)
+{
+	int fd = w->dmabufs[call->r[4] / 4 % OPS_DMABUFS];
+	long ret;
+
+	if (call->r[3] % 2)
+		return uring_register(&w->ring, ops_addr(call), ops_len(call));
+	ret = uring_register_empty(&w->ring, 1);
+	return ret ?: uring_update_dmabuf(&w->ring, 0, fd,
+					  call->r[3] / 2 % 8 ? w->disk : w->memfd, 0);
+}
+
 /* A buffer is registered for a read, which may be under way when it is let go again. */
 static long run_register(struct ops_worker *w, const struct ops_call *call)
 {
-	struct iovec vec = { ops_addr(call), ops_len(call) };
+	char *addr = call->r[3] % 2 ? ops_addr(call) :
+				      uring_at(call->r[0] % 64 * OPS_PAGE);
 	struct io_uring_sqe sqe = {
 		.opcode = IORING_OP_READ_FIXED,
 		.flags = call->r[4] % 4 ? 0 : IOSQE_ASYNC,
 		.fd = w->disk,
 		.off = io_offset(call),
-		.addr = (uintptr_t)vec.iov_base,
+		.addr = (uintptr_t)addr,
 		.len = io_len(call),
 	};
-	long ret = p2p_result(syscall(__NR_io_uring_register, w->ring.fd,
-				      IORING_REGISTER_BUFFERS, &vec, 1));
+	long ret = register_buffer(w, call);
 
 	if (!ret) {
 		if (w->ring_busy == OPS_DEPTH)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver of a provider is unbound while somebody keeps its pages, or its
- * drive still writes: it waits for them, says so, and has all of its memory when
- * it comes back.
+ * The driver of a provider is unbound while somebody keeps its pages, which it says
+ * and does not wait for, or while a drive still writes, which it waits for.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -59,10 +59,10 @@ FIXTURE_TEARDOWN(removal)
 	EXPECT_BACK(self);
 }
 
-static bool says_waiting(struct _test_data_removal *self, unsigned long nr_pages,
-			 pid_t mapped_by)
+static bool says_in_use(struct _test_data_removal *self, unsigned long nr_pages,
+			pid_t mapped_by)
 {
-	return klog_wait(self->klog, "%s: waiting for %lu pages of peer-to-peer memory",
+	return klog_wait(self->klog, "%s: %lu pages of peer-to-peer memory are in use",
 			 self->provider, nr_pages) &&
 	       klog_wait(self->klog, "%s: %lu of these pages were mapped by removal[%d]",
 			 self->provider, nr_pages, mapped_by);
@@ -75,16 +75,12 @@ static void kept_page(struct __test_metadata *_metadata,
 {
 	char *mem = p2p_map(self->provider, size);
 	struct p2p_test_page page;
-	int status;
-	pid_t child;
 
 	ASSERT_NE(MAP_FAILED, mem);
 	ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_PIN_FAST, mem + self->page, 1,
 			      FOLL_PCI_P2PDMA, &page));
-	child = start_unbind(self->provider);
-	ASSERT_LT(0, child);
-	EXPECT_TRUE(says_waiting(self, nr_pages, getpid()));
-	EXPECT_TRUE(still_runs(child));
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_TRUE(says_in_use(self, nr_pages, getpid()));
 
 	/* For all others the memory is gone already. */
 	EXPECT_EQ(SIGBUS, p2p_fault_of(mem, false));
@@ -96,12 +92,9 @@ static void kept_page(struct __test_metadata *_metadata,
 	/* The page has but one reference left, the pin's. */
 	if (nr_pages == 1)
 		EXPECT_EQ(GUP_PIN_COUNTING_BIAS, gup_count(self->test, page.pfn));
-	EXPECT_EQ(self->total - (long long)(nr_pages * self->page),
-		  p2p_available(self->provider));
 
 	EXPECT_EQ(0, gup_put(self->test));
-	EXPECT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
+	EXPECT_TRUE(klog_wait(self->klog, "is no longer in use"));
 	EXPECT_EQ(0, munmap(mem, size));
 	EXPECT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
@@ -120,7 +113,7 @@ TEST_F(removal, page_of_folio_is_kept)
 /* Whoever mapped it is gone, and so is the mapping: the log still names it. */
 TEST_F(removal, page_outlives_process)
 {
-	pid_t mapper, child;
+	pid_t mapper;
 	int status;
 
 	mapper = fork();
@@ -138,35 +131,22 @@ TEST_F(removal, page_outlives_process)
 	EXPECT_EQ(self->before - 3 * (long long)self->page,
 		  p2p_available(self->provider));
 
-	child = start_unbind(self->provider);
-	ASSERT_LT(0, child);
-	EXPECT_TRUE(says_waiting(self, 3, mapper));
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_TRUE(says_in_use(self, 3, mapper));
 	EXPECT_EQ(0, gup_put(self->test));
-	EXPECT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
 }
 
-/* The driver core lets nobody end the wait. It is said again and again. */
-TEST_F(removal, not_interrupted)
+/* The pages are put by a softirq, the last ones of memory whose device is unbound. */
+TEST_F(removal, put_in_softirq)
 {
 	char *mem = p2p_map(self->provider, SMALL);
-	int status;
-	pid_t child;
 
 	ASSERT_NE(MAP_FAILED, mem);
-	ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_PIN, mem, 1, FOLL_PCI_P2PDMA,
-			      NULL));
-	child = start_unbind(self->provider);
-	ASSERT_LT(0, child);
-	EXPECT_TRUE(says_waiting(self, 1, getpid()));
-	EXPECT_EQ(0, kill(child, SIGKILL));
-	EXPECT_TRUE(says_waiting(self, 1, getpid()));
-	EXPECT_TRUE(still_runs(child));
-
-	EXPECT_EQ(0, gup_put(self->test));
-	EXPECT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(SIGKILL, status);
-	EXPECT_FALSE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
+	ASSERT_EQ(3, gup_hold(self->test, P2P_TEST_GET, mem, 3, FOLL_PCI_P2PDMA, NULL));
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_TRUE(says_in_use(self, 3, getpid()));
+	EXPECT_EQ(0, ioctl(self->test, P2P_TEST_PUT_SOFTIRQ, 0));
+	EXPECT_TRUE(klog_wait(self->klog, "is no longer in use"));
 	EXPECT_EQ(0, munmap(mem, SMALL));
 }
 
@@ -208,7 +188,7 @@ TEST_F(removal, passed_on)
 	EXPECT_EQ(100 + SIGBUS, *self->shared);
 }
 
-/* Pages are taken when a request is submitted, so unbinding waits for it. */
+/* The drive is at work on all of them, so unbinding waits. */
 TEST_F(removal, aio_in_flight)
 {
 	ssize_t due = self->works ? (ssize_t)REQUEST : -EREMOTEIO;

@@ -24,6 +24,29 @@ int uring_update(struct ring *ring, unsigned int slot, void *mem, size_t len,
 		 uint64_t tag);
 int uring_unregister(struct ring *ring);
 
+/* A dma-buf, for one file; requests pass offsets in place of addresses. */
+static inline struct io_uring_regbuf_desc uring_dmabuf_desc(int dmabuf, int target)
+{
+	return (struct io_uring_regbuf_desc) {
+		.type = IO_REGBUF_TYPE_DMABUF,
+		.dmabuf_fd = dmabuf,
+		.target_fd = target,
+	};
+}
+
+static inline void *uring_at(size_t offset)
+{
+	return (void *)offset;
+}
+
+/* How many slots were updated, or a negative errno. */
+int uring_update_descs(struct ring *ring, unsigned int slot,
+		       const struct io_uring_regbuf_desc *descs, const uint64_t *tags,
+		       unsigned int nr);
+/* 0 or a negative errno. */
+int uring_update_dmabuf(struct ring *ring, unsigned int slot, int dmabuf, int target,
+			uint64_t tag);
+
 struct io_uring_sqe uring_request(int opcode, int fd, unsigned int slot, void *mem,
 				  size_t len, off_t where);
 int uring_fixed(struct ring *ring, int opcode, int fd, unsigned int slot, void *mem,

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dmabuf.h"
 #include "uring_buf.h"
 #include "variants.h"
 
@@ -116,6 +117,40 @@ TEST_F(uring_file, read_and_write)
 	EXPECT_TRUE(holds(self, MIB / 2, MIB / 2, 1 + self->works));
 	if (self->works)
 		EXPECT_TRUE(holds(self, MIB, MIB / 2, 2));
+}
+
+/* The same memory as a dma-buf, which is for this file only. */
+TEST_F(uring_file, dmabuf)
+{
+	int heap = heap_open(self->provider), other, fd;
+
+	if (heap < 0)
+		SKIP(return, "no heap: CONFIG_PCI_P2PMEM_DMABUF?");
+	fd = heap_export(heap, self->mem, O_RDWR, NULL, NULL);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 0, fd, self->direct, 0));
+	close(fd);
+	close(heap);
+	ASSERT_TRUE(put(self, 0, MIB, 1));
+	p2p_set(self->mem, SIZE, POISON);
+	EXPECT_EQ(due(self, MIB), uring_read(&self->ring, self->direct, 0,
+					     uring_at(3 * BLOCK), MIB, 0));
+	if (self->works)
+		EXPECT_EQ(-1, p2p_differs(self->mem + 3 * BLOCK, MIB, 1, 0));
+	EXPECT_EQ(-1, p2p_not_set(self->mem, 3 * BLOCK, POISON));
+	EXPECT_EQ(-1, p2p_not_set(self->mem + 3 * BLOCK + MIB, BLOCK, POISON));
+
+	p2p_fill(self->mem, MIB, 2, 0);
+	other = open(self->path, O_RDWR | O_DIRECT);
+	ASSERT_LE(0, other);
+	EXPECT_EQ(-EBADF, uring_write(&self->ring, other, 0, uring_at(0), MIB, 0));
+	EXPECT_TRUE(holds(self, 0, MIB, 1));
+	EXPECT_EQ(due(self, MIB), uring_write(&self->ring, self->direct, 0, uring_at(0),
+					      MIB, 0));
+	EXPECT_TRUE(holds(self, 0, MIB, 1 + self->works));
+	close(other);
+	/* The slot has the file open, and a ring is slow to end. */
+	EXPECT_EQ(0, uring_unregister(&self->ring));
 }
 
 /* No drive is asked for zeros, so whether it reaches the memory is no matter. */

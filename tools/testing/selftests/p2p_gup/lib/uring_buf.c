@@ -16,12 +16,20 @@
 #include "../p2pmem.h"
 #include "../uring_buf.h"
 
-static int uring_call(struct ring *ring, unsigned int opcode, void *arg,
-		      unsigned int nr)
+static int uring_result(struct ring *ring, unsigned int opcode, void *arg,
+			unsigned int nr)
 {
 	int ret = syscall(__NR_io_uring_register, ring->fd, opcode, arg, nr);
 
-	return ret < 0 ? -errno : 0;
+	return ret < 0 ? -errno : ret;
+}
+
+static int uring_call(struct ring *ring, unsigned int opcode, void *arg,
+		      unsigned int nr)
+{
+	int ret = uring_result(ring, opcode, arg, nr);
+
+	return ret < 0 ? ret : 0;
 }
 
 /* As the only one, in slot 0. */
@@ -56,6 +64,31 @@ int uring_update(struct ring *ring, unsigned int slot, void *mem, size_t len,
 
 	return uring_call(ring, IORING_REGISTER_BUFFERS_UPDATE, &update,
 			  sizeof(update));
+}
+
+int uring_update_descs(struct ring *ring, unsigned int slot,
+		       const struct io_uring_regbuf_desc *descs, const uint64_t *tags,
+		       unsigned int nr)
+{
+	struct io_uring_rsrc_update2 update = {
+		.offset = slot,
+		.flags = IORING_RSRC_UPDATE_EXTENDED,
+		.data = (uintptr_t)descs,
+		.tags = (uintptr_t)tags,
+		.nr = nr,
+	};
+
+	return uring_result(ring, IORING_REGISTER_BUFFERS_UPDATE, &update,
+			    sizeof(update));
+}
+
+int uring_update_dmabuf(struct ring *ring, unsigned int slot, int dmabuf, int target,
+			uint64_t tag)
+{
+	struct io_uring_regbuf_desc desc = uring_dmabuf_desc(dmabuf, target);
+	int ret = uring_update_descs(ring, slot, &desc, &tag, 1);
+
+	return ret < 0 ? ret : 0;
 }
 
 int uring_unregister(struct ring *ring)

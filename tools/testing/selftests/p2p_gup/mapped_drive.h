@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A drive below a linear mapping of device mapper. While the mapping is suspended,
+ * requests wait in it, and whoever waits for one can't be killed.
+ */
+#ifndef P2P_MAPPED_DRIVE_H
+#define P2P_MAPPED_DRIVE_H
+
+#include <stdbool.h>
+
+#define MAPPED_CONTROL	"/dev/mapper/control"
+
+/* Opens it for O_DIRECT, or returns an error. */
+int mapped_create(const char *drive, unsigned long sectors);
+int mapped_suspend(void);
+int mapped_resume(void);
+int mapped_remove(void);
+
+#endif

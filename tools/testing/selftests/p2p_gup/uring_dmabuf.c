@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * dma-bufs of peer-to-peer memory that are registered with an io_uring, each for the
+ * file that requests will read and write, as programs for Linux 7.4 do; and the
+ * requests, which pass offsets. Where the drive does not reach the memory, registration
+ * says so.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dmabuf.h"
+#include "uring_buf.h"
+#include "users.h"
+#include "variants.h"
+
+#define SIZE		(4 * MIB)
+#define WHERE		(120 * MIB)
+#define WINDOW		(8 * MIB)
+#define POISON		0xdeadbeefcafef00dULL
+#define MARGIN		(4 * KIB)	/* that must not change */
+#define SLOTS		4
+#define TAG		4711
+
+FIXTURE(uring_dmabuf)
+{
+	P2P_FIXTURE;		/* mem is a mapping of the dma-buf */
+	struct ring ring;
+	off_t where;
+	int heap;
+	int fd;
+};
+
+P2P_VARIANTS(uring_dmabuf, NULL, "raw", NULL);
+
+/* The drive has a pattern that begins at WHERE with seed 1. */
+FIXTURE_SETUP(uring_dmabuf)
+{
+	if (!heap_there(variant->p2p.provider))
+		SKIP(p2p_skip_now(), "no heap: CONFIG_PCI_P2PMEM_DMABUF?");
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
+	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDWR));
+	self->heap = heap_open(self->provider);
+	ASSERT_LE(0, self->heap);
+	self->fd = heap_alloc(self->heap, SIZE);
+	ASSERT_LE(0, self->fd);
+	self->size = SIZE;
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
+	self->mem = dmabuf_map(self->fd, SIZE, 0);
+	ASSERT_NE(MAP_FAILED, self->mem);
+
+	self->where = WHERE + variant->p2p.index * WINDOW;
+	p2p_fill(self->ram, SIZE, 1, self->where);
+	ASSERT_EQ(SIZE, pwrite(self->disk, self->ram, SIZE, self->where));
+	ASSERT_TRUE(ring_init(&self->ring, 8, 0));
+	ASSERT_EQ(0, uring_register_empty(&self->ring, SLOTS));
+}
+
+FIXTURE_TEARDOWN(uring_dmabuf)
+{
+	ring_exit(&self->ring);
+	close(self->fd);
+	close(self->heap);
+	p2p_release(&self->p2p);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* Registers in slot 0; false if there is no more to do, since the drive can't. */
+static bool registered(struct __test_metadata *_metadata,
+		       struct _test_data_uring_dmabuf *self)
+{
+	EXPECT_EQ(self->works ? 0 : -EREMOTEIO,
+		  uring_update_dmabuf(&self->ring, 0, self->fd, self->disk, 0));
+	return self->works;
+}
+
+static int read_at(struct _test_data_uring_dmabuf *self, size_t at, size_t len)
+{
+	return uring_read(&self->ring, self->disk, 0, uring_at(at), len, self->where);
+}
+
+static int write_at(struct _test_data_uring_dmabuf *self, size_t at, size_t len)
+{
+	return uring_write(&self->ring, self->disk, 0, uring_at(at), len, self->where);
+}
+
+/* Does the drive hold the data of that seed? */
+static bool drive_holds(struct _test_data_uring_dmabuf *self, size_t len, uint64_t seed)
+{
+	p2p_set(self->ram, len, POISON);
+	return pread(self->disk, self->ram, len, self->where) == (ssize_t)len &&
+	       p2p_differs(self->ram, len, seed, self->where) == -1;
+}
+
+/* What went from device to device. */
+static long long transferred(struct _test_data_uring_dmabuf *self)
+{
+	return p2p_number(self->provider, "p2pmem/dma_bus_bytes") +
+	       p2p_number(self->provider, "p2pmem/dma_host_bridge_bytes");
+}
+
+/* Where in the buffer, and how much: there are folios of 2 MiB in it. */
+static const struct {
+	size_t at, len;
+} parts[] = {
+	{ 0,				SECTOR },
+	{ 0,				4 * KIB },
+	{ SECTOR,			4 * KIB },
+	{ 37 * 4 * KIB + 3 * SECTOR,	64 * KIB },
+	{ 2 * MIB - SECTOR,		2 * SECTOR },
+	{ 2 * MIB + SECTOR,		MIB + SECTOR },
+	{ SIZE - SECTOR,		SECTOR },
+	{ 0,				SIZE },
+};
+
+/* How much there is before a part, and after it, of what must not change. */
+static size_t before(size_t at)
+{
+	return at < MARGIN ? at : MARGIN;
+}
+
+static size_t after(size_t end)
+{
+	return SIZE - end < MARGIN ? SIZE - end : MARGIN;
+}
+
+TEST_F(uring_dmabuf, read)
+{
+	long long bytes;
+	size_t i;
+
+	if (!registered(_metadata, self))
+		return;
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		const size_t at = parts[i].at, len = parts[i].len;
+		char *mem = self->mem + at;
+
+		p2p_set(mem - before(at), before(at) + len + after(at + len), POISON);
+		bytes = transferred(self);
+		EXPECT_EQ(len, read_at(self, at, len));
+		EXPECT_EQ(len, transferred(self) - bytes);
+		EXPECT_EQ(-1, p2p_differs(mem, len, 1, self->where));
+		EXPECT_EQ(-1, p2p_not_set(mem - before(at), before(at), POISON));
+		EXPECT_EQ(-1, p2p_not_set(mem + len, after(at + len), POISON));
+	}
+}
+
+TEST_F(uring_dmabuf, write)
+{
+	long long bytes;
+	size_t i;
+
+	if (!registered(_metadata, self))
+		return;
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		const size_t at = parts[i].at, len = parts[i].len;
+
+		p2p_fill(self->mem + at, len, 2 + i, self->where);
+		bytes = transferred(self);
+		EXPECT_EQ(len, write_at(self, at, len));
+		EXPECT_EQ(len, transferred(self) - bytes);
+		EXPECT_TRUE(drive_holds(self, len, 2 + i));
+	}
+}
+
+/* It begins at 0, whatever is mapped there, and has an end. */
+TEST_F(uring_dmabuf, outside)
+{
+	ASSERT_EQ(0, uring_update(&self->ring, 1, self->ram, SIZE, 0));
+	if (!registered(_metadata, self))
+		return;
+	p2p_set(self->mem, SIZE, POISON);
+	EXPECT_EQ(-EFAULT, read_at(self, SIZE, SECTOR));
+	EXPECT_EQ(-EFAULT, read_at(self, SIZE - SECTOR, 2 * SECTOR));
+	EXPECT_EQ(-EFAULT, read_at(self, -SECTOR, SECTOR));
+	EXPECT_EQ(-EFAULT, read_at(self, -SECTOR, 2 * SECTOR));
+	EXPECT_EQ(-EFAULT, read_at(self, (uintptr_t)self->mem, SECTOR));
+	/* As for other direct I/O. */
+	EXPECT_EQ(-EINVAL, read_at(self, 1, SECTOR));
+	EXPECT_EQ(-EINVAL, read_at(self, 0, SECTOR - 8));
+	EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
+	EXPECT_EQ(uring_read(&self->ring, self->disk, 1, self->ram, 0, self->where),
+		  read_at(self, 0, 0));
+}
+
+/* It was registered for a file, not for what is in it. */
+TEST_F(uring_dmabuf, other_file)
+{
+	int other = open(p2p_disk("raw"), O_RDWR | O_DIRECT), same = dup(self->disk);
+
+	ASSERT_LE(0, other);
+	ASSERT_LE(0, same);
+	if (registered(_metadata, self)) {
+		p2p_set(self->mem, SIZE, POISON);
+		EXPECT_EQ(-EBADF, uring_read(&self->ring, other, 0, uring_at(0), SECTOR,
+					     self->where));
+		EXPECT_EQ(-EBADF, uring_write(&self->ring, other, 0, uring_at(0), SECTOR,
+					      self->where));
+		EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
+		EXPECT_TRUE(drive_holds(self, SECTOR, 1));
+		EXPECT_EQ(SECTOR, uring_read(&self->ring, same, 0, uring_at(0), SECTOR,
+					     self->where));
+		EXPECT_EQ(-1, p2p_differs(self->mem, SECTOR, 1, self->where));
+	}
+	close(other);
+	close(same);
+}
+
+/* A file of the ring is the same file as the one whose descriptor was registered. */
+TEST_F(uring_dmabuf, fixed_file)
+{
+	struct io_uring_sqe sqe = uring_request(IORING_OP_READ_FIXED, 0, 0,
+						uring_at(MIB), MIB, self->where);
+	struct io_uring_cqe cqe;
+
+	if (!registered(_metadata, self))
+		return;
+	ASSERT_EQ(0, syscall(__NR_io_uring_register, self->ring.fd,
+			     IORING_REGISTER_FILES, &self->disk, 1));
+	sqe.flags = IOSQE_FIXED_FILE;
+	ASSERT_EQ(0, ring_do(&self->ring, &sqe, &cqe));
+	EXPECT_EQ(MIB, cqe.res);
+	EXPECT_EQ(-1, p2p_differs(self->mem + MIB, MIB, 1, self->where));
+}
+
+/* The slot needs neither of the file descriptors, nor a mapping. */
+TEST_F(uring_dmabuf, closed)
+{
+	int target = open(p2p_disk("raw"), O_RDWR | O_DIRECT), same = dup(target);
+
+	ASSERT_LE(0, target);
+	ASSERT_LE(0, same);
+	p2p_fill(self->mem, MIB, 2, self->where);
+	EXPECT_EQ(self->works ? 0 : -EREMOTEIO,
+		  uring_update_dmabuf(&self->ring, 0, self->fd, target, 0));
+	close(target);
+	close(self->fd);
+	ASSERT_EQ(0, munmap(self->mem, SIZE));
+	self->mem = NULL;
+	if (self->works) {
+		EXPECT_EQ(self->before - (long long)SIZE, p2p_available(self->provider));
+		EXPECT_EQ(MIB, uring_write(&self->ring, same, 0, uring_at(0), MIB,
+					   self->where));
+		EXPECT_TRUE(drive_holds(self, MIB, 2));
+	}
+	close(same);
+	EXPECT_EQ(0, uring_unregister(&self->ring));
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* Reading writes to the memory. */
+TEST_F(uring_dmabuf, rights)
+{
+	int reader = heap_export(self->heap, self->mem, O_RDONLY, NULL, NULL);
+	int writer = heap_export(self->heap, self->mem, O_WRONLY, NULL, NULL);
+
+	ASSERT_LE(0, reader);
+	ASSERT_LE(0, writer);
+	if (self->works) {
+		p2p_fill(self->mem, SIZE, 2, self->where);
+		ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 0, reader, self->disk, 0));
+		EXPECT_EQ(-EACCES, read_at(self, 0, SECTOR));
+		EXPECT_EQ(-1, p2p_differs(self->mem, SIZE, 2, self->where));
+		EXPECT_EQ(SECTOR, write_at(self, 0, SECTOR));
+		EXPECT_TRUE(drive_holds(self, SECTOR, 2));
+
+		p2p_fill(self->mem, SIZE, 3, self->where);
+		ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 0, writer, self->disk, 0));
+		EXPECT_EQ(-EACCES, write_at(self, 0, SECTOR));
+		EXPECT_TRUE(drive_holds(self, SECTOR, 2));
+		EXPECT_EQ(SECTOR, read_at(self, 0, SECTOR));
+		EXPECT_EQ(-1, p2p_differs(self->mem, SECTOR, 2, self->where));
+	}
+	close(reader);
+	close(writer);
+}
+
+/* Memory of p2pmem/allocate, by its address in one slot, as a dma-buf in another one. */
+TEST_F(uring_dmabuf, exported)
+{
+	char *mem = p2p_map(self->provider, MIB);
+	uint64_t offset;
+	int fd;
+
+	ASSERT_NE(MAP_FAILED, mem);
+	fd = heap_export(self->heap, mem + 64 * KIB, O_RDWR, &offset, NULL);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, uring_update(&self->ring, 1, mem, MIB, 0));
+	EXPECT_EQ(self->works ? 0 : -EREMOTEIO,
+		  uring_update_dmabuf(&self->ring, 0, fd, self->disk, 0));
+	close(fd);
+	if (self->works) {
+		p2p_set(mem, MIB, POISON);
+		EXPECT_EQ(SECTOR, read_at(self, offset, SECTOR));
+		EXPECT_EQ(-1, p2p_differs(mem + 64 * KIB, SECTOR, 1, self->where));
+		EXPECT_EQ(-1, p2p_not_set(mem, 64 * KIB, POISON));
+		EXPECT_EQ(SECTOR, uring_write(&self->ring, self->disk, 1,
+					      mem + 64 * KIB, SECTOR, self->where));
+		EXPECT_TRUE(drive_holds(self, SECTOR, 1));
+	}
+	EXPECT_EQ(0, munmap(mem, MIB));
+}
+
+/* Nobody has touched the memory, and what was there before is not to be seen. */
+TEST_F(uring_dmabuf, cleared)
+{
+	p2p_fill(self->mem, SIZE, 2, self->where);
+	ASSERT_EQ(0, munmap(self->mem, SIZE));
+	self->mem = NULL;
+	close(self->fd);
+	ASSERT_TRUE(p2p_settles(self->provider, self->before));
+	self->fd = heap_alloc(self->heap, SIZE);
+	ASSERT_LE(0, self->fd);
+	if (!registered(_metadata, self))
+		return;
+	EXPECT_EQ(SIZE, write_at(self, 0, SIZE));
+	ASSERT_EQ(SIZE, pread(self->disk, self->ram, SIZE, self->where));
+	EXPECT_EQ(-1, p2p_not_set(self->ram, SIZE, 0));
+}
+
+/* What is in a slot changes, several at a time; a tag is told when its buffer is out. */
+TEST_F(uring_dmabuf, update)
+{
+	struct io_uring_regbuf_desc descs[3] = {
+		uring_dmabuf_desc(self->fd, self->disk),
+		{ .type = IO_REGBUF_TYPE_UADDR, .uaddr = (uintptr_t)self->ram,
+		  .size = SIZE },
+		{ .type = IO_REGBUF_TYPE_EMPTY },
+	};
+	uint64_t tags[3] = { TAG, TAG + 1, 0 };
+	struct io_uring_cqe cqe;
+	int other;
+
+	if (!registered(_metadata, self))
+		return;
+	other = heap_alloc(self->heap, MIB);
+	ASSERT_LE(0, other);
+	EXPECT_EQ(3, uring_update_descs(&self->ring, 1, descs, tags, 3));
+	EXPECT_EQ(MIB, uring_read(&self->ring, self->disk, 1, uring_at(0), MIB,
+				  self->where));
+	p2p_set(self->ram, SIZE, POISON);
+	EXPECT_EQ(MIB, uring_read(&self->ring, self->disk, 2, self->ram, MIB,
+				  self->where));
+	EXPECT_EQ(-1, p2p_differs(self->ram, MIB, 1, self->where));
+	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 3, uring_at(0), SECTOR,
+				      self->where));
+
+	/* A dma-buf by another one, by RAM, and by nothing. */
+	ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 1, other, self->disk, TAG + 2));
+	ring_wait(&self->ring, &cqe);
+	EXPECT_EQ(TAG, cqe.user_data);
+	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 1, uring_at(MIB), SECTOR,
+				      self->where));
+	ASSERT_EQ(0, uring_update(&self->ring, 1, self->ram, MIB, 0));
+	ring_wait(&self->ring, &cqe);
+	EXPECT_EQ(TAG + 2, cqe.user_data);
+	EXPECT_EQ(MIB, uring_read(&self->ring, self->disk, 1, self->ram, MIB,
+				  self->where));
+	ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 1, other, self->disk, TAG + 3));
+	EXPECT_EQ(1, uring_update_descs(&self->ring, 1, &descs[2], NULL, 1));
+	ring_wait(&self->ring, &cqe);
+	EXPECT_EQ(TAG + 3, cqe.user_data);
+	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 1, uring_at(0), SECTOR,
+				      self->where));
+	close(other);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before - SIZE));
+
+	/* Those before the one that fails are done, and its own slot is as it was. */
+	descs[0].dmabuf_fd = -1;
+	EXPECT_EQ(-EBADF, uring_update_descs(&self->ring, 0, descs, NULL, 3));
+	EXPECT_EQ(SECTOR, read_at(self, 0, SECTOR));
+	descs[2] = descs[0];
+	descs[0] = descs[1];
+	EXPECT_EQ(2, uring_update_descs(&self->ring, 0, descs, NULL, 3));
+	EXPECT_EQ(-EFAULT, read_at(self, 0, SECTOR));
+}
+
+static int receive_and_read(struct _test_data_uring_dmabuf *self, int sock)
+{
+	int fd = fd_receive(sock), ret;
+	struct ring ring;
+
+	if (!ring_init(&ring, 1, 0) || uring_register_empty(&ring, 1))
+		return 1;
+	ret = uring_update_dmabuf(&ring, 0, fd, self->disk, 0);
+	if (ret != (self->works ? 0 : -EREMOTEIO))
+		return 2;
+	close(fd);
+	if (self->works && uring_read(&ring, self->disk, 0, uring_at(MIB), MIB,
+				      self->where) != MIB)
+		return 3;
+	return 0;
+}
+
+/* Another user, who can't allocate such memory, has a drive fill what was passed on. */
+TEST_F(uring_dmabuf, received)
+{
+	pid_t child;
+	int sock[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sock));
+	p2p_set(self->mem, SIZE, POISON);
+	child = users_fork(ALICE);
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(receive_and_read(self, sock[1]));
+	ASSERT_TRUE(fd_send(sock[0], self->fd));
+	EXPECT_EQ(0, p2p_wait(child));
+	EXPECT_EQ(-1, self->works ? p2p_differs(self->mem + MIB, MIB, 1, self->where) :
+				    p2p_not_set(self->mem + MIB, MIB, POISON));
+	EXPECT_EQ(-1, p2p_not_set(self->mem, MIB, POISON));
+	close(sock[0]);
+	close(sock[1]);
+}
+
+/* Both are of the dma-buf. */
+TEST_F(uring_dmabuf, linked)
+{
+	struct io_uring_sqe sqe[2] = {
+		uring_request(IORING_OP_READ_FIXED, self->disk, 0, uring_at(0), MIB,
+			      self->where),
+		uring_request(IORING_OP_WRITE_FIXED, self->disk, 0, uring_at(0), MIB,
+			      self->where + MIB),
+	};
+	struct io_uring_cqe cqe[2];
+
+	if (!registered(_metadata, self))
+		return;
+	sqe[0].flags = IOSQE_IO_LINK;
+	ring_queue(&self->ring, &sqe[0]);
+	ring_queue(&self->ring, &sqe[1]);
+	ASSERT_EQ(2, ring_enter(&self->ring, 2));
+	ring_wait(&self->ring, &cqe[0]);
+	ring_wait(&self->ring, &cqe[1]);
+	EXPECT_EQ(MIB, cqe[0].res);
+	EXPECT_EQ(MIB, cqe[1].res);
+	ASSERT_EQ(MIB, pread(self->disk, self->ram, MIB, self->where + MIB));
+	EXPECT_EQ(-1, p2p_differs(self->ram, MIB, 1, self->where));
+}
+
+static void with_ring(struct __test_metadata *_metadata,
+		      struct _test_data_uring_dmabuf *self, unsigned int ring_flags,
+		      unsigned int flags)
+{
+	struct io_uring_sqe sqe = uring_request(IORING_OP_READ_FIXED, self->disk, 0,
+						uring_at(MIB), 64 * KIB, self->where);
+	struct io_uring_cqe cqe;
+	struct ring ring;
+
+	ASSERT_TRUE(ring_init(&ring, 2, ring_flags));
+	ASSERT_EQ(0, uring_register_empty(&ring, 1));
+	EXPECT_EQ(self->works ? 0 : -EREMOTEIO,
+		  uring_update_dmabuf(&ring, 0, self->fd, self->disk, 0));
+	if (self->works) {
+		p2p_set(self->mem + MIB, MIB, POISON);
+		sqe.flags = flags;
+		ASSERT_EQ(0, ring_do(&ring, &sqe, &cqe));
+		EXPECT_EQ(64 * KIB, cqe.res);
+		EXPECT_EQ(-1, p2p_differs(self->mem + MIB, 64 * KIB, 1, self->where));
+	}
+	ring_exit(&ring);
+}
+
+/* Issued by a worker, or the ring's own thread; completed by who waits, or by polling. */
+TEST_F(uring_dmabuf, worker)
+{
+	with_ring(_metadata, self, 0, IOSQE_ASYNC);
+}
+
+TEST_F(uring_dmabuf, sqpoll)
+{
+	with_ring(_metadata, self, IORING_SETUP_SQPOLL, 0);
+}
+
+TEST_F(uring_dmabuf, defer_taskrun)
+{
+	with_ring(_metadata, self,
+		  IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER, 0);
+}
+
+TEST_F(uring_dmabuf, iopoll)
+{
+	with_ring(_metadata, self, IORING_SETUP_IOPOLL, 0);
+}
+
+TEST_HARNESS_MAIN
