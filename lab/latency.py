@@ -85,9 +85,10 @@ def run(topology, selected, say):
         if words[0] == "test" and words[2] == "end":
             say(f"{words[1]}: {' '.join(words[3:])}")
 
-    with Guest(topology, session.image_of("lean"), "lean", plan,
-               [os.path.join(GUEST, name) for name in ("init.cpio.gz", "latency.cpio.gz")],
-               label="latency", extra=icount.ICOUNT) as guest:
+    with icount.one_cpu(), \
+            Guest(topology, session.image_of("lean"), "lean", plan,
+                  [os.path.join(GUEST, name) for name in ("init.cpio.gz", "latency.cpio.gz")],
+                  label="latency", extra=icount.ICOUNT) as guest:
         # Time of the host and of the guest differ: one limit, for all of it.
         guest.watchdog.boot = TIMEOUT
         guest.watchdog.grace = TIMEOUT

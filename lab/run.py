@@ -90,10 +90,11 @@ def run_program(topology, kernel, kernel_name, label, args):
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
-    with Guest(topology, kernel, kernel_name, plan, [os.path.join(GUEST, "init.cpio.gz")],
-               label=label, accel=accel.choose(args.accel, kernel), append=args.append,
-               contents=dict(item.split("=", 1) for item in args.drive),
-               screendump=args.screendump) as guest:
+    with session.own_cpu(topology), \
+            Guest(topology, kernel, kernel_name, plan, [os.path.join(GUEST, "init.cpio.gz")],
+                  label=label, accel=accel.choose(args.accel, kernel), append=args.append,
+                  contents=dict(item.split("=", 1) for item in args.drive),
+                  screendump=args.screendump) as guest:
         if args.shell:
             print(f"booting {topology.name}; exit, or Ctrl-A x, leaves", file=sys.stderr)
             return status_of(guest.run_interactive(), guest, shell=True)

@@ -8,7 +8,6 @@ hangs is noticed by the limit of the step that hangs.
 import ctypes
 import fcntl
 import os
-import queue
 import re
 import select
 import shutil
@@ -25,11 +24,6 @@ from .watchdog import GRACE, POWER_OFF, Watchdog
 DEBUG_MEMORY = 512 << 20
 
 PR_SET_PDEATHSIG = 1
-
-# Those of this machine that no QEMU has for itself.
-_cpus = queue.SimpleQueue()
-for _cpu in sorted(os.sched_getaffinity(0)):
-    _cpus.put(_cpu)
 
 
 def _die_with_parent():
@@ -67,7 +61,7 @@ class Guest:
         self.debug = kernel_name == "debug"
         self.watchdog = Watchdog(plan.limits, DEBUG_FACTOR if self.debug else 1)
         self.name = f"{topology.name}-{label or kernel_name}"
-        self.run_dir = self.log_dir = self._lock = self._process = self._cpu = None
+        self.run_dir = self.log_dir = self._lock = self._process = None
         self._console = b""
 
     def __enter__(self):
@@ -84,32 +78,12 @@ class Guest:
                 with open(part, "rb") as file:
                     shutil.copyfileobj(file, out)
             out.write(self.plan.archive())
-        if self._one_thread():
-            self._cpu = _cpus.get()
         return self
 
     def __exit__(self, *_):
         self.stop()
-        if self._cpu is not None:
-            _cpus.put(self._cpu)
         shutil.rmtree(self.run_dir, ignore_errors=True)
         self._lock.close()
-
-    def _one_thread(self):
-        """Does one thread of QEMU run all of the guest's CPUs?
-
-        QEMU leaves out the guest's memory barriers then, but its drives work in another
-        thread. On two CPUs a doorbell (NVMe's shadow doorbells) is lost now and then, and
-        the guest waits for ever; so such a QEMU gets one CPU, for all of its threads.
-        """
-        return "-icount" in self.extra or (
-            self.accel == "tcg" and self.topology.threads == "single")
-
-    def _prepare(self):
-        """In the process that becomes QEMU."""
-        _die_with_parent()
-        if self._cpu is not None:
-            os.sched_setaffinity(0, {self._cpu})
 
     def _claim(self):
         """Directories of its own, also when the same guest runs twice."""
@@ -209,7 +183,7 @@ class Guest:
                     self.command(interactive), cwd=self.run_dir, stderr=log,
                     stdin=None if interactive else subprocess.PIPE, bufsize=0,
                     stdout=None if interactive else subprocess.PIPE,
-                    preexec_fn=self._prepare)
+                    preexec_fn=_die_with_parent)
             except FileNotFoundError as error:
                 raise LabError(f"{error.filename} is not installed: run make deps") from error
 

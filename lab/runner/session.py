@@ -2,6 +2,7 @@
 """Boots a guest for a test run and judges it: what run.py and check.py share."""
 import os
 import signal
+from contextlib import nullcontext
 
 from . import accel, gcov, icount, tests, verdict
 from .paths import DEBUG_FACTOR, GUEST, KERNELS, LabError
@@ -15,6 +16,12 @@ def image_of(kernel_name):
     if not os.path.exists(image):
         raise LabError(f"no {os.path.relpath(image)}: run make kernel KERNEL={kernel_name}")
     return image
+
+
+def own_cpu(topology):
+    """A CPU for a guest whose CPUs are all run by one thread of QEMU, see icount.one_cpu()."""
+    single = topology.clock == "instructions" or topology.threads == "single"
+    return icount.one_cpu() if single else nullcontext()
 
 
 def unless_qemu_crashes(boot, say):
@@ -49,9 +56,10 @@ def run_tests(topology, kernel, kernel_name, selected, *, label=None, wanted_acc
 
     def boot():
         exact = topology.clock == "instructions"
-        with Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
-                   accel="tcg" if exact else accel.choose(wanted_accel, kernel),
-                   extra=icount.ICOUNT if exact else (), append=append) as guest:
+        with own_cpu(topology), \
+                Guest(topology, kernel, kernel_name, plan, [initrd], label=label,
+                      accel="tcg" if exact else accel.choose(wanted_accel, kernel),
+                      extra=icount.ICOUNT if exact else (), append=append) as guest:
             outcome = guest.run(on_output, on_frame, timeout)
             if counts:
                 gcov.save(outcome.output, plan.token, guest.log_dir)
