@@ -6,15 +6,15 @@
  * The bank of that time is an orphan then, and there can be no other struct pages for
  * the same memory. So the bank is taken over, if the memory is the same: it gets the new
  * provider, and its region moves into the new provider's pool. The pages in use return
- * to that pool when they are free, and are cleared before anybody gets them, like all
- * of the memory: nobody knows what a device contains that has been away.
+ * to that pool when they are free. All of the memory is cleared before its next use:
+ * what a device contains that has been away is unknown.
  *
  * Until they are free these pages are dead: they were of a device that is gone, even if it
  * has the same name, and the requests that wait with them must not reach the new one. Each
  * gets another page map, bank->dead, whose provider is never live. So DMA mappings of
  * live pages need not look for anything. page->pgmap goes back to the bank's own page
  * map when the count is 0, see p2pmem_revive(). A page with a count of 0 is left alone,
- * since nobody has it.
+ * since it is not in use.
  */
 
 #include <linux/err.h>
@@ -98,7 +98,7 @@ static void p2pmem_adopt(struct p2pmem_bank *bank, struct pci_dev *pdev,
 	struct p2pmem *old;
 
 	p2pmem_adopt_init_dead(bank);
-	/* For those who ask a page's provider for its name, or count a refusal. */
+	/* Refusals are counted, and logged with the provider's name. */
 	pci_dev_get(pdev);
 	WRITE_ONCE(bank->dead.provider.pdev, pdev);
 	WRITE_ONCE(bank->map.provider.pdev, pdev);

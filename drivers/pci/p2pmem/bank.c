@@ -3,7 +3,7 @@
  * Banks: the struct pages of what a provider has added to its memory by one call, and
  * their life after the provider's driver.
  *
- * When the driver is unbound, nobody finds the memory any more: there are no mappings
+ * When the driver is unbound, the memory can't be found any more: there are no mappings
  * and no holds, and DMA mappings are refused. What remains are references to pages. A
  * process has them, or a queue: a request that waits in a suspended device mapper
  * device has the pages of its caller, who may be long dead. There is no way to take
@@ -46,7 +46,7 @@
 #define P2PMEM_REPORT_FIRST	HZ
 #define P2PMEM_REPORT		(10 * HZ)
 
-/* Whoever has ended its DMA soon drops its references. If not, nothing is lost. */
+/* References are dropped soon after the DMA has ended. If not, nothing is lost. */
 #define P2PMEM_GRACE		(HZ / 5)
 
 static LIST_HEAD(p2pmem_orphans);
@@ -58,7 +58,7 @@ static unsigned long p2pmem_bank_busy(const struct p2pmem_bank *bank)
 	return p2pmem_pool_busy(bank->p2pmem->pool, p2pmem_bank_pfn(bank));
 }
 
-/* No page is in use, no work is left, and nobody else knows of the bank. */
+/* No page is in use, no work is left, and there is no other reference to the bank. */
 static void p2pmem_bank_destroy(struct p2pmem_bank *bank)
 {
 	memunmap_pages(&bank->map.pgmap);
@@ -345,9 +345,7 @@ bool p2pmem_bank_is_in_the_way(struct pci_dev *pdev, u64 start, u64 len)
 			start, start + len - 1, bank->map.pgmap.range.start,
 			bank->map.pgmap.range.end,
 			pci_name(bank->map.provider.pdev));
-		p2pmem_mappers_report(bank,
-				      p2pdma_provider_is_mapped(&bank->map.provider) ?
-				      "in the way, and mapped for DMA" : "in the way");
+		p2pmem_mappers_report(bank, "in the way");
 	}
 	spin_unlock(&p2pmem_orphans_lock);
 	return found;

@@ -4,6 +4,7 @@
 #define P2P_EDU_TEST_H
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <samples/p2pdma/p2p-edu.h>
 #include <stdio.h>
 #include <stdbool.h>
@@ -48,6 +49,21 @@ int open_edu(const char *device);
 ssize_t copy_flags(int fd, const void *src, void *dst, size_t len, unsigned int flags);
 
 int attach_edu(int fd, int dmabuf);
+
+/* A copy in a thread of its own. */
+struct edu_call {
+	pthread_t thread;
+	int fd;
+	const char *src;
+	char *dst;
+	unsigned int flags;
+	ssize_t ret;		/* once the thread was joined */
+	bool done;
+};
+
+bool edu_start(struct edu_call *call, int fd, const char *src, char *dst,
+	       unsigned int flags);
+bool edu_is_done(const struct edu_call *call);
 
 static inline ssize_t copy(int fd, const void *src, void *dst, size_t len)
 {

@@ -15,53 +15,28 @@
 /* By then the device has done what it was told: it takes 100 ms. */
 #define LATE_US		300000
 
-/* A call in a thread of its own. */
-struct call {
-	pthread_t thread;
-	int fd;
-	const char *src;
-	char *dst;
-	ssize_t ret;
-	bool done;
-};
-
-static void *make_call(void *arg)
-{
-	struct call *call = arg;
-
-	call->ret = copy(call->fd, call->src, call->dst, LEN);
-	__atomic_store_n(&call->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static bool start_call(struct call *call, int fd, const char *src, char *dst)
-{
-	*call = (struct call) { .fd = fd, .src = src, .dst = dst };
-	return !pthread_create(&call->thread, NULL, make_call, call);
-}
-
 /* Waits until so much is mapped; a transfer takes long enough to notice. */
-static bool is_under_way(struct _test_data_edu *self, struct call *call,
+static bool is_under_way(struct _test_data_edu *self, struct edu_call *call,
 			 long long bytes)
 {
 	while (mapped(self) < bytes)
-		if (__atomic_load_n(&call->done, __ATOMIC_ACQUIRE))
+		if (edu_is_done(call))
 			return false;
-	return !__atomic_load_n(&call->done, __ATOMIC_ACQUIRE);
+	return !edu_is_done(call);
 }
 
 TEST_F(edu, two_threads)
 {
-	struct call out, in;
+	struct edu_call out, in;
 	int round;
 
 	for (round = 0; round < 3; round++) {
 		fill(self->ram[SRC], self->bar[DST]);
 		fill(self->bar[SRC], self->ram[DST]);
-		ASSERT_TRUE(start_call(&out, self->fd, self->ram[SRC],
-				       self->bar[DST]));
-		ASSERT_TRUE(start_call(&in, self->fd, self->bar[SRC],
-				       self->ram[DST]));
+		ASSERT_TRUE(edu_start(&out, self->fd, self->ram[SRC],
+				       self->bar[DST], 0));
+		ASSERT_TRUE(edu_start(&in, self->fd, self->bar[SRC],
+				       self->ram[DST], 0));
 		ASSERT_EQ(0, pthread_join(out.thread, NULL));
 		ASSERT_EQ(0, pthread_join(in.thread, NULL));
 		EXPECT_EQ(LEN, out.ret);
@@ -75,11 +50,11 @@ TEST_F(edu, two_threads)
 TEST_F(edu, close_in_flight)
 {
 	int other = open_edu(self->wide);
-	struct call call;
+	struct edu_call call;
 
 	ASSERT_LE(0, other);
 	fill(self->bar[SRC], self->ram[DST]);
-	ASSERT_TRUE(start_call(&call, other, self->bar[SRC], self->ram[DST]));
+	ASSERT_TRUE(edu_start(&call, other, self->bar[SRC], self->ram[DST], 0));
 	EXPECT_TRUE(is_under_way(self, &call, LEN));
 	EXPECT_EQ(0, close(self->fd));
 	self->fd = -1;
@@ -118,10 +93,10 @@ TEST_F(edu, driver_unbound)
 
 TEST_F(edu, driver_unbound_in_flight)
 {
-	struct call call;
+	struct edu_call call;
 
 	fill(self->bar[SRC], self->bar[DST]);
-	ASSERT_TRUE(start_call(&call, self->fd, self->bar[SRC], self->bar[DST]));
+	ASSERT_TRUE(edu_start(&call, self->fd, self->bar[SRC], self->bar[DST], 0));
 	EXPECT_TRUE(is_under_way(self, &call, 2 * LEN));
 	EXPECT_EQ(0, p2p_driver_unbind(EDU, self->wide));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
@@ -161,10 +136,10 @@ TEST_F(edu, device_removed)
 /* The provider waits for the transfer, and the driver keeps nothing longer. */
 TEST_F(edu, provider_unbound_in_flight)
 {
-	struct call call;
+	struct edu_call call;
 
 	fill(self->bar[SRC], self->ram[DST]);
-	ASSERT_TRUE(start_call(&call, self->fd, self->bar[SRC], self->ram[DST]));
+	ASSERT_TRUE(edu_start(&call, self->fd, self->bar[SRC], self->ram[DST], 0));
 	EXPECT_TRUE(is_under_way(self, &call, LEN));
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
@@ -184,13 +159,13 @@ static void on_signal(int sig)
 TEST_F(edu, signal_while_waiting)
 {
 	struct sigaction action = { .sa_handler = on_signal };
-	struct call first, second;
+	struct edu_call first, second;
 
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	fill(self->bar[SRC], self->bar[DST]);
-	ASSERT_TRUE(start_call(&first, self->fd, self->bar[SRC], self->bar[DST]));
+	ASSERT_TRUE(edu_start(&first, self->fd, self->bar[SRC], self->bar[DST], 0));
 	ASSERT_TRUE(is_under_way(self, &first, 2 * LEN));
-	ASSERT_TRUE(start_call(&second, self->fd, self->ram[SRC], self->ram[DST]));
+	ASSERT_TRUE(edu_start(&second, self->fd, self->ram[SRC], self->ram[DST], 0));
 	usleep(50000);
 	EXPECT_EQ(0, pthread_kill(second.thread, SIGUSR1));
 	ASSERT_EQ(0, pthread_join(second.thread, NULL));
@@ -203,9 +178,9 @@ TEST_F(edu, signal_while_waiting)
 	action.sa_flags = SA_RESTART;
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	fill(self->ram[SRC], self->ram[DST]);
-	ASSERT_TRUE(start_call(&first, self->fd, self->bar[SRC], self->bar[DST]));
+	ASSERT_TRUE(edu_start(&first, self->fd, self->bar[SRC], self->bar[DST], 0));
 	ASSERT_TRUE(is_under_way(self, &first, 4 * LEN));
-	ASSERT_TRUE(start_call(&second, self->fd, self->ram[SRC], self->ram[DST]));
+	ASSERT_TRUE(edu_start(&second, self->fd, self->ram[SRC], self->ram[DST], 0));
 	usleep(50000);
 	EXPECT_EQ(0, pthread_kill(second.thread, SIGUSR1));
 	ASSERT_EQ(0, pthread_join(second.thread, NULL));
@@ -219,11 +194,11 @@ TEST_F(edu, signal_while_waiting)
 TEST_F(edu, signal)
 {
 	struct sigaction action = { .sa_handler = on_signal };
-	struct call call;
+	struct edu_call call;
 
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	fill(self->bar[SRC], self->bar[DST]);
-	ASSERT_TRUE(start_call(&call, self->fd, self->bar[SRC], self->bar[DST]));
+	ASSERT_TRUE(edu_start(&call, self->fd, self->bar[SRC], self->bar[DST], 0));
 	ASSERT_TRUE(is_under_way(self, &call, 2 * LEN));
 	EXPECT_EQ(0, pthread_kill(call.thread, SIGUSR1));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
@@ -235,7 +210,7 @@ TEST_F(edu, signal)
 TEST_F(edu, killed)
 {
 	long long before = p2p_available(self->provider);
-	struct call call = { 0 };	/* in another process: never done here */
+	struct edu_call call = { 0 };	/* in another process: never done here */
 	int status;
 	pid_t child;
 
@@ -266,10 +241,10 @@ TEST_F(edu, killed)
 static void run_late(struct __test_metadata *_metadata,
 		     struct _test_data_edu *self, uint64_t *then)
 {
-	struct call call;
+	struct edu_call call;
 
 	fill(self->bar[SRC], self->bar[DST]);
-	ASSERT_TRUE(start_call(&call, self->fd, self->bar[SRC], self->bar[DST]));
+	ASSERT_TRUE(edu_start(&call, self->fd, self->bar[SRC], self->bar[DST], 0));
 	/* The command that runs now has its time already, the next one has not. */
 	EXPECT_TRUE(is_under_way(self, &call, 2 * LEN));
 	ASSERT_EQ(0, p2p_write_file(PARAMETERS "timeout_ms", "10"));

@@ -337,19 +337,6 @@ unmap:
 	EXPECT_EQ(0, munmap(mem, 2 * PMD));
 }
 
-static bool cpu_has_pud(void)
-{
-	FILE *file = fopen("/proc/cpuinfo", "r");
-	char line[8192];
-	bool found = false;
-
-	while (file && fgets(line, sizeof(line), file))
-		found |= !!strstr(line, " pdpe1gb ");
-	if (file)
-		fclose(file);
-	return found;
-}
-
 /* One of 1 GiB, of which the mirror has little, for providers that are as large. */
 TEST_F(hmm, gigantic)
 {
@@ -374,7 +361,7 @@ TEST_F(hmm, gigantic)
 		goto unmap;
 	}
 	/* Older CPUs have no entries of 1 GiB. */
-	order = cpu_has_pud() ? 18 : 9;
+	order = p2p_cpu_has_pud() ? 18 : 9;
 	EXPECT_EQ(0, mirror(self, at, nr, FAULT_WRITE));
 	EXPECT_EQ(0, wrong(self, 0, nr, flags | WRITE, order));
 	EXPECT_EQ(PAGEMAP_PFN(p2p_pagemap(at)), self->entries[0].pfn);

@@ -61,46 +61,21 @@ static char *set_up(struct _test_data_edu *self)
 	return begin(self->fd, room, ROOM) ? NULL : room;
 }
 
-/* A copy in a thread of its own. */
-struct call {
-	pthread_t thread;
-	int fd;
-	const char *src;
-	char *dst;
-	ssize_t ret;
-	bool done;
-};
-
-static void *make_call(void *arg)
-{
-	struct call *call = arg;
-
-	call->ret = mirrored(call->fd, call->src, call->dst, LEN);
-	__atomic_store_n(&call->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static bool is_done(struct call *call)
-{
-	return __atomic_load_n(&call->done, __ATOMIC_ACQUIRE);
-}
-
 /*
  * Starts a copy from or to peer-to-peer memory, or both. When this returns it is under
  * way: pages are mapped for DMA, and it takes nearly a second.
  */
-static bool start_call(struct _test_data_edu *self, struct call *call,
+static bool start_call(struct _test_data_edu *self, struct edu_call *call,
 		       const char *src, char *dst)
 {
 	long long before = mapped(self);
 
-	*call = (struct call) { .fd = self->fd, .src = src, .dst = dst };
-	if (pthread_create(&call->thread, NULL, make_call, call))
+	if (!edu_start(call, self->fd, src, dst, P2P_EDU_MIRRORED))
 		return false;
 	while (mapped(self) == before)
-		if (is_done(call))
+		if (edu_is_done(call))
 			return false;
-	return !is_done(call);
+	return !edu_is_done(call);
 }
 
 TEST_F(edu, every_way)
@@ -141,7 +116,7 @@ TEST_F(edu, stays_mapped)
 
 TEST_F(edu, zapped_in_flight)
 {
-	struct call call;
+	struct edu_call call;
 	int round;
 
 	ASSERT_NE(NULL, set_up(self));
@@ -152,7 +127,7 @@ TEST_F(edu, zapped_in_flight)
 			EXPECT_EQ(0, madvise(self->bar[SRC], SIZE, MADV_DONTNEED));
 			EXPECT_EQ(0, madvise(self->bar[DST], SIZE, MADV_DONTNEED));
 			usleep(30000);
-		} while (!is_done(&call));
+		} while (!edu_is_done(&call));
 		ASSERT_EQ(0, pthread_join(call.thread, NULL));
 		EXPECT_EQ(LEN, call.ret);
 		EXPECT_TRUE(is_copied(self->bar[SRC], self->bar[DST], 0, 0, LEN));
@@ -166,7 +141,7 @@ TEST_F(edu, moved_in_flight)
 {
 	static uint64_t then[SIZE / 8];
 	char *room = set_up(self);
-	struct call call;
+	struct edu_call call;
 
 	ASSERT_NE(NULL, room);
 	fill(self->ram[SRC], self->bar[DST]);
@@ -187,7 +162,7 @@ TEST_F(edu, moved_in_flight)
 TEST_F(edu, unmapped_in_flight)
 {
 	long long before;
-	struct call call;
+	struct edu_call call;
 	char *other;
 
 	ASSERT_NE(NULL, set_up(self));
@@ -209,7 +184,7 @@ TEST_F(edu, unmapped_in_flight)
 /* Other memory at the same address: the rest of the data goes there. */
 TEST_F(edu, replaced_in_flight)
 {
-	struct call call;
+	struct edu_call call;
 	char *ram;
 
 	ASSERT_NE(NULL, set_up(self));
@@ -262,7 +237,7 @@ TEST_F(edu, forked)
 
 TEST_F(edu, forked_in_flight)
 {
-	struct call call;
+	struct edu_call call;
 	pid_t child;
 	int i;
 
@@ -343,7 +318,7 @@ TEST_F(edu, provider_unbound)
 
 TEST_F(edu, provider_unbound_in_flight)
 {
-	struct call call;
+	struct edu_call call;
 
 	ASSERT_NE(NULL, set_up(self));
 	fill(self->ram[SRC], self->bar[DST]);
@@ -390,7 +365,7 @@ TEST_F(edu, provider_reset)
 /* Nothing is left mapped for a device without a driver. */
 TEST_F(edu, client_unbound)
 {
-	struct call call;
+	struct edu_call call;
 	char *room = set_up(self);
 
 	ASSERT_NE(NULL, room);

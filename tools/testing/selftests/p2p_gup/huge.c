@@ -385,20 +385,6 @@ TEST_F(huge, extents_of_other_memory)
 				       &extent, 1, false));
 }
 
-/* Older CPUs have no entries of 1 GiB. */
-static bool cpu_has_pud(void)
-{
-	FILE *file = fopen("/proc/cpuinfo", "r");
-	char line[8192];
-	bool found = false;
-
-	while (file && fgets(line, sizeof(line), file))
-		found |= !!strstr(line, " pdpe1gb ");
-	if (file)
-		fclose(file);
-	return found;
-}
-
 /* A provider as large as an entry of the next level, all of it one folio. */
 TEST_F(huge, gigantic)
 {
@@ -413,7 +399,7 @@ TEST_F(huge, gigantic)
 		return;
 	}
 	ASSERT_NE(MAP_FAILED, mem);
-	if (!cpu_has_pud()) {
+	if (!p2p_cpu_has_pud()) {
 		put(mem + PUD / 2, PMD, 17);
 		EXPECT_EQ(0, faults(18));
 		EXPECT_EQ(1, pin_extents(self->extents, mem + PUD / 2, PMD,

@@ -185,6 +185,20 @@ void *p2p_map(const char *provider, size_t size)
 	return p2p_map_fd(p2p_open(provider, O_RDWR), size, MAP_SHARED, 0);
 }
 
+/* Older CPUs have no entries of 1 GiB. */
+bool p2p_cpu_has_pud(void)
+{
+	FILE *file = fopen("/proc/cpuinfo", "r");
+	char line[8192];
+	bool found = false;
+
+	while (file && fgets(line, sizeof(line), file))
+		found |= !!strstr(line, " pdpe1gb ");
+	if (file)
+		fclose(file);
+	return found;
+}
+
 /* The entry of a page in /proc/self/pagemap; 0 if there is none. */
 uint64_t p2p_pagemap(const void *addr)
 {

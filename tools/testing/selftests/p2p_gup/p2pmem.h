@@ -72,6 +72,7 @@ bool p2p_setup_drive(struct p2p_fixture *self, const struct p2p_variant *variant
 		     int flags);
 bool p2p_setup_io(struct p2p_fixture *self, const struct p2p_variant *variant,
 		  size_t size, int flags);
+bool p2p_drive_holds(struct p2p_fixture *self, off_t where, size_t len, uint64_t seed);
 void p2p_release(struct p2p_fixture *self);
 int p2p_wait(pid_t child);
 
@@ -111,6 +112,7 @@ bool p2p_settles(const char *provider, long long available);
 int p2p_open(const char *provider, int flags);
 void *p2p_map_fd(int fd, size_t size, int flags, off_t offset);
 void *p2p_map(const char *provider, size_t size);
+bool p2p_cpu_has_pud(void);
 uint64_t p2p_pagemap(const void *addr);
 bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,
 	     uint64_t *flags);

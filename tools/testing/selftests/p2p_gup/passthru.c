@@ -80,14 +80,6 @@ static ssize_t due(struct _test_data_passthru *self)
 	return self->works ? 0 : -EREMOTEIO;
 }
 
-static bool drive_holds(struct _test_data_passthru *self, size_t len,
-			uint64_t seed)
-{
-	p2p_set(self->ram, len, POISON);
-	return pread(self->disk, self->ram, len, self->where) == len &&
-	       p2p_differs(self->ram, len, seed, self->where) == -1;
-}
-
 static const size_t sizes[] = { SECTOR, 4 * KIB, 40 * KIB, 256 * KIB + SECTOR };
 
 TEST_F(passthru, read)
@@ -113,7 +105,7 @@ TEST_F(passthru, write)
 		len = sizes[i];
 		p2p_fill(self->mem, len, 2 + i, self->where);
 		EXPECT_EQ(due(self), io_cmd(self, NVME_WRITE, self->mem, len));
-		EXPECT_TRUE(drive_holds(self, len, self->works ? 2 + i : 1));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, len, self->works ? 2 + i : 1));
 	}
 }
 
@@ -128,7 +120,7 @@ TEST_F(passthru, offset_in_page)
 
 	p2p_fill(buf, len, 2, self->where);
 	EXPECT_EQ(due(self), io_cmd(self, NVME_WRITE, buf, len));
-	EXPECT_TRUE(drive_holds(self, len, 1 + self->works));
+	EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, len, 1 + self->works));
 }
 
 /*
@@ -145,7 +137,7 @@ TEST_F(passthru, unaligned)
 		__atomic_store_n(&self->mem[i + 1], self->ram[MIB + i],
 				 __ATOMIC_RELAXED);
 	EXPECT_EQ(0, io_cmd(self, NVME_WRITE, self->mem + 1, len));
-	EXPECT_TRUE(drive_holds(self, len, 2));
+	EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, len, 2));
 
 	p2p_set(self->mem, len + KIB, POISON);
 	EXPECT_EQ(0, io_cmd(self, NVME_READ, self->mem + 1, len));
@@ -289,7 +281,7 @@ TEST_F(passthru, io_uring)
 		p2p_fill(self->mem, len, 2, self->where);
 		EXPECT_EQ(due(self), uring_cmd(self, &ring, chr, NVME_WRITE,
 					       self->mem, len));
-		EXPECT_TRUE(drive_holds(self, len, 1 + self->works));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, len, 1 + self->works));
 	}
 	ring_exit(&ring);
 	close(chr);

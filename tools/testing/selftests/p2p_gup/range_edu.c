@@ -150,28 +150,13 @@ TEST_F(range_edu, short_mask_far)
 	cant_reach(_metadata, self, getenv("P2P_EDU_FAR"));
 }
 
-struct call {
-	pthread_t thread;
-	struct _test_data_range_edu *self;
-	ssize_t ret;
-};
-
-static void *calls(void *arg)
-{
-	struct call *call = arg;
-
-	call->ret = copy(call->self->fd, call->self->mem[SRC],
-			 call->self->mem[DST], LEN);
-	return NULL;
-}
-
 /* The provider goes in the middle of a transfer: that one is completed first. */
 TEST_F(range_edu, provider_unbound_in_flight)
 {
-	struct call call = { .self = self };
+	struct edu_call call;
 
 	p2p_fill(self->mem[SRC], SIZE, SRC, 0);
-	ASSERT_EQ(0, pthread_create(&call.thread, NULL, calls, &call));
+	ASSERT_TRUE(edu_start(&call, self->fd, self->mem[SRC], self->mem[DST], 0));
 	while (p2p_number(self->vram, "p2pmem/dma_bus_bytes") <
 	       self->bus_bytes + 2 * LEN)
 		usleep(1000);
@@ -192,9 +177,9 @@ TEST_F(range_edu, provider_unbound_in_flight)
 
 TEST_F(range_edu, client_unbound_in_flight)
 {
-	struct call call = { .self = self };
+	struct edu_call call;
 
-	ASSERT_EQ(0, pthread_create(&call.thread, NULL, calls, &call));
+	ASSERT_TRUE(edu_start(&call, self->fd, self->mem[SRC], self->mem[DST], 0));
 	while (p2p_number(self->vram, "p2pmem/dma_bus_bytes") <
 	       self->bus_bytes + 2 * LEN)
 		usleep(1000);

@@ -16,11 +16,10 @@
 #include "users.h"
 #include "variants.h"
 
-#define SIZE		(4 * MIB)
+#define SIZE		URING_SIZE
 #define WHERE		(120 * MIB)
 #define WINDOW		(8 * MIB)
 #define POISON		0xdeadbeefcafef00dULL
-#define MARGIN		(4 * KIB)	/* that must not change */
 #define TAG		4711
 
 FIXTURE(uring_buf)
@@ -54,58 +53,24 @@ static int due(struct _test_data_uring_buf *self, size_t len)
 	return self->works ? (int)len : -EREMOTEIO;
 }
 
-/* Does the drive hold the data of that seed there? */
-static bool drive_holds(struct _test_data_uring_buf *self, off_t where, size_t len,
-			uint64_t seed)
-{
-	p2p_set(self->ram, len, POISON);
-	return pread(self->disk, self->ram, len, where) == (ssize_t)len &&
-	       p2p_differs(self->ram, len, seed, where) == -1;
-}
-
-/* Where in the buffer, and how much: there are folios of 2 MiB in it. */
-static const struct {
-	size_t at, len;
-} parts[] = {
-	{ 0,				SECTOR },
-	{ 0,				4 * KIB },
-	{ SECTOR,			4 * KIB },
-	{ 5 * 4 * KIB,			4 * KIB },
-	{ 37 * 4 * KIB + 3 * SECTOR,	64 * KIB },
-	{ 2 * MIB - 4 * KIB,		8 * KIB },
-	{ 2 * MIB - SECTOR,		2 * SECTOR },
-	{ 2 * MIB + SECTOR,		MIB + SECTOR },
-	{ SIZE - SECTOR,		SECTOR },
-	{ 0,				SIZE },
-};
-
-/* How much there is before a part, and after it, of what must not change. */
-static size_t before(size_t at)
-{
-	return at < MARGIN ? at : MARGIN;
-}
-
-static size_t after(size_t end)
-{
-	return SIZE - end < MARGIN ? SIZE - end : MARGIN;
-}
-
 TEST_F(uring_buf, read)
 {
 	size_t i;
 
 	ASSERT_EQ(0, uring_register(&self->ring, self->mem, SIZE));
-	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		const size_t at = parts[i].at, len = parts[i].len;
+	for (i = 0; i < URING_NR_PARTS; i++) {
+		const struct uring_part *part = &uring_parts[i];
+		const size_t at = part->at, len = part->len;
+		const size_t before = uring_before(part), after = uring_after(part);
 		char *mem = self->mem + at;
 
-		p2p_set(mem - before(at), before(at) + len + after(at + len), POISON);
+		p2p_set(mem - before, before + len + after, POISON);
 		EXPECT_EQ(due(self, len), uring_read(&self->ring, self->disk, 0, mem,
 						     len, self->where));
 		EXPECT_EQ(-1, self->works ? p2p_differs(mem, len, 1, self->where) :
 					    p2p_not_set(mem, len, POISON));
-		EXPECT_EQ(-1, p2p_not_set(mem - before(at), before(at), POISON));
-		EXPECT_EQ(-1, p2p_not_set(mem + len, after(at + len), POISON));
+		EXPECT_EQ(-1, p2p_not_set(mem - before, before, POISON));
+		EXPECT_EQ(-1, p2p_not_set(mem + len, after, POISON));
 	}
 }
 
@@ -114,14 +79,14 @@ TEST_F(uring_buf, write)
 	size_t i;
 
 	ASSERT_EQ(0, uring_register(&self->ring, self->mem, SIZE));
-	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		const size_t at = parts[i].at, len = parts[i].len;
+	for (i = 0; i < URING_NR_PARTS; i++) {
+		const size_t at = uring_parts[i].at, len = uring_parts[i].len;
 
 		p2p_fill(self->mem + at, len, 2 + i, self->where);
 		EXPECT_EQ(due(self, len), uring_write(&self->ring, self->disk, 0,
 						      self->mem + at, len,
 						      self->where));
-		EXPECT_TRUE(drive_holds(self, self->where, len,
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, len,
 					self->works ? 2 + i : 1));
 	}
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "p2pmem.h"
 #include "ring.h"
 
 enum { NVME_WRITE = 1, NVME_READ = 2 };
@@ -16,6 +17,20 @@ struct uring_nvme {
 	int chr;
 	uint32_t nsid;
 };
+
+/* Where in a registered buffer of 4 MiB, and how much: there are folios of 2 MiB in it. */
+#define URING_SIZE	(4 * MIB)
+#define URING_NR_PARTS	10
+
+struct uring_part {
+	size_t at, len;
+};
+
+extern const struct uring_part uring_parts[URING_NR_PARTS];
+
+/* How much there is before a part, and after it, of what must not change. */
+size_t uring_before(const struct uring_part *part);
+size_t uring_after(const struct uring_part *part);
 
 /* All return 0 or a negative errno. */
 int uring_register(struct ring *ring, void *mem, size_t len);

@@ -12,26 +12,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dmabuf.h"
-#include "uring_buf.h"
+#include "uring_dmabuf.h"
 #include "users.h"
 #include "variants.h"
 
-#define SIZE		(4 * MIB)
+#define SIZE		URING_SIZE
 #define WHERE		(120 * MIB)
 #define WINDOW		(8 * MIB)
 #define POISON		0xdeadbeefcafef00dULL
-#define MARGIN		(4 * KIB)	/* that must not change */
 #define SLOTS		4
 #define TAG		4711
 
 FIXTURE(uring_dmabuf)
 {
-	P2P_FIXTURE;		/* mem is a mapping of the dma-buf */
-	struct ring ring;
+	URING_DMABUF_FIXTURE;
 	off_t where;
-	int heap;
-	int fd;
 };
 
 P2P_VARIANTS(uring_dmabuf, NULL, "raw", NULL);
@@ -41,30 +36,18 @@ FIXTURE_SETUP(uring_dmabuf)
 {
 	if (!heap_there(variant->p2p.provider))
 		SKIP(p2p_skip_now(), "no heap: CONFIG_PCI_P2PMEM_DMABUF?");
-	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
-	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDWR));
-	self->heap = heap_open(self->provider);
-	ASSERT_LE(0, self->heap);
-	self->fd = heap_alloc(self->heap, SIZE);
-	ASSERT_LE(0, self->fd);
-	self->size = SIZE;
-	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
-	self->mem = dmabuf_map(self->fd, SIZE, 0);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(uring_dmabuf_begin(&self->dmabuf, &variant->p2p, O_RDWR, SIZE));
+	ASSERT_TRUE(uring_dmabuf_map(&self->dmabuf, SIZE));
 
 	self->where = WHERE + variant->p2p.index * WINDOW;
 	p2p_fill(self->ram, SIZE, 1, self->where);
 	ASSERT_EQ(SIZE, pwrite(self->disk, self->ram, SIZE, self->where));
-	ASSERT_TRUE(ring_init(&self->ring, 8, 0));
-	ASSERT_EQ(0, uring_register_empty(&self->ring, SLOTS));
+	ASSERT_TRUE(uring_dmabuf_begin_ring(&self->dmabuf, 8, SLOTS));
 }
 
 FIXTURE_TEARDOWN(uring_dmabuf)
 {
-	ring_exit(&self->ring);
-	close(self->fd);
-	close(self->heap);
-	p2p_release(&self->p2p);
+	uring_dmabuf_end(&self->dmabuf);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
@@ -87,44 +70,11 @@ static int write_at(struct _test_data_uring_dmabuf *self, size_t at, size_t len)
 	return uring_write(&self->ring, self->disk, 0, uring_at(at), len, self->where);
 }
 
-/* Does the drive hold the data of that seed? */
-static bool drive_holds(struct _test_data_uring_dmabuf *self, size_t len, uint64_t seed)
-{
-	p2p_set(self->ram, len, POISON);
-	return pread(self->disk, self->ram, len, self->where) == (ssize_t)len &&
-	       p2p_differs(self->ram, len, seed, self->where) == -1;
-}
-
 /* What went from device to device. */
 static long long transferred(struct _test_data_uring_dmabuf *self)
 {
 	return p2p_number(self->provider, "p2pmem/dma_bus_bytes") +
 	       p2p_number(self->provider, "p2pmem/dma_host_bridge_bytes");
-}
-
-/* Where in the buffer, and how much: there are folios of 2 MiB in it. */
-static const struct {
-	size_t at, len;
-} parts[] = {
-	{ 0,				SECTOR },
-	{ 0,				4 * KIB },
-	{ SECTOR,			4 * KIB },
-	{ 37 * 4 * KIB + 3 * SECTOR,	64 * KIB },
-	{ 2 * MIB - SECTOR,		2 * SECTOR },
-	{ 2 * MIB + SECTOR,		MIB + SECTOR },
-	{ SIZE - SECTOR,		SECTOR },
-	{ 0,				SIZE },
-};
-
-/* How much there is before a part, and after it, of what must not change. */
-static size_t before(size_t at)
-{
-	return at < MARGIN ? at : MARGIN;
-}
-
-static size_t after(size_t end)
-{
-	return SIZE - end < MARGIN ? SIZE - end : MARGIN;
 }
 
 TEST_F(uring_dmabuf, read)
@@ -134,17 +84,19 @@ TEST_F(uring_dmabuf, read)
 
 	if (!registered(_metadata, self))
 		return;
-	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		const size_t at = parts[i].at, len = parts[i].len;
+	for (i = 0; i < URING_NR_PARTS; i++) {
+		const struct uring_part *part = &uring_parts[i];
+		const size_t at = part->at, len = part->len;
+		const size_t before = uring_before(part), after = uring_after(part);
 		char *mem = self->mem + at;
 
-		p2p_set(mem - before(at), before(at) + len + after(at + len), POISON);
+		p2p_set(mem - before, before + len + after, POISON);
 		bytes = transferred(self);
 		EXPECT_EQ(len, read_at(self, at, len));
 		EXPECT_EQ(len, transferred(self) - bytes);
 		EXPECT_EQ(-1, p2p_differs(mem, len, 1, self->where));
-		EXPECT_EQ(-1, p2p_not_set(mem - before(at), before(at), POISON));
-		EXPECT_EQ(-1, p2p_not_set(mem + len, after(at + len), POISON));
+		EXPECT_EQ(-1, p2p_not_set(mem - before, before, POISON));
+		EXPECT_EQ(-1, p2p_not_set(mem + len, after, POISON));
 	}
 }
 
@@ -155,14 +107,14 @@ TEST_F(uring_dmabuf, write)
 
 	if (!registered(_metadata, self))
 		return;
-	for (i = 0; i < ARRAY_SIZE(parts); i++) {
-		const size_t at = parts[i].at, len = parts[i].len;
+	for (i = 0; i < URING_NR_PARTS; i++) {
+		const size_t at = uring_parts[i].at, len = uring_parts[i].len;
 
 		p2p_fill(self->mem + at, len, 2 + i, self->where);
 		bytes = transferred(self);
 		EXPECT_EQ(len, write_at(self, at, len));
 		EXPECT_EQ(len, transferred(self) - bytes);
-		EXPECT_TRUE(drive_holds(self, len, 2 + i));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, len, 2 + i));
 	}
 }
 
@@ -200,7 +152,7 @@ TEST_F(uring_dmabuf, other_file)
 		EXPECT_EQ(-EBADF, uring_write(&self->ring, other, 0, uring_at(0), SECTOR,
 					      self->where));
 		EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
-		EXPECT_TRUE(drive_holds(self, SECTOR, 1));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, SECTOR, 1));
 		EXPECT_EQ(SECTOR, uring_read(&self->ring, same, 0, uring_at(0), SECTOR,
 					     self->where));
 		EXPECT_EQ(-1, p2p_differs(self->mem, SECTOR, 1, self->where));
@@ -244,7 +196,7 @@ TEST_F(uring_dmabuf, closed)
 		EXPECT_EQ(self->before - (long long)SIZE, p2p_available(self->provider));
 		EXPECT_EQ(MIB, uring_write(&self->ring, same, 0, uring_at(0), MIB,
 					   self->where));
-		EXPECT_TRUE(drive_holds(self, MIB, 2));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, MIB, 2));
 	}
 	close(same);
 	EXPECT_EQ(0, uring_unregister(&self->ring));
@@ -265,12 +217,12 @@ TEST_F(uring_dmabuf, rights)
 		EXPECT_EQ(-EACCES, read_at(self, 0, SECTOR));
 		EXPECT_EQ(-1, p2p_differs(self->mem, SIZE, 2, self->where));
 		EXPECT_EQ(SECTOR, write_at(self, 0, SECTOR));
-		EXPECT_TRUE(drive_holds(self, SECTOR, 2));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, SECTOR, 2));
 
 		p2p_fill(self->mem, SIZE, 3, self->where);
 		ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 0, writer, self->disk, 0));
 		EXPECT_EQ(-EACCES, write_at(self, 0, SECTOR));
-		EXPECT_TRUE(drive_holds(self, SECTOR, 2));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, SECTOR, 2));
 		EXPECT_EQ(SECTOR, read_at(self, 0, SECTOR));
 		EXPECT_EQ(-1, p2p_differs(self->mem, SECTOR, 2, self->where));
 	}
@@ -299,7 +251,7 @@ TEST_F(uring_dmabuf, exported)
 		EXPECT_EQ(-1, p2p_not_set(mem, 64 * KIB, POISON));
 		EXPECT_EQ(SECTOR, uring_write(&self->ring, self->disk, 1,
 					      mem + 64 * KIB, SECTOR, self->where));
-		EXPECT_TRUE(drive_holds(self, SECTOR, 1));
+		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, SECTOR, 1));
 	}
 	EXPECT_EQ(0, munmap(mem, MIB));
 }

@@ -12,9 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "dmabuf.h"
 #include "loopback.h"
-#include "uring_buf.h"
+#include "uring_dmabuf.h"
 #include "variants.h"
 
 #define SIZE		(64 * KIB)
@@ -24,10 +23,7 @@
 
 FIXTURE(uring_dmabuf_refused)
 {
-	P2P_FIXTURE;		/* mem is a mapping of the dma-buf */
-	struct ring ring;
-	int heap;
-	int fd;
+	URING_DMABUF_FIXTURE;
 };
 
 P2P_VARIANTS(uring_dmabuf_refused, NULL, "raw", NULL);
@@ -36,28 +32,16 @@ FIXTURE_SETUP(uring_dmabuf_refused)
 {
 	if (!heap_there(variant->p2p.provider))
 		SKIP(p2p_skip_now(), "no heap: CONFIG_PCI_P2PMEM_DMABUF?");
-	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
-	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDWR));
-	self->heap = heap_open(self->provider);
-	ASSERT_LE(0, self->heap);
-	self->fd = heap_alloc(self->heap, SIZE);
-	ASSERT_LE(0, self->fd);
-	self->size = SIZE;
-	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
-	self->mem = dmabuf_map(self->fd, SIZE, 0);
-	ASSERT_NE(MAP_FAILED, self->mem);
+	ASSERT_TRUE(uring_dmabuf_begin(&self->dmabuf, &variant->p2p, O_RDWR, SIZE));
+	ASSERT_TRUE(uring_dmabuf_map(&self->dmabuf, SIZE));
 	p2p_set(self->mem, SIZE, POISON);
-	ASSERT_TRUE(ring_init(&self->ring, 4, 0));
-	ASSERT_EQ(0, uring_register_empty(&self->ring, 2));
+	ASSERT_TRUE(uring_dmabuf_begin_ring(&self->dmabuf, 4, 2));
 }
 
 FIXTURE_TEARDOWN(uring_dmabuf_refused)
 {
 	EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
-	ring_exit(&self->ring);
-	close(self->fd);
-	close(self->heap);
-	p2p_release(&self->p2p);
+	uring_dmabuf_end(&self->dmabuf);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 

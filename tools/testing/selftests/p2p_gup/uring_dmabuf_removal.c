@@ -10,9 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dmabuf.h"
 #include "removal.h"
-#include "uring_buf.h"
+#include "uring_dmabuf.h"
 #include "variants.h"
 
 #define SIZE		MIB
@@ -22,10 +21,7 @@
 
 FIXTURE(uring_dmabuf_removal)
 {
-	P2P_FIXTURE;
-	struct ring ring;
-	int heap;
-	int fd;
+	URING_DMABUF_FIXTURE;
 	int *shared;		/* with children */
 };
 
@@ -36,25 +32,16 @@ FIXTURE_SETUP(uring_dmabuf_removal)
 {
 	if (!heap_there(variant->p2p.provider))
 		SKIP(p2p_skip_now(), "no heap: CONFIG_PCI_P2PMEM_DMABUF?");
-	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, 0));
-	ASSERT_TRUE(p2p_setup_drive(&self->p2p, &variant->p2p, O_RDONLY));
-	self->heap = heap_open(self->provider);
-	ASSERT_LE(0, self->heap);
-	self->fd = heap_alloc(self->heap, SIZE);
-	ASSERT_LE(0, self->fd);
+	ASSERT_TRUE(uring_dmabuf_begin(&self->dmabuf, &variant->p2p, O_RDONLY, SIZE));
 	self->shared = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->shared);
-	ASSERT_TRUE(ring_init(&self->ring, 2 * NR_REQUESTS, 0));
-	ASSERT_EQ(0, uring_register_empty(&self->ring, SLOTS));
+	ASSERT_TRUE(uring_dmabuf_begin_ring(&self->dmabuf, 2 * NR_REQUESTS, SLOTS));
 }
 
 FIXTURE_TEARDOWN(uring_dmabuf_removal)
 {
-	ring_exit(&self->ring);
-	close(self->fd);
-	close(self->heap);
-	p2p_release(&self->p2p);
+	uring_dmabuf_end(&self->dmabuf);
 	EXPECT_BACK(self);
 }
 

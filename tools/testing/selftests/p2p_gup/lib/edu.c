@@ -2,6 +2,7 @@
 /* The sample driver samples/p2pdma/p2p-edu.c. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
 #include <samples/p2pdma/p2p-edu.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -82,4 +83,31 @@ ssize_t copy_flags(int fd, const void *src, void *dst, size_t len,
 	};
 
 	return p2p_result(ioctl(fd, P2P_EDU_COPY, &copy));
+}
+
+static void *make_call(void *arg)
+{
+	struct edu_call *call = arg;
+
+	call->ret = copy_flags(call->fd, call->src, call->dst, LEN, call->flags);
+	__atomic_store_n(&call->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Copies as much as one call can. */
+bool edu_start(struct edu_call *call, int fd, const char *src, char *dst,
+	       unsigned int flags)
+{
+	*call = (struct edu_call) {
+		.fd = fd,
+		.src = src,
+		.dst = dst,
+		.flags = flags,
+	};
+	return !pthread_create(&call->thread, NULL, make_call, call);
+}
+
+bool edu_is_done(const struct edu_call *call)
+{
+	return __atomic_load_n(&call->done, __ATOMIC_ACQUIRE);
 }

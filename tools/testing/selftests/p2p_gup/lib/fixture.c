@@ -9,6 +9,8 @@
 
 #include "../p2pmem.h"
 
+#define POISON		0xdeadbeefcafef00dULL
+
 /* The provider, and a mapping of its memory if size is not 0. */
 bool p2p_setup(struct p2p_fixture *self, const struct p2p_variant *variant, size_t size)
 {
@@ -52,6 +54,14 @@ bool p2p_setup_io(struct p2p_fixture *self, const struct p2p_variant *variant,
 {
 	return p2p_setup(self, variant, size) && p2p_setup_ram(self) &&
 	       p2p_setup_drive(self, variant, flags);
+}
+
+/* Does the drive hold the data of that seed there? The RAM is used for that. */
+bool p2p_drive_holds(struct p2p_fixture *self, off_t where, size_t len, uint64_t seed)
+{
+	p2p_set(self->ram, len, POISON);
+	return pread(self->disk, self->ram, len, where) == (ssize_t)len &&
+	       p2p_differs(self->ram, len, seed, where) == -1;
 }
 
 /* A mapping that the test has removed itself may be left in. */

@@ -16,6 +16,33 @@
 #include "../p2pmem.h"
 #include "../uring_buf.h"
 
+#define MARGIN		(4 * KIB)
+
+const struct uring_part uring_parts[URING_NR_PARTS] = {
+	{ 0,				SECTOR },
+	{ 0,				4 * KIB },
+	{ SECTOR,			4 * KIB },
+	{ 5 * 4 * KIB,			4 * KIB },
+	{ 37 * 4 * KIB + 3 * SECTOR,	64 * KIB },
+	{ 2 * MIB - 4 * KIB,		8 * KIB },
+	{ 2 * MIB - SECTOR,		2 * SECTOR },
+	{ 2 * MIB + SECTOR,		MIB + SECTOR },
+	{ URING_SIZE - SECTOR,		SECTOR },
+	{ 0,				URING_SIZE },
+};
+
+size_t uring_before(const struct uring_part *part)
+{
+	return part->at < MARGIN ? part->at : MARGIN;
+}
+
+size_t uring_after(const struct uring_part *part)
+{
+	size_t rest = URING_SIZE - part->at - part->len;
+
+	return rest < MARGIN ? rest : MARGIN;
+}
+
 static int uring_result(struct ring *ring, unsigned int opcode, void *arg,
 			unsigned int nr)
 {
