@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which block devices and which bios can use peer-to-peer memory.
+ * Which block devices and which bios can use peer-to-peer memory, and which of it a
+ * device reaches.
  *
  * The data of a bio is either in host memory or in peer-to-peer memory of a single
  * provider, that is, of a single page map. Direct I/O splits a vector that mixes
@@ -14,22 +15,38 @@
  * the CPU, to checksum, encrypt or copy it. All of this is checked before pages are
  * taken from the process, so that a refused transfer has no side effects.
  *
+ * For each of its bio_vecs such a bio has one reference to each folio, rather than one to
+ * each page. Drivers end bios with interrupts off, and then all folios are released, so
+ * their number is limited by BIO_P2P_MAX_SIZE.
+ *
  * Bounce buffers for high memory need no check, since VM_P2P exists on 64-bit kernels
  * only.
  */
 #include <linux/blk-integrity.h>
+#include <linux/blk-mq.h>
 #include <linux/blk-p2p.h>
 #include <linux/blkdev.h>
+#include <linux/bvec.h>
 #include <linux/export.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/p2p_iter.h>
 #include <linux/p2p_ratelimit.h>
+#include <linux/p2pdma-map.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/pci.h>
+#include <linux/sizes.h>
 #include <linux/uio.h>
 #include <linux/vm_p2p.h>
 #include <xen/xen.h>
 
 #include "blk.h"
+
+/*
+ * Memory made of base pages has 2048 folios then. Marking them dirty and releasing them
+ * takes less than 300,000 instructions; a larger bio would save hardly any.
+ */
+#define BIO_P2P_MAX_SIZE	SZ_8M
 
 /* Returns why a device can't use peer-to-peer memory, or NULL if it can. */
 static const char *bdev_p2p_obstacle(struct block_device *bdev)
@@ -87,12 +104,12 @@ unsigned int bio_p2p_gup_flags(struct bio *bio)
 	return bio_p2p_obstacle(bio) ? 0 : FOLL_PCI_P2PDMA | held;
 }
 
-/* bio_p2p_run() for an ITER_P2P: all of it, into an empty bio. */
+/* bio_p2p_run() for an ITER_P2P: as much as there is room for, into an empty bio. */
 static ssize_t bio_p2p_run_held(struct bio *bio, struct iov_iter *iter,
 				struct page **page, size_t *offset,
 				unsigned int gup_flags)
 {
-	size_t len = ALIGN_DOWN(min_t(size_t, iter->count, UINT_MAX),
+	size_t len = ALIGN_DOWN(min_t(size_t, iter->count, BIO_P2P_MAX_SIZE),
 				bdev_logical_block_size(bio->bi_bdev));
 	ssize_t ret;
 
@@ -111,20 +128,21 @@ static ssize_t bio_p2p_run_held(struct bio *bio, struct iov_iter *iter,
  * @page: where to store the first page
  * @offset: where to store the offset of the data in @page
  *
- * Replaces iov_iter_get_pages2() and an array of pages. As there, the caller owns one
- * reference to each page.
+ * Replaces iov_iter_get_pages2() and an array of pages. The caller owns one reference
+ * to each folio.
  *
  * Context: Process context.
  * Return: the number of contiguous bytes, a multiple of the logical block size; 0 if
  *	   @iter does not begin with such memory, or the caller has to get it page by
- *	   page; -EINVAL if @bio has memory of another provider and must end here; for
- *	   an ITER_P2P also the errors of iov_iter_get_p2p_run().
+ *	   page; -EINVAL if @bio has memory of another provider, or as much as it may
+ *	   have, and must end here; for an ITER_P2P also the errors of
+ *	   iov_iter_get_p2p_run().
  */
 ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 		    size_t *offset)
 {
-	unsigned long addr, nr_pages;
 	unsigned int gup_flags;
+	unsigned long addr;
 	size_t len;
 
 	/* Zone append and Xen add pages one by one. */
@@ -133,6 +151,10 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 	/* Whether the bio's host memory continues shows only page by page. */
 	if (bio->bi_iter.bi_size && !(bio->bi_opf & REQ_P2P))
 		return 0;
+	if (bio->bi_iter.bi_size >= BIO_P2P_MAX_SIZE) {
+		bio_set_flag(bio, BIO_P2P_END);
+		return -EINVAL;
+	}
 	gup_flags = bio_p2p_gup_flags(bio);
 	if (!gup_flags)
 		return 0;
@@ -149,7 +171,7 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 		return 0;
 	}
 
-	len = min_t(size_t, len, UINT_MAX - bio->bi_iter.bi_size);
+	len = min_t(size_t, len, BIO_P2P_MAX_SIZE - bio->bi_iter.bi_size);
 	if (!len)
 		return 0;
 	if (iov_iter_rw(iter) != WRITE)
@@ -162,8 +184,7 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 
 	*offset = offset_in_page(addr);
 	if (!bio_p2p_takes(bio, *page)) {
-		for (nr_pages = PFN_UP(*offset + len); nr_pages; nr_pages--)
-			put_page(*page + nr_pages - 1);
+		put_user_p2p_run(*page, PFN_UP(*offset + len));
 		return -EINVAL;
 	}
 	iov_iter_advance(iter, len);
@@ -249,4 +270,122 @@ void bio_p2p_log_obstacle(struct bio *bio)
 
 	pr_p2p_notice("%pg: can't use peer-to-peer memory: %s\n", bio->bi_bdev,
 		      obstacle ?: "it just changed");
+}
+
+/**
+ * bdev_p2p_reaches() - can DMA of a block device reach peer-to-peer memory?
+ * @bdev: the block device
+ * @bv: a piece of the memory, within one page map
+ *
+ * The DMA mapping of a request answers this, too, but for a mirror that is too late,
+ * since other legs may have been written by then. A stacked device reaches the memory
+ * if all devices below it do.
+ *
+ * Context: Any. The caller holds a reference to the pages of @bv, and either holds the
+ *	    RCU read lock or otherwise keeps @bdev from going away.
+ * Return: true if the device reaches all of @bv; false if it does not, or if that is
+ *	   unknown because the block device does not belong to a PCI device.
+ */
+bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv)
+{
+	struct gendisk *disk = bdev->bd_disk;
+
+	if (disk->fops->p2p_reaches)
+		return disk->fops->p2p_reaches(disk, bv);
+	return pci_p2pdma_reaches(disk_to_dev(disk), bv->bv_page,
+				  bv->bv_offset, bv->bv_len);
+}
+EXPORT_SYMBOL_GPL(bdev_p2p_reaches);
+
+/*
+ * Store the provider of a page, and why a device can't use the page: the reason if there
+ * is one, or else how the device reaches the provider.
+ */
+static void blk_p2p_describe(struct block_device *bdev,
+			     const struct page *page, const char *reason,
+			     char *text, size_t size)
+{
+	struct gendisk *disk = bdev->bd_disk;
+
+	if (!reason && disk->fops->p2p_reaches)
+		reason = "a device under it does not reach it";
+	if (!reason) {
+		pci_p2pdma_describe_route(disk_to_dev(disk), page, text, size);
+		return;
+	}
+	/* The provider may change, see pci_p2pdma_describe_route(). */
+	rcu_read_lock();
+	snprintf(text, size, "%s: %s",
+		 pci_name(READ_ONCE(page_p2pdma_provider(page)->pdev)), reason);
+	rcu_read_unlock();
+}
+
+/**
+ * bio_p2p_log_refusal() - log that a bio's peer-to-peer memory is refused
+ * @bio: the bio
+ * @bdev: the device that can't use or reach the memory: that of @bio, or one below it
+ *
+ * For stacking drivers, which refuse a bio before any device has been asked to transfer
+ * it. The line names the device, the provider and the reason. Each user can cause one
+ * such line in five seconds about the same device and provider.
+ *
+ * Context: Any. The caller keeps @bdev from going away.
+ */
+void bio_p2p_log_refusal(struct bio *bio, struct block_device *bdev)
+{
+	bool below = bdev != bio->bi_bdev;
+	struct page *page = bio_page(bio);
+	const char *reason;
+	char text[160];
+
+	if (!p2p_ratelimit_about(bdev, page_pgmap(page)))
+		return;
+
+	reason = below ? bdev_p2p_obstacle(bdev) : bio_p2p_obstacle(bio);
+	blk_p2p_describe(bdev, page, reason, text, sizeof(text));
+	if (below)
+		pr_notice("%pg: its drive %pg can't use peer-to-peer memory of %s\n",
+			  bio->bi_bdev, bdev, text);
+	else
+		pr_notice("%pg: can't use peer-to-peer memory of %s\n", bdev,
+			  text);
+}
+EXPORT_SYMBOL_GPL(bio_p2p_log_refusal);
+
+/* Does the device of a request reach all of its data now? */
+static bool rq_p2p_reaches(struct request *rq)
+{
+	struct req_iterator iter;
+	struct bio_vec bv;
+
+	rq_for_each_bvec(bv, rq, iter)
+		if (!bdev_p2p_reaches(rq->q->disk->part0, &bv))
+			return false;
+	return true;
+}
+
+/*
+ * Log that a request has ended with BLK_STS_P2P_REFUSED: the device, the provider, and
+ * why the device can't reach it. If it can, either the route has come back meanwhile, or
+ * the driver has a reason of its own, which it logs.
+ */
+void blk_p2p_log_refusal(struct request *rq)
+{
+	struct page *page;
+	char route[160];
+
+	if (!rq->bio || !(rq->bio->bi_opf & REQ_P2P) || !rq->q->disk)
+		return;
+
+	page = bio_page(rq->bio);
+	if (!p2p_ratelimit_about(rq->q, page_pgmap(page)))
+		return;
+	pci_p2pdma_describe_route(disk_to_dev(rq->q->disk), page, route,
+				  sizeof(route));
+	if (rq_p2p_reaches(rq))
+		pr_notice("%s: could not use peer-to-peer memory of %s\n",
+			  rq->q->disk->disk_name, route);
+	else
+		pr_notice("%s: can't reach peer-to-peer memory of %s\n",
+			  rq->q->disk->disk_name, route);
 }

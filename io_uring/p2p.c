@@ -158,6 +158,8 @@ static int io_p2p_check_target(const struct io_mapped_ubuf *imu,
 {
 	fmode_t need = iov_iter_rw(iter) == READ ? FMODE_WRITE : FMODE_READ;
 
+	if (!iov_iter_count(iter))
+		return -EFAULT;
 	if (imu->target != file)
 		return -EBADF;
 	return imu->mode & need ? 0 : -EACCES;
@@ -172,9 +174,9 @@ static int io_p2p_check_target(const struct io_mapped_ubuf *imu,
  * Only direct I/O to files and drives is done by DMA. In all else the CPU has a part.
  *
  * Context: Process context.
- * Return: 0; -EREMOTEIO if it is not direct I/O; for a dma-buf, -EBADF if it is not of
- *	   the file that the buffer was registered for, and -EACCES if the dma-buf does
- *	   not permit that direction.
+ * Return: 0; -EREMOTEIO if it is not direct I/O; for a dma-buf, -EFAULT if its length
+ *	   is 0, -EBADF if it is not of the file that the buffer was registered for, and
+ *	   -EACCES if the dma-buf does not permit that direction.
  */
 int io_p2p_check_request(const struct io_mapped_ubuf *imu,
 			 const struct kiocb *kiocb, const struct iov_iter *iter)

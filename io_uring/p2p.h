@@ -116,9 +116,8 @@ io_p2p_dmabuf_register(const struct io_uring_regbuf_desc *desc,
 #endif
 
 /*
- * The result of a read or write. Direct I/O may end up in the page cache after all, for
- * lack of something else. The copy to or from peer-to-peer memory then fails, and there
- * is no address that would be wrong.
+ * The result of a read or write. Direct I/O may fall back to the page cache, where the
+ * copy fails. -EFAULT would be misleading: report -EREMOTEIO.
  */
 static inline ssize_t io_p2p_result(const struct iov_iter *iter, ssize_t ret)
 {

@@ -36,8 +36,7 @@ new_files() { git -C "$linux" diff --name-only --diff-filter=A base HEAD | grep 
 # that 'source "Kconfig.p2p"' has the name of the file it stands in, Kconfig, and what checkpatch makes
 # of each TRACE_EVENT() and of the names of others, such as md's Faulty.
 check_patches() {
-	local mail findings dictionary
-	local ignore
+	local mail dictionary
 
 	cd "$linux"
 	# iput() is no misspelled input, nor is the kernel's filp a flip; uptodate is what md and the page
@@ -46,18 +45,29 @@ check_patches() {
 	# is not asked of programs; nor are fewer braces, which an EXPECT of the harness needs before an else.
 	dictionary=$(python3 -c 'import codespell_lib as c; print(c.__path__[0])')/data/dictionary.txt
 	grep -v -e '^iput->' -e '^filp->' -e '^uptodate->' -e '^nd->' "$dictionary" >"$scratch/dictionary.txt"
+	mkdir "$scratch/mails"
 	for mail in "$build"/series/*/*.patch; do
 		[[ $mail != *-cover-letter.patch ]] || continue
-		ignore=FILE_PATH_CHANGES,EMBEDDED_FILENAME,CAMELCASE
-		! grep -q '^+++ b/tools/testing/' "$mail" ||
-			ignore+=,PREFER_DEFINED_ATTRIBUTE_MACRO,USE_NEGATIVE_ERRNO,MACRO_ARG_REUSE,BRACES
-		! grep -q '^+++ b/tools/p2p/' "$mail" ||
-			ignore+=,LONG_LINE,LONG_LINE_STRING,PREFER_DEFINED_ATTRIBUTE_MACRO,MACRO_ARG_REUSE,BIT_MACRO,VOLATILE
-		! grep -q '^+++ b/include/trace/events/' "$mail" || ignore+=,PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE
-		findings=$(scripts/checkpatch.pl --strict --codespell --codespellfile "$scratch/dictionary.txt" \
-			--quiet --no-summary --show-types --ignore "$ignore" "$mail" 2>&1) || :
-		[ -z "$findings" ] || printf '%s:\n%s\n' "${mail#"$build/series/"}" "$findings"
+		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+		check_patch "$mail" >"$scratch/mails/$(tr / - <<<"${mail#"$build/series/"}")" &
 	done
+	wait
+	cat "$scratch"/mails/*
+}
+
+# check_patch MAIL
+check_patch() {
+	local findings
+	local ignore=FILE_PATH_CHANGES,EMBEDDED_FILENAME,CAMELCASE
+
+	! grep -q '^+++ b/tools/testing/' "$1" ||
+		ignore+=,PREFER_DEFINED_ATTRIBUTE_MACRO,USE_NEGATIVE_ERRNO,MACRO_ARG_REUSE,BRACES
+	! grep -q '^+++ b/tools/p2p/' "$1" ||
+		ignore+=,LONG_LINE,LONG_LINE_STRING,PREFER_DEFINED_ATTRIBUTE_MACRO,MACRO_ARG_REUSE,BIT_MACRO,VOLATILE
+	! grep -q '^+++ b/include/trace/events/' "$1" || ignore+=,PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE
+	findings=$(scripts/checkpatch.pl --strict --codespell --codespellfile "$scratch/dictionary.txt" \
+		--quiet --no-summary --show-types --ignore "$ignore" "$1" 2>&1) || :
+	[ -z "$findings" ] || printf '%s:\n%s\n' "${1#"$build/series/"}" "$findings"
 }
 
 check_maintainers() {

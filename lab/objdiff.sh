@@ -35,7 +35,7 @@ expected=(
 	"kernel/dma/mapping.o the same"
 	"drivers/iommu/dma-iommu.o the same"
 	"io_uring/rsrc.o     an update of registered buffers can say of what type each buffer is"
-	"lib/test_hmm.o      struct hmm_range has room for a device"
+	"lib/test_hmm.o      struct hmm_range has room for a device; private pages may be backed by a BAR"
 )
 
 # directories: those of the kernel proper that the series touches after S0-fixes.

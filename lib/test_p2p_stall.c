@@ -43,7 +43,7 @@ static void p2p_stall_here(void)
 	}
 
 	WRITE_ONCE(p2p_stall.task, NULL);
-	/* Who sees that comes after what was done so far. */
+	/* Whoever sees this also sees all that the thread did before. */
 	smp_store_release(&p2p_stall.stalled, true);
 	/* Pairs with the release in p2p_stall_end(). */
 	while (!smp_load_acquire(&p2p_stall.go_on) &&

@@ -301,6 +301,14 @@ long gup_device_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
 	return nr;
 }
 
+/* Is the page before @pfn in the same folio? */
+static bool gup_device_in_folio(unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	return folio_page_idx(page_folio(page), page);
+}
+
 /* Returns the number of pages from @pfn to the end of its range in @pgmap. */
 static unsigned long gup_device_left(const struct dev_pagemap *pgmap,
 				     unsigned long pfn)
@@ -318,9 +326,10 @@ static unsigned long gup_device_left(const struct dev_pagemap *pgmap,
 }
 
 /*
- * Takes the pages from @pfn on, one reference each, and returns their number. Stops
- * after *@folios folios, and counts *@folios down. @pages may be NULL. If the first
- * folio can't be taken, returns the error of gup_device_grab_folio().
+ * Takes the pages from @pfn on, and returns their number: with one reference to each,
+ * or, if @pages is NULL, with one to each folio. Stops after *@folios folios, and counts
+ * *@folios down. If the first folio can't be taken, returns the error of
+ * gup_device_grab_folio().
  */
 static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 			    unsigned int flags, struct page **pages,
@@ -344,11 +353,11 @@ static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 			nr = min_t(unsigned long, nr_pages - done,
 				   folio_nr_pages(folio) -
 				   folio_page_idx(folio, page));
-		if (nr > 1 && !try_grab_folio(page, nr - 1, flags)) {
-			gup_put_folio(folio, 1, flags);
-			break;
-		}
 		if (pages) {
+			if (nr > 1 && !try_grab_folio(page, nr - 1, flags)) {
+				gup_put_folio(folio, 1, flags);
+				break;
+			}
 			for (i = 0; i < nr; i++)
 				pages[done + i] = page + i;
 		}
@@ -360,13 +369,14 @@ static long gup_device_grab(unsigned long pfn, unsigned long nr_pages,
 /**
  * gup_device_release() - release what gup_device_pages() has taken
  * @pfn: page frame number of the first page
- * @nr_pages: how many pages, physically contiguous, with a reference to each
+ * @nr_pages: how many pages, physically contiguous
  * @flags: the FOLL_* flags that the pages were taken with
+ * @each: each page has a reference, rather than each folio
  *
  * Context: Any but NMI.
  */
 void gup_device_release(unsigned long pfn, unsigned long nr_pages,
-			unsigned int flags)
+			unsigned int flags, bool each)
 {
 	while (nr_pages) {
 		struct page *page = pfn_to_page(pfn);
@@ -375,7 +385,7 @@ void gup_device_release(unsigned long pfn, unsigned long nr_pages,
 					 folio_nr_pages(folio) -
 					 folio_page_idx(folio, page));
 
-		gup_put_folio(folio, nr, flags);
+		gup_put_folio(folio, each ? nr : 1, flags);
 		pfn += nr;
 		nr_pages -= nr;
 	}
@@ -389,14 +399,13 @@ void gup_device_release(unsigned long pfn, unsigned long nr_pages,
  * @flags: FOLL_GET or FOLL_PIN, with the other FOLL_* flags of the walk
  * @locked: the caller holds the mmap_lock of @mm, and has checked the VMA
  * @pages: where to store them; or NULL, for peer-to-peer memory of one page map
- *	   that is physically contiguous
+ *	   that is physically contiguous, of which each folio gets one reference
  * @first: where to store the page frame number of the first
  *
  * Context: Interrupts are off. Without @locked, @mm is the caller's own.
- * Return: how many pages were taken, one reference each, up to the first that is
- *	   not device memory, is not mapped, or that @flags do not permit; possibly
- *	   fewer, since the work is bounded. -ENOMEM if the first has too many
- *	   references already.
+ * Return: how many pages were taken, up to the first that is not device memory, is
+ *	   not mapped, or that @flags do not permit; possibly fewer, since the work is
+ *	   bounded. -ENOMEM if the first has too many references already.
  */
 long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 		      unsigned long nr_pages, unsigned int flags, bool locked,
@@ -440,9 +449,13 @@ long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 		if (nr < 0)
 			break;
 		if (!gup_device_still(&leaf, nr, flags, locked)) {
-			gup_device_release(leaf.pfn, nr, flags);
+			gup_device_release(leaf.pfn, nr, flags, !!pages);
 			break;
 		}
+		/* The folio has its reference from the entry before. */
+		if (!pages && done && gup_device_in_folio(leaf.pfn))
+			gup_put_folio(page_folio(pfn_to_page(leaf.pfn)), 1,
+				      flags);
 
 		p2p_gup_found(pgmap, leaf.pfn, nr, flags, locked);
 		done += nr;

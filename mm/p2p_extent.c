@@ -51,9 +51,16 @@ static struct dev_pagemap *p2p_run_pgmap(unsigned long pfn)
 	return page_folio(pfn_to_page(pfn))->page.pgmap;
 }
 
+static bool p2p_run_is_tail(unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	return folio_page_idx(page_folio(page), page);
+}
+
 /*
- * Takes the pages of a range up to the first that is not physically contiguous with
- * those before it or has another provider. Interrupts are on between the steps.
+ * Takes the folios of a range up to the first page that is not physically contiguous
+ * with those before it or has another provider. Interrupts are on between the steps.
  */
 static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
 				   unsigned int flags, unsigned long *first)
@@ -72,12 +79,29 @@ static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
 			*first = pfn;
 		if (pfn != *first + done ||
 		    p2p_run_pgmap(pfn) != p2p_run_pgmap(*first)) {
-			gup_device_release(pfn, nr, flags);
+			gup_device_release(pfn, nr, flags, false);
 			break;
 		}
+		/* Each step has taken a reference to this folio. */
+		if (done && p2p_run_is_tail(pfn))
+			gup_put_folio(page_folio(pfn_to_page(pfn)), 1, flags);
 		done += nr;
 	}
 	return done;
+}
+
+/* Releases the folios of a run that none of its first @used pages belongs to. */
+static void p2p_run_trim(unsigned long first, unsigned long nr_pages,
+			 unsigned long used, unsigned int flags)
+{
+	if (used) {
+		struct page *last = pfn_to_page(first + used - 1);
+		struct folio *folio = page_folio(last);
+
+		used += folio_nr_pages(folio) - folio_page_idx(folio, last) - 1;
+	}
+	if (used < nr_pages)
+		gup_device_release(first + used, nr_pages - used, flags, false);
 }
 
 /**
@@ -88,14 +112,14 @@ static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
  * @gup_flags: FOLL_WRITE if the device writes to the memory, or 0
  * @page: where to store the first page
  *
- * For callers that keep a physically contiguous range without an array of pages, but
- * with a reference to each page. Only finds memory that is mapped already.
+ * For callers that keep a physically contiguous range without an array of pages, and
+ * with one reference to each folio. Only finds memory that is mapped already.
  *
  * Context: Any, with the address space of the caller.
  * Return: how many bytes from @start on are peer-to-peer memory of one provider
- *	   and physically contiguous. The caller drops one reference to each page, by
- *	   put_page(), or by folio_put_refs() for all pages of a folio. 0 if the memory
- *	   is of another kind or is not mapped yet; use get_user_pages() then.
+ *	   and physically contiguous. The caller drops the references by
+ *	   put_user_p2p_run(). 0 if the memory is of another kind or is not mapped yet;
+ *	   use get_user_pages() then.
  */
 size_t get_user_p2p_run(unsigned long start, size_t len, size_t block,
 			unsigned int gup_flags, struct page **page)
@@ -116,10 +140,25 @@ size_t get_user_p2p_run(unsigned long start, size_t len, size_t block,
 	len = ALIGN_DOWN(p2p_run_len(start, len, nr), block);
 	/* Whole blocks only; the pages after the last one are not needed. */
 	used = len ? PFN_UP(offset_in_page(start) + len) : 0;
-	gup_device_release(first + used, nr - used, flags);
+	p2p_run_trim(first, nr, used, flags);
 	return len;
 }
 EXPORT_SYMBOL_GPL(get_user_p2p_run);
+
+/**
+ * put_user_p2p_run() - release what get_user_p2p_run() returned
+ * @page: the first page
+ * @nr_pages: how many pages the range has a part of
+ *
+ * Drops one reference to each folio.
+ *
+ * Context: Any but NMI.
+ */
+void put_user_p2p_run(struct page *page, unsigned long nr_pages)
+{
+	gup_device_release(page_to_pfn(page), nr_pages, FOLL_GET, false);
+}
+EXPORT_SYMBOL_GPL(put_user_p2p_run);
 
 /*
  * Faults in the page at @addr. Returns 0 when it is mapped; -EAGAIN after dropping the

@@ -217,7 +217,7 @@ static void revoked_for_good(struct kunit *test)
 	p2p_hold_destroy(hold);
 }
 
-/* Whoever was about to finish learns of it, and nobody calls him. */
+/* p2p_hold_arm() fails, and revoke() is not called. */
 static void revoked_before_armed(struct kunit *test)
 {
 	struct p2p_hold *hold = create(test, &lease);

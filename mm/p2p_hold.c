@@ -23,8 +23,9 @@
  * calls p2p_holds_stop(), which refuses new holds and new uses, makes each holder let
  * go, and waits for uses. After that only transfers have pins.
  *
- * holds->calls is the outermost lock, except for that of the provider's device: whoever
- * changes what a provider allows has it, and so all that is called for that.
+ * holds->calls is the outermost lock, except for that of the provider's device.
+ * p2p_holds_stop() and p2p_holds_go_live() hold it, also while they call revoke() and
+ * pause().
  *
  * holds->lock is a leaf. It protects the states, and nobody is called with it held.
  * A reset calls revoke() and pause(), too. They may take an mmap_lock, and locks of the
@@ -289,8 +290,8 @@ static int p2p_hold_pin_extents(struct p2p_hold *hold)
  * @client: the device that will use the memory, for the log, or NULL
  * @private: for the holder, in the hold
  *
- * p2p_hold_create_user() for who has another handle than an address. What is written
- * there about the time until p2p_hold_arm() applies.
+ * As p2p_hold_create_user(), for callers that have the buffer's file instead of an
+ * address. What is written there about the time until p2p_hold_arm() applies.
  *
  * Context: Process context. May sleep. The caller has a reference to @file.
  * Return: the hold; an ERR_PTR() of -ENODEV if the provider is going or has failed;

@@ -102,10 +102,15 @@ static void p2p_hold_report(struct timer_list *timer)
 		hold = list_first_entry_or_null(&holds->list, struct p2p_hold,
 						node);
 	if (hold)
+		kref_get(&hold->ref);
+	spin_unlock_irqrestore(&holds->lock, flags);
+	/* A console may be slow. */
+	if (hold) {
 		dev_warn(holds->dev, "waiting for %s of %s[%d], device %s, to let go of peer-to-peer memory\n",
 			 hold->name, hold->comm, hold->pid,
 			 hold->client ? dev_name(hold->client) : "none");
-	spin_unlock_irqrestore(&holds->lock, flags);
+		p2p_hold_put(hold);
+	}
 	mod_timer(timer, jiffies + P2P_HOLD_REPORT);
 }
 
@@ -120,7 +125,7 @@ static void p2p_hold_stop(struct p2p_hold *hold, enum p2p_holds_status how)
 		hold->due = hold->state == P2P_HOLD_ARMED && !hold->idle;
 		return;
 	}
-	/* Whoever has not armed it yet will find out. */
+	/* An unarmed hold is not called: p2p_hold_arm() will fail. */
 	hold->due = hold->state == P2P_HOLD_ARMED;
 	WRITE_ONCE(hold->state, P2P_HOLD_REVOKED);
 	if (p2p_hold_is_lease(hold))

@@ -66,6 +66,26 @@ void iov_iter_p2p(struct iov_iter *i, unsigned int direction,
 	};
 }
 
+/**
+ * iov_iter_p2p_set_nowait() - let an ITER_P2P wait for the end of a reset, or not
+ * @i: the iterator; nothing happens if it is another one
+ * @nowait: true if its user must not wait, as with IOCB_NOWAIT. An ITER_P2P waits unless
+ *	    it was told not to.
+ *
+ * Context: Any.
+ */
+void iov_iter_p2p_set_nowait(struct iov_iter *i, bool nowait)
+{
+	/* It is contiguous, so the number of its segments says nothing else. */
+	if (iov_iter_is_p2p(i))
+		i->nr_segs = nowait ? 0 : 1;
+}
+
+static bool p2p_iter_may_wait(const struct iov_iter *i)
+{
+	return i->nr_segs;
+}
+
 static struct page *iov_iter_p2p_page(const struct iov_iter *i)
 {
 	/* Device memory has a memory map without gaps. */
@@ -73,7 +93,8 @@ static struct page *iov_iter_p2p_page(const struct iov_iter *i)
 	       PFN_DOWN(iov_iter_p2p_offset(i));
 }
 
-static int p2p_iter_begin_use(struct p2p_hold *hold, unsigned int gup_flags)
+/* Returns -EAGAIN only if it must not wait. */
+static int p2p_iter_begin_use(struct p2p_hold *hold, bool may_wait)
 {
 	int error;
 
@@ -81,21 +102,20 @@ static int p2p_iter_begin_use(struct p2p_hold *hold, unsigned int gup_flags)
 		error = p2p_hold_begin_use(hold);
 		if (likely(!error))
 			return 0;
-		if (error == -EAGAIN && gup_flags & FOLL_P2P_HELD)
-			return error;
-		/* As a fault would. */
-		if (error == -EAGAIN)
-			error = p2p_hold_wait_usable(hold);
-	} while (!error);
+		if (error != -EAGAIN || !may_wait)
+			break;
+		/* As a fault would. By the time it returns the next reset may have begun. */
+		error = p2p_hold_wait_usable(hold);
+	} while (!error || error == -EAGAIN);
 	return error == -ENODEV ? -EREMOTEIO : error;
 }
 
 /*
- * Takes a reference to each page. During a use the folios have the references of their
- * buffer, and so stay what they are. Returns false, and no reference is taken, if a folio
- * has too many.
+ * Takes a reference to each page, or to each folio. During a use the folios have the
+ * references of their buffer, and so stay what they are. Returns false, and no reference
+ * is taken, if a folio has too many.
  */
-static bool p2p_iter_get(struct page *page, unsigned long nr_pages)
+static bool p2p_iter_get(struct page *page, unsigned long nr_pages, bool each)
 {
 	unsigned long done, nr;
 
@@ -103,15 +123,41 @@ static bool p2p_iter_get(struct page *page, unsigned long nr_pages)
 		struct folio *folio = page_folio(page + done);
 
 		if (unlikely(folio_ref_count(folio) > GUP_DEVICE_MAX_REFS)) {
-			gup_device_release(page_to_pfn(page), done, FOLL_GET);
+			gup_device_release(page_to_pfn(page), done, FOLL_GET,
+					   each);
 			return false;
 		}
 		nr = min_t(unsigned long, nr_pages - done,
 			   folio_nr_pages(folio) -
 			   folio_page_idx(folio, page + done));
-		folio_ref_add(folio, nr);
+		folio_ref_add(folio, each ? nr : 1);
 	}
 	return true;
+}
+
+static ssize_t p2p_iter_take(struct iov_iter *i, size_t maxsize,
+			     struct page **page, size_t *start,
+			     unsigned int gup_flags, bool each)
+{
+	size_t offset = offset_in_page(iov_iter_p2p_offset(i));
+	size_t len = min(maxsize, i->count);
+	bool held = gup_flags & FOLL_P2P_HELD;
+	bool got;
+	int error;
+
+	error = p2p_iter_begin_use(i->hold, !held && p2p_iter_may_wait(i));
+	if (unlikely(error))
+		return error == -EAGAIN && held ? 0 : error;
+	*page = iov_iter_p2p_page(i);
+	got = p2p_iter_get(*page, PFN_UP(offset + len), each);
+	p2p_hold_end_use(i->hold);
+	if (unlikely(!got))
+		return -ENOMEM;
+
+	*start = offset;
+	i->iov_offset += len;
+	i->count -= len;
+	return len;
 }
 
 /**
@@ -124,36 +170,20 @@ static bool p2p_iter_get(struct page *page, unsigned long nr_pages)
  *	       waits for
  *
  * As iov_iter_get_pages_flags(), for callers that keep a range without an array of
- * pages. The caller owns one reference to each page.
+ * pages. The caller owns one reference to each folio, see put_user_p2p_run().
  *
  * Context: Process context. Waits while the provider is being reset, unless @gup_flags
- *	    has FOLL_P2P_HELD.
+ *	    has FOLL_P2P_HELD, or iov_iter_p2p_set_nowait() has told not to.
  * Return: how many bytes, less than @maxsize only if there are no more; 0 if it would
- *	   have to wait; -EREMOTEIO if the memory was revoked; -ENOMEM if a folio has too
- *	   many references; -EINTR after a fatal signal.
+ *	   have to wait with what FOLL_P2P_HELD is about; -EAGAIN if it would have to
+ *	   wait otherwise; -EREMOTEIO if the memory was revoked; -ENOMEM if
+ *	   a folio has too many references; -EINTR after a fatal signal.
  */
 ssize_t iov_iter_get_p2p_run(struct iov_iter *i, size_t maxsize,
 			     struct page **page, size_t *start,
 			     unsigned int gup_flags)
 {
-	size_t offset = offset_in_page(iov_iter_p2p_offset(i));
-	size_t len = min(maxsize, i->count);
-	bool got;
-	int error;
-
-	error = p2p_iter_begin_use(i->hold, gup_flags);
-	if (unlikely(error))
-		return error == -EAGAIN ? 0 : error;
-	*page = iov_iter_p2p_page(i);
-	got = p2p_iter_get(*page, PFN_UP(offset + len));
-	p2p_hold_end_use(i->hold);
-	if (unlikely(!got))
-		return -ENOMEM;
-
-	*start = offset;
-	i->iov_offset += len;
-	i->count -= len;
-	return len;
+	return p2p_iter_take(i, maxsize, page, start, gup_flags, false);
 }
 
 /**
@@ -178,8 +208,8 @@ ssize_t iov_iter_get_p2p_pages(struct iov_iter *i, struct page **pages,
 	unsigned long k;
 	ssize_t len;
 
-	len = iov_iter_get_p2p_run(i, min(maxsize, room), &page, start,
-				   gup_flags);
+	len = p2p_iter_take(i, min(maxsize, room), &page, start, gup_flags,
+			    true);
 	for (k = 0; len > 0 && k < PFN_UP(*start + len); k++)
 		pages[k] = page + k;
 	return len;
@@ -190,9 +220,11 @@ ssize_t iov_iter_get_p2p_pages(struct iov_iter *i, struct page **pages,
  * @bytes: how many bytes to set to zero
  * @i: the iterator; advanced by the number of bytes returned
  *
- * Context: Process context. Waits while the provider is being reset.
+ * Context: Process context. Waits while the provider is being reset, unless
+ *	    iov_iter_p2p_set_nowait() has told not to.
  * Return: how many bytes; less than @bytes if there are no more, if the memory was
- *	   revoked, or after a fatal signal.
+ *	   revoked, after a fatal signal, or if it would have to wait. See
+ *	   iov_iter_p2p_zero_error().
  */
 size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
 {
@@ -203,7 +235,7 @@ size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
 		size_t offset = offset_in_page(iov_iter_p2p_offset(i));
 		void __iomem *mem;
 
-		if (p2p_iter_begin_use(i->hold, 0))
+		if (p2p_iter_begin_use(i->hold, p2p_iter_may_wait(i)))
 			break;
 		len = min_t(size_t, bytes - done, P2P_ITER_ZERO);
 		/* The page map's own mapping of the BAR. */
@@ -222,6 +254,20 @@ size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
 }
 
 /**
+ * iov_iter_p2p_zero_error() - tell why iov_iter_zero_p2p() did nothing
+ * @i: the iterator
+ *
+ * Context: Any but NMI.
+ * Return: -EAGAIN if it would have had to wait and must not; -EREMOTEIO otherwise.
+ */
+int iov_iter_p2p_zero_error(const struct iov_iter *i)
+{
+	if (!p2p_iter_may_wait(i) && p2p_hold_unusable(i->hold) == -EAGAIN)
+		return -EAGAIN;
+	return -EREMOTEIO;
+}
+
+/**
  * iov_iter_wait_p2p() - wait until pages of an ITER_P2P can be had
  * @i: the iterator
  *
@@ -235,6 +281,9 @@ int iov_iter_wait_p2p(const struct iov_iter *i)
 {
 	int error = p2p_hold_wait_usable(i->hold);
 
+	/* The caller tries again anyway, and waits again if that was too early. */
+	if (error == -EAGAIN)
+		return 0;
 	return error == -ENODEV ? -EREMOTEIO : error;
 }
 EXPORT_SYMBOL_GPL(iov_iter_wait_p2p);

@@ -17,12 +17,14 @@
  * A failed transfer of peer-to-peer memory does not prove that the drive is faulty: the
  * route, or the provider, may have failed it. Otherwise any user of such memory could
  * have a drive failed or get bad blocks recorded. So a failed read is tried on the other
- * copies and nothing is repaired. A write fails as a whole, and a resync follows, which
- * uses host memory and so finds out whether the drive is to blame.
+ * copies and nothing is repaired. A write fails as a whole, and a resync of what it was
+ * to write follows, which uses host memory and so finds out whether the drive is to blame.
  *
  * Any user of such memory can provoke these resyncs, which slow down all other users
  * of the array. So there is a pause after each of them. What has failed meanwhile is
- * recorded as out of sync in the bitmap and the superblocks.
+ * recorded as out of sync in the bitmap and the superblocks. The pause is a short one if
+ * a drive has failed in another way than by a refusal. If it is dead, nobody else may
+ * write to the array and find out, and all writes of peer-to-peer memory fail until then.
  */
 #include <linux/align.h>
 #include <linux/blk-p2p.h>
@@ -137,8 +139,7 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 		if (test_bit(Faulty, &rdev->flags) ||
 		    rdev_p2p_permits(rdev, bio))
 			continue;
-		pr_p2p_notice("md: %s: can't use peer-to-peer memory that its drive %pg does not reach\n",
-			      mdname(mddev), rdev->bdev);
+		bio_p2p_log_refusal(bio, rdev->bdev);
 		permits = false;
 		break;
 	}
@@ -149,10 +150,11 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 /*
  * A write has failed on some legs and not on others: have a resync make the copies equal
  * again. The bits of the bitmap, if there is one, are still set, and the superblocks
- * say that the array is not clean.
+ * say that the array is not clean. With @error a leg has failed the write, as opposed to
+ * refusing it.
  */
 void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
-			 sector_t nr_sectors)
+			 sector_t nr_sectors, bool error)
 {
 	sector_t from = READ_ONCE(mddev->p2p_failed_from);
 	sector_t to = READ_ONCE(mddev->p2p_failed_to);
@@ -165,6 +167,8 @@ void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 	while (sector < from &&
 	       !try_cmpxchg(&mddev->p2p_failed_from, &from, sector))
 		;
+	if (error)
+		WRITE_ONCE(mddev->p2p_error, true);
 	set_bit(MD_RECOVERY_NEEDED, &mddev->recovery);
 	md_wakeup_thread(mddev->thread);
 }
@@ -199,13 +203,14 @@ void md_p2p_init(struct mddev *mddev)
 /* Is there a pause before the next resync? If so, arm the timer that ends it. */
 static bool md_p2p_put_off(struct mddev *mddev)
 {
-	u64 now = get_jiffies_64();
+	u64 now = get_jiffies_64(), next = mddev->p2p_resync_next;
 
-	if (!time_before64(now, mddev->p2p_resync_next))
+	if (READ_ONCE(mddev->p2p_error))
+		next = min(next, mddev->p2p_resync_ended + MD_P2P_PAUSE_MIN);
+	if (!time_before64(now, next))
 		return false;
 	mod_timer(&mddev->p2p_timer,
-		  jiffies + min_t(u64, mddev->p2p_resync_next - now,
-				  MAX_JIFFY_OFFSET));
+		  jiffies + min_t(u64, next - now, MAX_JIFFY_OFFSET));
 	return true;
 }
 
@@ -216,22 +221,30 @@ static bool md_p2p_put_off(struct mddev *mddev)
  */
 void md_p2p_want_resync(struct mddev *mddev, bool now)
 {
-	sector_t from, to;
+	bool clean = mddev->recovery_cp == MaxSector;
+	sector_t from = READ_ONCE(mddev->p2p_failed_from), to;
 
-	if (READ_ONCE(mddev->p2p_failed_from) == MaxSector ||
-	    (!now && md_p2p_put_off(mddev)))
+	/* What an earlier resync has left over ends nowhere in particular. */
+	mddev->p2p_resync_end = MaxSector;
+	if (from == MaxSector || (!now && md_p2p_put_off(mddev)))
 		return;
+
+	/* Reads take the same copy of what is above, see md_p2p_copies_differ(). */
+	mddev->recovery_cp = min(mddev->recovery_cp, from);
+	WRITE_ONCE(mddev->p2p_error, false);
 	from = xchg(&mddev->p2p_failed_from, MaxSector);
 	to = xchg(&mddev->p2p_failed_to, 0);
+	mddev->recovery_cp = min(mddev->recovery_cp, from);
 	/* An earlier call has consumed the end along with an earlier failure. */
 	if (to <= from || to > mddev->resync_max_sectors)
 		to = mddev->resync_max_sectors;
 	if (mddev->bitmap && from < to)
 		md_p2p_dirty_bitmap(mddev, from, to);
+	if (clean)
+		mddev->p2p_resync_end = to;
 	if (p2p_ratelimit_about(mddev, NULL))
 		pr_info("md: %s: resync from sector %llu, since some devices could not write peer-to-peer memory\n",
 			mdname(mddev), (unsigned long long)from);
-	mddev->recovery_cp = min(mddev->recovery_cp, from);
 	mddev->p2p_resync_began = get_jiffies_64();
 	mddev->p2p_resync = true;
 	set_bit(MD_SB_CHANGE_CLEAN, &mddev->sb_flags);
@@ -254,12 +267,24 @@ void md_p2p_sync_began(struct mddev *mddev)
 		mddev->p2p_resync_began = get_jiffies_64();
 }
 
+/*
+ * Is a resync done when it has come to a sector? It is at the end of what writes have
+ * failed, if nothing else was out of sync when it was requested. With a bitmap it starts
+ * at sector 0, for bits that are set there, and so has to look at all of them.
+ */
+bool md_p2p_sync_done(struct mddev *mddev, sector_t sector)
+{
+	return !mddev->bitmap && sector >= mddev->p2p_resync_end &&
+	       md_p2p_is_resync(mddev);
+}
+
 /* It has completed or was interrupted. The caller holds the reconfig_mutex. */
 void md_p2p_sync_ended(struct mddev *mddev)
 {
 	u64 now = get_jiffies_64();
 
 	if (md_p2p_is_resync(mddev)) {
+		mddev->p2p_resync_ended = now;
 		mddev->p2p_resync_next = now +
 			max_t(u64, MD_P2P_PAUSE_MIN,
 			      MD_P2P_PAUSE_FACTOR *

@@ -15,10 +15,11 @@ void md_p2p_update(struct mddev *mddev);
 void md_p2p_add_drive(struct mddev *mddev);
 bool md_p2p_permits(struct mddev *mddev, struct bio *bio);
 void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
-			 sector_t nr_sectors);
+			 sector_t nr_sectors, bool error);
 void md_p2p_init(struct mddev *mddev);
 void md_p2p_want_resync(struct mddev *mddev, bool now);
 void md_p2p_sync_began(struct mddev *mddev);
+bool md_p2p_sync_done(struct mddev *mddev, sector_t sector);
 void md_p2p_sync_ended(struct mddev *mddev);
 void md_p2p_end_pause(struct mddev *mddev);
 bool md_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv);
@@ -37,7 +38,7 @@ static inline bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 }
 
 static inline void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
-				       sector_t nr_sectors)
+				       sector_t nr_sectors, bool error)
 {
 }
 
@@ -51,6 +52,11 @@ static inline void md_p2p_want_resync(struct mddev *mddev, bool now)
 
 static inline void md_p2p_sync_began(struct mddev *mddev)
 {
+}
+
+static inline bool md_p2p_sync_done(struct mddev *mddev, sector_t sector)
+{
+	return false;
 }
 
 static inline void md_p2p_sync_ended(struct mddev *mddev)
@@ -73,13 +79,21 @@ static inline sector_t md_p2p_recovery_cp(const struct mddev *mddev)
 
 /*
  * May copies of these sectors differ until a resync that has not begun yet? Then all
- * reads take the same copy, so that they return the same data.
+ * reads take the same copy, so that they return the same data. The caller looks at
+ * recovery_cp afterwards, which tells of a resync that has been requested.
  */
 static inline bool md_p2p_copies_differ(const struct mddev *mddev,
 					sector_t sector, sector_t nr_sectors)
 {
-	return sector + nr_sectors > READ_ONCE(mddev->p2p_failed_from) &&
-	       sector < READ_ONCE(mddev->p2p_failed_to);
+	sector_t from = READ_ONCE(mddev->p2p_failed_from), to;
+
+	/* Pairs with the try_cmpxchg()s in md_p2p_write_failed(). */
+	smp_rmb();
+	to = READ_ONCE(mddev->p2p_failed_to);
+	/* Pairs with the xchg()s in md_p2p_want_resync(). */
+	smp_rmb();
+	/* That may have consumed the end along with an earlier failure. */
+	return sector + nr_sectors > from && (sector < to || to <= from);
 }
 
 /* Has a bio failed that has peer-to-peer memory? */

@@ -92,9 +92,9 @@ const char *p2pdma_barred(struct device *dev)
  * clients share a slot, it changes hands once a tick at most, so that the clients that
  * miss it do not write to a cache line that others read.
  *
- * Readers look at the generation first, then at the key, and may see a new key with
- * the old generation. If that is the current one, so is that of the key: @old was
- * read before @generation was found to be current.
+ * Readers look at the generation first, then at the key, and so may see the new key with
+ * the old generation. That is harmless: a slot is filled only if its generation is
+ * outdated, or is the one that the new key belongs to as well.
  */
 static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
 			     unsigned int generation)
@@ -136,7 +136,7 @@ void p2pdma_provider_start(struct p2pdma_provider *provider,
 			       pci_resource_start(pdev, bar);
 	provider->stats = stats;
 	WRITE_ONCE(provider->live, true);
-	/* It may have been another provider before, and refused. */
+	/* Slots may hold refusals from before it was stopped; forget them. */
 	pci_p2pdma_routes_changed();
 }
 

@@ -29,10 +29,16 @@ static inline bool bio_p2p_refused(const struct bio *bio)
 #ifdef CONFIG_VM_P2P
 bool bdev_p2p_capable(struct block_device *bdev);
 bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv);
+void bio_p2p_log_refusal(struct bio *bio, struct block_device *bdev);
 #else
 static inline bool bdev_p2p_capable(struct block_device *bdev)
 {
 	return false;
+}
+
+static inline void bio_p2p_log_refusal(struct bio *bio,
+				       struct block_device *bdev)
+{
 }
 #endif
 

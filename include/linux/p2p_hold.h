@@ -61,8 +61,8 @@ enum p2p_hold_state {
  *	    reset calls it, too. It may take an mmap_lock, and locks of the holder, but
  *	    no lock under which anybody creates a hold of user memory or touches user
  *	    memory: both wait for the end of the reset.
- *	    Must not call p2p_hold_destroy() for the hold. A ticket needs it only if
- *	    its uses don't end soon by themselves: they are waited for afterwards.
+ *	    Must not call p2p_hold_destroy() for the hold. Optional for tickets whose
+ *	    uses end soon; removal waits for uses in any case.
  * @pause: optional, for tickets whose uses don't end soon by themselves: the provider
  *	   is being reset, or has failed, and new uses are refused. Called each time
  *	   that happens while a use may be left, and under the same rules as @revoke.

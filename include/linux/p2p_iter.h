@@ -31,6 +31,7 @@ static inline size_t iov_iter_p2p_offset(const struct iov_iter *i)
 
 void iov_iter_p2p(struct iov_iter *i, unsigned int direction,
 		  struct p2p_hold *hold, size_t offset, size_t count);
+void iov_iter_p2p_set_nowait(struct iov_iter *i, bool nowait);
 ssize_t iov_iter_get_p2p_run(struct iov_iter *i, size_t maxsize,
 			     struct page **page, size_t *start,
 			     unsigned int gup_flags);
@@ -38,10 +39,15 @@ ssize_t iov_iter_get_p2p_pages(struct iov_iter *i, struct page **pages,
 			       size_t maxsize, unsigned int maxpages,
 			       size_t *start, unsigned int gup_flags);
 size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i);
+int iov_iter_p2p_zero_error(const struct iov_iter *i);
 int iov_iter_wait_p2p(const struct iov_iter *i);
 ssize_t iov_iter_p2p_refused(void);
 
 #else /* CONFIG_VM_P2P */
+
+static inline void iov_iter_p2p_set_nowait(struct iov_iter *i, bool nowait)
+{
+}
 
 static inline size_t iov_iter_p2p_offset(const struct iov_iter *i)
 {
@@ -51,6 +57,11 @@ static inline size_t iov_iter_p2p_offset(const struct iov_iter *i)
 static inline size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
 {
 	return 0;
+}
+
+static inline int iov_iter_p2p_zero_error(const struct iov_iter *i)
+{
+	return -EREMOTEIO;
 }
 
 static inline int iov_iter_wait_p2p(const struct iov_iter *i)

@@ -241,9 +241,9 @@ void pci_p2pdma_end_phys(phys_addr_t phys);
  * @phys: the address, of any memory
  * @attrs: the attributes of dma_unmap_page()
  *
- * Nobody remembers what dma_map_page() mapped. A bus address it never is, so that the
- * physical address tells; but it is looked at only while memory of a provider is
- * mapped in this way, which is rare.
+ * dma_unmap_page() is not told what was mapped. It never was a bus address, so the
+ * physical address identifies the page. It is looked up only while memory of a
+ * provider is mapped in this way, which is rare.
  *
  * Context: Any.
  */
@@ -334,7 +334,7 @@ pci_p2pdma_map_phys(struct pci_p2pdma_map_state *state, struct device *dev,
 		*addr = bus_addr;
 		return PCI_P2PDMA_MAP_BUS_ADDR;
 	}
-	/* Whoever maps the physical address has a limit to look at. */
+	/* The caller checks the physical address against the device's limit. */
 	if (state->map == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE)
 		return PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
 	pci_p2pdma_refuse(provider, dev, phys, size, state->map);
@@ -364,7 +364,7 @@ pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *dev,
 
 	if (unlikely(state->provider != provider)) {
 		rcu_read_lock();
-		/* Whoever makes it another one waits for this section. */
+		/* Adoption changes the page map, and waits for this RCU section. */
 		provider = page_p2pdma_provider(sg_page(sg));
 		pci_p2pdma_route(state, dev, provider);
 		if (state->map != PCI_P2PDMA_MAP_NOT_SUPPORTED) {

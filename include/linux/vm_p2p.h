@@ -59,6 +59,7 @@ unsigned long p2p_get_unmapped_area(struct file *file, unsigned long addr,
 
 size_t get_user_p2p_run(unsigned long start, size_t len, size_t block,
 			unsigned int gup_flags, struct page **page);
+void put_user_p2p_run(struct page *page, unsigned long nr_pages);
 int pin_user_p2p_extents(unsigned long start, size_t len,
 			 unsigned int gup_flags, struct p2p_extent *extents,
 			 unsigned int max);
@@ -74,6 +75,10 @@ void p2p_folio_take_apart(struct folio *folio);
 static inline bool vma_is_p2p(const struct vm_area_struct *vma)
 {
 	return false;
+}
+
+static inline void p2p_vma_open(struct vm_area_struct *vma)
+{
 }
 
 #endif /* CONFIG_VM_P2P */

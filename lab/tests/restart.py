@@ -8,7 +8,8 @@ In guests two programs transfer peer-to-peer memory without end, one of them by 
 so slow that its transfer is under way whenever the machine is told to restart. It does
 so in time, and says nothing in its log that it should not; and the kernel that kexec
 starts finds all devices in order. So it does while pages of a provider whose driver is gone
-are in use. TAP on standard output.
+are in use, and while an unbind waits for a client that keeps memory without struct pages
+mapped. TAP on standard output.
 """
 import argparse
 import glob
@@ -25,6 +26,8 @@ from runner.qemu import Guest  # noqa: E402
 TESTS = os.path.join(GUEST, "tests")
 # Of a guest, as a whole: boots included.
 LIMIT = 240
+# Has a provider of memory without struct pages that a drive reaches.
+VRAM_TOPOLOGY = "rootports"
 
 LOAD = f"""cd {TESTS}
 (while ./block_io $P2P_DISK_RAW works; do :; done) >/dev/null 2>&1 &
@@ -40,6 +43,28 @@ sleep 1
 for p in $P2P_PROVIDERS; do
 echo $p >/sys/bus/pci/devices/$p/driver/unbind; echo "# unbound $p"
 done
+"""
+# lib/test_p2p_uapi.h: a mapping for DMA that its owner does not give back when he is told.
+KEEP_RANGE = """python3 - <<END &
+import ctypes, fcntl, mmap, os, struct, time
+vram = os.environ["P2P_VRAM"]
+memory = mmap.mmap(os.open("/dev/p2p-vram-" + vram, os.O_RDWR), 65536)
+addr = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+client = min(name for name in os.listdir("/sys/bus/pci/drivers/nvme") if ":" in name)
+domain, bus, rest = client.split(":")
+slot, function = rest.split(".")
+devfn = int(slot, 16) << 3 | int(function)
+arg = bytearray(struct.pack("QQQIIIIIiQQ", addr, 65536, 0, int(domain, 16), int(bus, 16), devfn,
+                            0, 1, 0, 0, 0))
+fcntl.ioctl(os.open("/sys/kernel/debug/p2p_test_range", os.O_RDWR),
+            3 << 30 | len(arg) << 16 | ord("P") << 8 | 8, arg)
+print("# result", struct.unpack("QQQIIIIIiQQ", arg)[8], flush=True)
+open("/dev/shm/mapped", "w")
+time.sleep(1000)
+END
+until [ -e /dev/shm/mapped ]; do sleep 0.1; done
+echo $P2P_VRAM >/sys/bus/pci/drivers/p2p-vram/unbind &
+sleep 3
 """
 RESTART = "exec python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x{:x})'\n"
 AUTOBOOT, KEXEC = 0x01234567, 0x45584543
@@ -102,8 +127,22 @@ def orphans(case):
         return wrong
     if "# unbound" not in outcome.output:
         return "no provider was unbound"
-    if "unavailable until no longer in use" not in outcome.console:
+    if "unavailable until they are released" not in outcome.console:
         return "no pages were in use"
+    if "reboot: Restarting system" not in outcome.console:
+        return "it did not restart"
+    return None
+
+
+def ranges(case):
+    """Nor does a client that does not unmap memory without struct pages."""
+    wrong, outcome = case.run(KEEP_RANGE + RESTART.format(AUTOBOOT))
+    if wrong:
+        return wrong
+    if "# result 0" not in outcome.output:
+        return "nothing was mapped"
+    if "waiting for 1 DMA mappings" not in outcome.console:
+        return "the unbind did not wait"
     if "reboot: Restarting system" not in outcome.console:
         return "it did not restart"
     return None
@@ -133,12 +172,14 @@ def main():
     args = parser.parse_args()
     build_guest("")
     topology = topo.Topology(args.topo)
+    with_vram = topo.Topology(VRAM_TOPOLOGY)
     accelerator = accel.choose("auto", args.kernel)
-    cases = {"restart": restart, "orphans": orphans, "kexec": kexec}
+    cases = {"restart": restart, "orphans": orphans, "ranges": ranges, "kexec": kexec}
     failed = 0
     print(f"TAP version 13\n1..{len(cases)}", flush=True)
     for number, (name, run) in enumerate(cases.items(), 1):
-        wrong = run(Case(name, topology, args.kernel, accelerator))
+        wrong = run(Case(name, with_vram if run is ranges else topology, args.kernel,
+                         accelerator))
         if wrong:
             failed += 1
             print(f"# {wrong}; see {glob.glob(os.path.join(BUILD, 'log', f'*{name}*'))}")

@@ -430,8 +430,10 @@ static const struct dma_buf_attach_ops p2p_edu_attach_ops = {
  * anew, or the error says that the provider is gone.
  *
  * A driver whose device goes on when the call is over can't keep the lock. It adds a
- * fence to the reservation object, unlocks it, and signals the fence when the device
- * is done; and its move_notify() leaves the unmapping to whoever signals.
+ * fence to the reservation object, and unlocks that. When the device is done, it signals
+ * the fence first, without the lock, since somebody may be waiting for it who has the
+ * lock. If move_notify() was called meanwhile, and could not unmap, the driver then
+ * locks the reservation object, and unmaps.
  */
 static int p2p_edu_map_dmabuf(struct p2p_edu_range *range)
 {

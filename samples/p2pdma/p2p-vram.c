@@ -22,7 +22,8 @@
  * to use pages and that give the memory back:
  *
  *	map	pci_p2p_range_map(), of the importer's device
- *	revoke	dma_buf_move_notify(), which makes the importer unmap
+ *	revoke	dma_buf_move_notify(), which makes the importer unmap, now or when its
+ *		device has done what it is at
  *
  * It binds on request only, since the device may have a driver of its own:
  *
@@ -106,20 +107,17 @@ struct p2p_vram_map {
 };
 
 /*
- * pci_p2p_range_revoke() waits until all importers have unmapped. An importer may do
- * that while its device is still at work, and a fence tells when that is over. None
- * can be added while the reservation object is locked.
+ * Tells the importers. pci_p2p_range_revoke() waits until all have unmapped, and none does
+ * while its device is at work. So there is no need to wait for fences here, and no
+ * telling for how long: any process that has the dma-buf can add one.
  */
 static void p2p_vram_revoke_work(struct work_struct *work)
 {
 	struct p2p_vram_buf *buf = container_of(work, struct p2p_vram_buf, revoke);
-	struct dma_resv *resv = buf->dmabuf->resv;
 
-	dma_resv_lock(resv, NULL);
-	dma_resv_wait_timeout(resv, DMA_RESV_USAGE_BOOKKEEP, false,
-			      MAX_SCHEDULE_TIMEOUT);
+	dma_resv_lock(buf->dmabuf->resv, NULL);
 	dma_buf_move_notify(buf->dmabuf);
-	dma_resv_unlock(resv);
+	dma_resv_unlock(buf->dmabuf->resv);
 }
 
 /* In atomic context. */

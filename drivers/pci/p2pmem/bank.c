@@ -46,7 +46,10 @@
 #define P2PMEM_REPORT_FIRST	HZ
 #define P2PMEM_REPORT		(10 * HZ)
 
-/* References are dropped soon after the DMA has ended. If not, nothing is lost. */
+/*
+ * References are dropped soon after the DMA has ended. If they are not, the bank becomes
+ * an orphan.
+ */
 #define P2PMEM_GRACE		(HZ / 5)
 
 static LIST_HEAD(p2pmem_orphans);
@@ -212,7 +215,7 @@ void p2pmem_bank_release(struct pci_p2pdma_pagemap *map)
 
 	p2pmem_bank_wait_briefly(bank);
 	if (p2pmem_bank_busy(bank))
-		p2pmem_mappers_report(bank, "unavailable until no longer in use");
+		p2pmem_mappers_report(bank, "unavailable until they are released");
 
 	spin_lock(&p2pmem_orphans_lock);
 	list_add_tail(&bank->node, &p2pmem_orphans);
@@ -341,7 +344,7 @@ bool p2pmem_bank_is_in_the_way(struct pci_dev *pdev, u64 start, u64 len)
 		if (!p2pmem_bank_overlaps(bank, start, len))
 			continue;
 		found = true;
-		pci_err(pdev, "peer-to-peer memory %#llx-%#llx can't be added: %#llx-%#llx are in use since %s had them\n",
+		pci_err(pdev, "peer-to-peer memory %#llx-%#llx can't be added: pages of %#llx-%#llx are still in use from an earlier driver of %s\n",
 			start, start + len - 1, bank->map.pgmap.range.start,
 			bank->map.pgmap.range.end,
 			pci_name(bank->map.provider.pdev));

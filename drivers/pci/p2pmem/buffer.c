@@ -127,7 +127,7 @@ p2pmem_buffer_alloc(struct p2pmem *p2pmem, size_t size,
 		return ERR_PTR(-ENOMEM);
 	}
 
-	/* A reset wants the lock, maybe of the drive that reclaim would write to. */
+	/* A reset takes the lock, and reclaim may have to write to that very drive. */
 	noio = memalloc_noio_save();
 	mutex_lock(&p2pmem->lock);
 	error = -ENODEV;
@@ -329,7 +329,7 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 	if (buffer->p2pmem->paused)
 		return VM_FAULT_RETRY;
 
-	/* A reset wants the lock, maybe of the drive that reclaim would write to. */
+	/* A reset takes the lock, and reclaim may have to write to that very drive. */
 	noio = memalloc_noio_save();
 	ret = order ? p2pmem_map_huge(vmf, buffer, pfn, order) :
 		      p2pmem_map_pages(vmf, buffer);

@@ -116,7 +116,7 @@ static const struct file_operations p2pmem_fops = {
 
 static void p2pmem_release(void *p2pmem)
 {
-	/* Late pages return to it, and late transfers are counted in it. */
+	/* When the system goes down pages and transfers may still need it. */
 	if (!p2pmem_is_system_down())
 		p2pmem_put(p2pmem);
 }

@@ -15,11 +15,15 @@
  *		until it is unmapped. Takes no lock, as the reservation object is held.
  *
  * An attachment is a hold (a ticket), whose client is the importer's device. When the
- * provider goes or is reset, the importer is told by move_notify(). That promises
- * neither that its DMA is over nor that it has unmapped, so both are waited for: the
- * fences of the reservation object, and the uses. An importer that can't be told, or
- * that pins the memory, could keep it for ever. The administrator decides whether
- * that is allowed.
+ * provider goes or is reset, the importer is told by move_notify(). That does not
+ * promise that it has unmapped, so the uses are waited for. An importer that can't be
+ * told, or that pins the memory, could keep it for ever. The administrator decides
+ * whether that is allowed.
+ *
+ * A device may be at work with the memory as long as it is mapped, and no longer: that
+ * is the rule of the DMA API, since an IOMMU takes the address away then. So fences are
+ * not waited for. They order accesses, and say nothing of whose they are: any process
+ * that has the dma-buf can add one that does not signal (DMA_BUF_IOCTL_IMPORT_SYNC_FILE).
  *
  * The reservation object is the outermost of the locks here: it is never taken with a
  * lock of p2pmem held, and with it held none of them is taken. See
@@ -81,7 +85,7 @@ static void p2pmem_dmabuf_notify(struct dma_buf *dmabuf)
 {
 	struct p2pmem_dmabuf *priv = dmabuf->priv;
 
-	/* Otherwise all have let go when another of them was told. */
+	/* If nothing is mapped, an earlier call has told all importers. */
 	if (priv->nr_mapped)
 		dma_buf_move_notify(dmabuf);
 }
@@ -105,23 +109,14 @@ static void p2pmem_dmabuf_pause(struct p2p_hold *hold)
 	dma_resv_unlock(attach->dmabuf->resv);
 }
 
-/*
- * An importer may unmap while its device is still at work, and a fence tells when that
- * is over. None can be added while the reservation object is locked; otherwise any
- * process that has the dma-buf could add one after the other, and hold this up.
- */
+/* Importers that unmap later lock the reservation object for that, so it is not kept. */
 static void p2pmem_dmabuf_revoke(struct p2p_hold *hold)
 {
 	struct dma_buf_attachment *attach = hold->private;
-	struct dma_resv *resv = attach->dmabuf->resv;
 
-	dma_resv_lock(resv, NULL);
+	dma_resv_lock(attach->dmabuf->resv, NULL);
 	p2pmem_dmabuf_notify(attach->dmabuf);
-	/* Fences end soon, or never. */
-	while (!dma_resv_wait_timeout(resv, DMA_RESV_USAGE_BOOKKEEP, false, HZ) &&
-	       !p2pmem_is_system_down())
-		;
-	dma_resv_unlock(resv);
+	dma_resv_unlock(attach->dmabuf->resv);
 }
 
 /* Mappings that remain are waited for, of all attachments. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffers by another handle than a mapping: what a fault handler does on the way, or
- * need not do, is done here step by step.
+ * Access to buffers without a mapping: the checks and the clearing that a fault would do.
  *
  * The invalidate_lock is held for as long as the memory must not go, and not for
  * longer: a revocation waits for it.
@@ -93,7 +92,7 @@ int p2pmem_buffer_use_all(struct file *file)
 {
 	struct p2pmem_buffer *buffer = file->private_data;
 	unsigned long pfn = buffer->pfn, end = pfn + buffer->nr_pages, next;
-	/* A reset wants the lock, maybe of the drive that reclaim would write to. */
+	/* A reset takes the lock, and reclaim may have to write to that very drive. */
 	unsigned int noio = memalloc_noio_save();
 	bool again = false;
 	int error = 0;

@@ -58,8 +58,8 @@ static struct p2pmem *p2pmem_heap_get(struct dma_heap *dma_heap)
 }
 
 /*
- * As mmap() of p2pmem/allocate, except that nobody finds data of his own: the buffer
- * is an owner by itself.
+ * As mmap() of p2pmem/allocate, except that the memory is always cleared: each buffer
+ * counts as a new owner.
  */
 static struct dma_buf *p2pmem_heap_allocate(struct dma_heap *heap,
 					    unsigned long len,

@@ -90,8 +90,8 @@ unsigned long p2pmem_folio_pages(const struct page *page, size_t size)
 }
 
 /*
- * A page whose reference count is 0 is not dead any more, see adopt.c. Nobody but the
- * caller has it.
+ * Restores the bank's own page map, which adoption replaced, see adopt.c. The reference
+ * count is 0, so only the caller can reach the page.
  */
 static void p2pmem_revive(struct page *head)
 {

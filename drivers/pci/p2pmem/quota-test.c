@@ -94,7 +94,7 @@ static void each_user(struct kunit *test)
 	uncharge(BOB, 9);
 }
 
-/* Who is exempt counts like others, and is in the way of those who are not. */
+/* Exempt charges count against later charges of the same user. */
 static void exempt(struct kunit *test)
 {
 	quota.max = 10;

@@ -258,7 +258,7 @@ static int p2pmem_range_file_mmap(struct file *file, struct kobject *kobj,
 	return error;
 }
 
-/* All who map it see the same memory, whosever data is in it: for root alone. */
+/* All mappings show the same memory, which is never cleared: for root alone. */
 struct bin_attribute p2pmem_range_attr = {
 	.attr	= { .name = "range", .mode = 0600 },
 	.size	= SZ_1T,	/* as p2pmem/allocate has, for the same reason */

@@ -68,28 +68,44 @@ static bool p2pdma_range_is_idle(const struct pci_p2p_range *range)
 	return !smp_load_acquire(&range->nr_mappings);
 }
 
-/* A client that unmaps later finds nobody waiting, and a range that still exists. */
-static void p2pdma_range_wait(struct pci_p2p_range *range)
+static void p2pdma_range_report(struct pci_p2p_range *range)
 {
-	struct pci_dev *pdev = range->provider.pdev;
-	unsigned long report = P2P_RANGE_REPORT_FIRST;
 	struct pci_p2p_mapping *mapping;
+	struct device *client = NULL;
 	unsigned int nr;
 
+	spin_lock_irq(&range->lock);
+	nr = range->nr_mappings;
+	mapping = list_first_entry_or_null(&range->mappings,
+					   struct pci_p2p_mapping, node);
+	if (mapping)
+		client = get_device(mapping->client);
+	spin_unlock_irq(&range->lock);
+	if (nr)
+		pci_warn(range->provider.pdev,
+			 "BAR %d: waiting for %u DMA mappings of peer-to-peer memory, one of them of %s\n",
+			 range->bar, nr, client ? dev_name(client) : "?");
+	put_device(client);
+}
+
+/*
+ * Waits until no DMA mapping is left. Returns false if the system goes down before that:
+ * the devices that are still at work then keep what they have.
+ */
+static bool p2pdma_range_wait(struct pci_p2p_range *range)
+{
+	unsigned long report = jiffies + P2P_RANGE_REPORT_FIRST;
+
 	while (!wait_event_idle_timeout(range->idle,
-					p2pdma_range_is_idle(range), report)) {
-		report = P2P_RANGE_REPORT;
-		spin_lock_irq(&range->lock);
-		nr = range->nr_mappings;
-		mapping = list_first_entry_or_null(&range->mappings,
-						   struct pci_p2p_mapping,
-						   node);
-		if (nr)
-			pci_warn(pdev, "BAR %d: waiting for %u DMA mappings of peer-to-peer memory, one of them of %s\n",
-				 range->bar, nr,
-				 mapping ? dev_name(mapping->client) : "?");
-		spin_unlock_irq(&range->lock);
+					p2pdma_range_is_idle(range), HZ)) {
+		if (p2pmem_is_system_down())
+			return false;
+		if (time_before(jiffies, report))
+			continue;
+		p2pdma_range_report(range);
+		report = jiffies + P2P_RANGE_REPORT;
 	}
+	return true;
 }
 
 static void p2pdma_range_end(void *data)
@@ -117,7 +133,9 @@ static void p2pdma_range_end(void *data)
 	wake_up_all(&range->resumed);
 
 	p2p_holds_stop(&range->holds, P2P_HOLDS_GONE);
-	p2pdma_range_wait(range);
+	/* A client that unmaps later finds nobody waiting, and a range that still exists. */
+	if (!p2pdma_range_wait(range))
+		return;
 	if (range->write_combine)
 		arch_io_free_memtype_wc(range->phys, range->len);
 	fput(range->file);

@@ -6,8 +6,9 @@
  *	block_io DEVICE works		the data arrives
  *	block_io DEVICE refused		EREMOTEIO, and nothing has changed
  *	block_io DEVICE mixed		the data of vectors of all memory arrives
- *	block_io DEVICE write|read	a single transfer of 64 KiB at 1 MiB; exits
- *					with its errno
+ *	block_io DEVICE write|read [MIB]
+ *					a single transfer of 64 KiB, at 1 MiB unless
+ *					told otherwise; exits with its errno
  *
  * The device holds 4 MiB at least; what it holds is overwritten. Says what is
  * wrong in TAP comments and exits with 1 then.
@@ -22,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../kselftest.h"
@@ -31,7 +33,9 @@
 #define SIZE	(2 * MIB)
 #define POISON	0xdeadbeefcafef00dULL
 #define NR_VEC	300		/* more than a bio holds */
-#define NR_MIXED	100
+#define NR_MIXED	100		/* as many as there is time for, but so many: */
+#define NR_MIXED_LEAST	20
+#define SECONDS		8
 
 static const char *provider;
 static char *mem, *ram;		/* SIZE each */
@@ -134,13 +138,17 @@ static void run(bool works)
 /* RAM and the memory of all providers, in any order. */
 static int mix(void)
 {
+	time_t end = time(NULL) + SECONDS;
 	const char *wrong;
 	struct mixed m;
 	int i;
 
 	wrong = mixed_init(&m, fd, sector, true);
-	for (i = 0; !wrong && i < NR_MIXED; i++)
+	for (i = 0; !wrong && i < NR_MIXED; i++) {
+		if (i >= NR_MIXED_LEAST && time(NULL) >= end)
+			break;
 		wrong = mixed_transfer(&m, MIB);
+	}
 	if (wrong)
 		printf("# transfer %d: %s\n", i, wrong);
 	mixed_end(&m);
@@ -148,12 +156,13 @@ static int mix(void)
 }
 
 /* The device is in a state in which no other I/O would come back. */
-static int transfer_once(bool write)
+static int transfer_once(bool write, off_t where)
 {
 	ssize_t got;
 
-	p2p_fill(mem, 64 * KIB, 9, MIB);
-	got = write ? pwrite(fd, mem, 64 * KIB, MIB) : pread(fd, mem, 64 * KIB, MIB);
+	p2p_fill(mem, 64 * KIB, 9, where);
+	got = write ? pwrite(fd, mem, 64 * KIB, where) :
+		      pread(fd, mem, 64 * KIB, where);
 	return got == 64 * KIB ? 0 : errno;
 }
 
@@ -165,8 +174,8 @@ int main(int argc, char **argv)
 	long long before;
 	int size, error;
 
-	if (argc != 3 || !nr) {
-		puts("# usage: block_io DEVICE works|refused|mixed|write|read, with a provider");
+	if (argc < 3 || argc > 4 || !nr) {
+		puts("# usage: block_io DEVICE works|refused|mixed|write|read [MIB], with a provider");
 		return 1;
 	}
 	fd = open(argv[1], O_RDWR | O_DIRECT);
@@ -188,7 +197,8 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		if (!strcmp(argv[2], "write") || !strcmp(argv[2], "read")) {
-			error = transfer_once(!strcmp(argv[2], "write"));
+			error = transfer_once(!strcmp(argv[2], "write"),
+					      (argc > 3 ? atoi(argv[3]) : 1) * (off_t)MIB);
 			munmap(mem, SIZE);
 			return error;
 		}

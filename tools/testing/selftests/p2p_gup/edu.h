@@ -49,6 +49,7 @@ int open_edu(const char *device);
 ssize_t copy_flags(int fd, const void *src, void *dst, size_t len, unsigned int flags);
 
 int attach_edu(int fd, int dmabuf);
+int mirror_edu(int fd, const void *addr, size_t len);
 
 /* A copy in a thread of its own. */
 struct edu_call {
@@ -68,6 +69,11 @@ bool edu_is_done(const struct edu_call *call);
 static inline ssize_t copy(int fd, const void *src, void *dst, size_t len)
 {
 	return copy_flags(fd, src, dst, len, 0);
+}
+
+static inline ssize_t mirrored(int fd, const void *src, void *dst, size_t len)
+{
+	return copy_flags(fd, src, dst, len, P2P_EDU_MIRRORED);
 }
 
 #endif

@@ -67,6 +67,23 @@ static inline long long mapped(struct _test_data_edu *self)
 	return p2p_number(self->provider, "p2pmem/dma_bus_bytes") - self->bus_bytes;
 }
 
+/*
+ * Starts a copy from or to peer-to-peer memory, or both. When this returns it is under
+ * way: pages are mapped for DMA, and it takes nearly a second.
+ */
+static inline bool start_call(struct _test_data_edu *self, struct edu_call *call,
+			      const char *src, char *dst)
+{
+	long long before = mapped(self);
+
+	if (!edu_start(call, self->fd, src, dst, P2P_EDU_MIRRORED))
+		return false;
+	while (mapped(self) == before)
+		if (edu_is_done(call))
+			return false;
+	return !edu_is_done(call);
+}
+
 /* lib/edu_fixture.c */
 void snapshot(void *to, const void *from, size_t size);
 void fill(char *src, char *dst);

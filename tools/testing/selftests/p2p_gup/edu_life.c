@@ -34,9 +34,9 @@ TEST_F(edu, two_threads)
 		fill(self->ram[SRC], self->bar[DST]);
 		fill(self->bar[SRC], self->ram[DST]);
 		ASSERT_TRUE(edu_start(&out, self->fd, self->ram[SRC],
-				       self->bar[DST], 0));
+				      self->bar[DST], 0));
 		ASSERT_TRUE(edu_start(&in, self->fd, self->bar[SRC],
-				       self->ram[DST], 0));
+				      self->ram[DST], 0));
 		ASSERT_EQ(0, pthread_join(out.thread, NULL));
 		ASSERT_EQ(0, pthread_join(in.thread, NULL));
 		EXPECT_EQ(LEN, out.ret);

@@ -18,74 +18,23 @@
 
 #include "bind.h"
 #include "gup_call.h"
+#include "mirror.h"
 #include "removal.h"
 #include "variants.h"
-
-#define HMM_FILE	"/sys/kernel/debug/p2p_test_hmm"
 
 #define PMD		(2 * MIB)
 #define PUD		(1024 * MIB)
 #define NR		16		/* pages that are looked at */
 #define SMALL		(NR * 4 * KIB)
-#define MAX_CLIENTS	64
 #define ROUNDS		200
-
-#define VALID		P2P_TEST_HMM_VALID
-#define WRITE		P2P_TEST_HMM_WRITE
-#define ERROR		P2P_TEST_HMM_ERROR
-#define P2P		P2P_TEST_HMM_P2P
-#define BUS		P2P_TEST_HMM_BUS
-#define MAPPED		P2P_TEST_HMM_MAPPED
-#define IS_BUS		P2P_TEST_HMM_IS_BUS
-
-/* How much of the memory is required. */
-enum { LOOK, FAULT, FAULT_WRITE };
-
-struct client {
-	char name[P2P_ADDR_LEN];
-	struct p2p_test_function function;
-	unsigned int flags;	/* of an entry for it; 0 if it has no route */
-};
 
 FIXTURE(hmm)
 {
 	P2P_FIXTURE;
-	int fd;
-	struct client clients[MAX_CLIENTS];
-	int nr_clients;
-	struct client *client;	/* the one with the best route */
-	struct p2p_test_entry entries[4096];
+	MIRROR_FIXTURE;
 };
 
 P2P_VARIANTS(hmm, NULL, NULL);
-
-/* The clients and their routes, as p2pmem/routes has them. */
-static bool find_clients(struct _test_data_hmm *self)
-{
-	char path[P2P_PATH_LEN], line[512], way[16];
-	struct client *client;
-	FILE *file;
-
-	p2p_path(path, self->provider, "p2pmem/routes");
-	file = fopen(path, "r");
-	if (!file)
-		return false;
-	while (self->nr_clients < MAX_CLIENTS && fgets(line, sizeof(line), file)) {
-		client = self->clients + self->nr_clients;
-		if (sscanf(line, "%23s %15s", client->name, way) != 2 ||
-		    !p2p_function_of(client->name, &client->function))
-			continue;
-		if (!strcmp(way, "bus"))
-			client->flags = VALID | P2P | BUS | MAPPED | IS_BUS;
-		else if (!strcmp(way, "host-bridge"))
-			client->flags = VALID | P2P | MAPPED;
-		if (!self->client || client->flags > self->client->flags)
-			self->client = client;
-		self->nr_clients++;
-	}
-	fclose(file);
-	return self->client;
-}
 
 FIXTURE_SETUP(hmm)
 {
@@ -93,7 +42,7 @@ FIXTURE_SETUP(hmm)
 	if (self->fd < 0)
 		SKIP(p2p_skip_now(), "no " HMM_FILE ": CONFIG_TEST_P2P, debugfs?");
 	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, SMALL));
-	ASSERT_TRUE(find_clients(self));
+	ASSERT_TRUE(find_clients(&self->mirror, self->provider));
 }
 
 FIXTURE_TEARDOWN(hmm)
@@ -104,72 +53,16 @@ FIXTURE_TEARDOWN(hmm)
 	close(self->fd);
 }
 
-static int call_hmm(struct _test_data_hmm *self, struct p2p_test_hmm *arg,
-		    const void *addr, int nr_pages, int fault)
-{
-	arg->addr = (uintptr_t)addr;
-	arg->entries = (uintptr_t)self->entries;
-	arg->nr_pages = nr_pages;
-	arg->fault = fault;
-	memset(self->entries, 0xff, sizeof(self->entries));
-	if (ioctl(self->fd, P2P_TEST_HMM, arg)) {
-		perror("P2P_TEST_HMM");
-		return -1000;
-	}
-	return arg->result;
-}
-
-/* Mirrors pages for a client: 0, or the error of hmm_range_fault(). */
-static int mirror_for(struct _test_data_hmm *self, const struct client *client,
-		      const void *addr, int nr_pages, int fault)
-{
-	struct p2p_test_hmm arg = {
-		.client = client->function,
-		.has_client = 1,
-	};
-
-	return call_hmm(self, &arg, addr, nr_pages, fault);
-}
-
-static int mirror(struct _test_data_hmm *self, const void *addr, int nr_pages,
-		  int fault)
-{
-	return mirror_for(self, self->client, addr, nr_pages, fault);
-}
-
-/* How often the mirror had to let go of something since. */
-static int changes(struct _test_data_hmm *self)
-{
-	return ioctl(self->fd, P2P_TEST_HMM_CHANGED);
-}
-
-/* How many of the entries are not what they should be. */
-static int wrong(struct _test_data_hmm *self, int first, int nr,
-		 unsigned int flags, unsigned int order)
-{
-	struct p2p_test_entry *entry = self->entries + first;
-	int i, bad = 0;
-
-	for (i = 0; i < nr; i++)
-		bad += entry[i].flags != flags || entry[i].order != order ||
-		       (flags & VALID ? entry[i].pfn != entry->pfn + i :
-					entry[i].pfn);
-	if (bad)
-		printf("# %d entries, the first has flags %x, order %u, not %x, %u\n",
-		       bad, entry->flags, entry->order, flags, order);
-	return bad;
-}
-
 /* What a client gets that has no route. */
 static void expect_no_route(struct __test_metadata *_metadata,
 			    struct _test_data_hmm *self,
 			    const struct client *client)
 {
-	EXPECT_EQ(-EREMOTEIO, mirror_for(self, client, self->mem, NR, FAULT));
-	EXPECT_EQ(-EREMOTEIO, mirror_for(self, client, self->mem, NR,
+	EXPECT_EQ(-EREMOTEIO, mirror_for(&self->mirror, client, self->mem, NR, FAULT));
+	EXPECT_EQ(-EREMOTEIO, mirror_for(&self->mirror, client, self->mem, NR,
 					 FAULT_WRITE));
-	EXPECT_EQ(0, mirror_for(self, client, self->mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, ERROR, 0));
+	EXPECT_EQ(0, mirror_for(&self->mirror, client, self->mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 }
 
 /* Each device is told of its own route, which is the one that it gets for DMA. */
@@ -186,11 +79,11 @@ TEST_F(hmm, each_client)
 			refused++;
 			continue;
 		}
-		EXPECT_EQ(0, mirror_for(self, client, self->mem, NR,
+		EXPECT_EQ(0, mirror_for(&self->mirror, client, self->mem, NR,
 					FAULT_WRITE)) {
 			TH_LOG("%s", client->name);
 		}
-		EXPECT_EQ(0, wrong(self, 0, NR, client->flags | WRITE, 0)) {
+		EXPECT_EQ(0, wrong(&self->mirror, 0, NR, client->flags | WRITE, 0)) {
 			TH_LOG("%s", client->name);
 		}
 		EXPECT_EQ(PAGEMAP_PFN(p2p_pagemap(self->mem)),
@@ -206,9 +99,9 @@ TEST_F(hmm, not_pci)
 	struct p2p_test_hmm arg = { .not_pci = 1 };
 
 	p2p_set(self->mem, SMALL, 1);
-	EXPECT_EQ(-EREMOTEIO, call_hmm(self, &arg, self->mem, NR, FAULT));
-	EXPECT_EQ(0, call_hmm(self, &arg, self->mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, ERROR, 0));
+	EXPECT_EQ(-EREMOTEIO, call_hmm(&self->mirror, &arg, self->mem, NR, FAULT));
+	EXPECT_EQ(0, call_hmm(&self->mirror, &arg, self->mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 }
 
 /* Who names no device gets what everybody got: lib/test_hmm.c is another one. */
@@ -219,12 +112,12 @@ TEST_F(hmm, without_a_device)
 
 	ASSERT_NE(MAP_FAILED, ram);
 	p2p_set(self->mem, SMALL, 1);
-	EXPECT_EQ(-EFAULT, call_hmm(self, &arg, self->mem, NR, FAULT));
-	EXPECT_EQ(-EFAULT, call_hmm(self, &arg, self->mem, NR, FAULT_WRITE));
-	EXPECT_EQ(0, call_hmm(self, &arg, self->mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, ERROR, 0));
-	EXPECT_EQ(0, call_hmm(self, &arg, ram, 1, FAULT_WRITE));
-	EXPECT_EQ(0, wrong(self, 0, 1, VALID | WRITE, 0));
+	EXPECT_EQ(-EFAULT, call_hmm(&self->mirror, &arg, self->mem, NR, FAULT));
+	EXPECT_EQ(-EFAULT, call_hmm(&self->mirror, &arg, self->mem, NR, FAULT_WRITE));
+	EXPECT_EQ(0, call_hmm(&self->mirror, &arg, self->mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
+	EXPECT_EQ(0, call_hmm(&self->mirror, &arg, ram, 1, FAULT_WRITE));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, 1, VALID | WRITE, 0));
 }
 
 /* An entry comes by a fault, if it is wanted, and by one for all around. */
@@ -232,13 +125,13 @@ TEST_F(hmm, not_mapped)
 {
 	if (!self->client->flags)
 		return;
-	EXPECT_EQ(0, mirror(self, self->mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, 0, 0));
+	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, 0, 0));
 	EXPECT_FALSE(p2p_pagemap(self->mem) & PAGEMAP_PRESENT);
-	EXPECT_EQ(0, mirror(self, self->mem, NR, FAULT));
-	EXPECT_EQ(0, wrong(self, 0, NR, self->client->flags | WRITE, 0));
-	EXPECT_EQ(0, mirror(self, self->mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, self->client->flags | WRITE, 0));
+	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, self->client->flags | WRITE, 0));
+	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, self->client->flags | WRITE, 0));
 }
 
 TEST_F(hmm, protection)
@@ -249,20 +142,20 @@ TEST_F(hmm, protection)
 		return;
 	p2p_set(self->mem, SMALL, 1);
 	ASSERT_EQ(0, mprotect(self->mem, SMALL, PROT_READ));
-	EXPECT_EQ(-EPERM, mirror(self, self->mem, NR, FAULT_WRITE));
-	EXPECT_EQ(0, mirror(self, self->mem, NR, FAULT));
-	EXPECT_EQ(0, wrong(self, 0, NR, self->client->flags, 0));
+	EXPECT_EQ(-EPERM, mirror(&self->mirror, self->mem, NR, FAULT_WRITE));
+	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, self->client->flags, 0));
 
 	ASSERT_EQ(0, mprotect(self->mem, SMALL, PROT_NONE));
 	for (i = FAULT; i <= FAULT_WRITE; i++)
-		EXPECT_EQ(-EFAULT, mirror(self, self->mem, NR, i));
-	EXPECT_EQ(0, mirror(self, self->mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, ERROR, 0));
+		EXPECT_EQ(-EFAULT, mirror(&self->mirror, self->mem, NR, i));
+	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 
 	/* The entries are read-only still, until one is written to. */
 	ASSERT_EQ(0, mprotect(self->mem, SMALL, PROT_READ | PROT_WRITE));
-	EXPECT_EQ(0, mirror(self, self->mem, NR, FAULT_WRITE));
-	EXPECT_EQ(0, wrong(self, 0, NR, self->client->flags | WRITE, 0));
+	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT_WRITE));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, self->client->flags | WRITE, 0));
 }
 
 /* RAM, peer-to-peer memory and nothing, side by side. */
@@ -282,17 +175,17 @@ TEST_F(hmm, mixed)
 	ASSERT_EQ(0, munmap(room + SMALL, half));
 
 	EXPECT_EQ(self->client->flags ? -EFAULT : -EREMOTEIO,
-		  mirror(self, room, NR + NR / 2, FAULT));
-	EXPECT_EQ(0, mirror(self, room, NR + NR / 2, LOOK));
-	EXPECT_EQ(0, wrong(self, NR / 2, NR / 2,
+		  mirror(&self->mirror, room, NR + NR / 2, FAULT));
+	EXPECT_EQ(0, mirror(&self->mirror, room, NR + NR / 2, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, NR / 2, NR / 2,
 			   self->client->flags ? self->client->flags | WRITE :
 						 ERROR, 0));
-	EXPECT_EQ(0, wrong(self, NR, NR / 2, ERROR, 0));
+	EXPECT_EQ(0, wrong(&self->mirror, NR, NR / 2, ERROR, 0));
 	EXPECT_TRUE(self->entries[0].flags & VALID);
 	EXPECT_FALSE(self->entries[0].flags & (P2P | BUS | IS_BUS));
 
 	EXPECT_EQ(self->client->flags ? 0 : -EREMOTEIO,
-		  mirror(self, room, NR, FAULT_WRITE));
+		  mirror(&self->mirror, room, NR, FAULT_WRITE));
 	ASSERT_EQ(0, munmap(room, SMALL));
 }
 
@@ -306,33 +199,33 @@ TEST_F(hmm, order)
 	ASSERT_NE(MAP_FAILED, mem);
 	if (!flags) {
 		p2p_store(mem, 1);
-		EXPECT_EQ(-EREMOTEIO, mirror(self, mem, nr, FAULT));
-		EXPECT_EQ(0, mirror(self, mem, nr, LOOK));
-		EXPECT_EQ(0, wrong(self, 0, nr, ERROR, 0));
+		EXPECT_EQ(-EREMOTEIO, mirror(&self->mirror, mem, nr, FAULT));
+		EXPECT_EQ(0, mirror(&self->mirror, mem, nr, LOOK));
+		EXPECT_EQ(0, wrong(&self->mirror, 0, nr, ERROR, 0));
 		goto unmap;
 	}
-	EXPECT_EQ(0, mirror(self, mem + PMD / 2, nr, FAULT_WRITE));
-	EXPECT_EQ(0, wrong(self, 0, nr, flags | WRITE, 9));
+	EXPECT_EQ(0, mirror(&self->mirror, mem + PMD / 2, nr, FAULT_WRITE));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags | WRITE, 9));
 	EXPECT_EQ(PAGEMAP_PFN(p2p_pagemap(mem)) + nr / 2, self->entries[0].pfn);
-	EXPECT_EQ(0, changes(self));
+	EXPECT_EQ(0, changes(&self->mirror));
 
 	/* Without its huge entry it comes back in small ones. */
 	ASSERT_EQ(0, madvise(mem, PMD, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, madvise(mem, PMD, MADV_DONTNEED));
-	EXPECT_LT(0, changes(self));
-	EXPECT_EQ(0, mirror(self, mem, 2 * nr, FAULT));
-	EXPECT_EQ(0, wrong(self, 0, nr, flags | WRITE, 0));
-	EXPECT_EQ(0, wrong(self, nr, nr, flags | WRITE, 9));
+	EXPECT_LT(0, changes(&self->mirror));
+	EXPECT_EQ(0, mirror(&self->mirror, mem, 2 * nr, FAULT));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags | WRITE, 0));
+	EXPECT_EQ(0, wrong(&self->mirror, nr, nr, flags | WRITE, 9));
 
 	/* Read-only, and back. */
 	ASSERT_EQ(0, mprotect(mem + PMD, PMD, PROT_READ));
-	EXPECT_LT(0, changes(self));
-	EXPECT_EQ(-EPERM, mirror(self, mem + PMD, nr, FAULT_WRITE));
-	EXPECT_EQ(0, mirror(self, mem + PMD, nr, FAULT));
-	EXPECT_EQ(0, wrong(self, 0, nr, flags, 9));
+	EXPECT_LT(0, changes(&self->mirror));
+	EXPECT_EQ(-EPERM, mirror(&self->mirror, mem + PMD, nr, FAULT_WRITE));
+	EXPECT_EQ(0, mirror(&self->mirror, mem + PMD, nr, FAULT));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags, 9));
 	ASSERT_EQ(0, mprotect(mem + PMD, PMD, PROT_READ | PROT_WRITE));
-	EXPECT_EQ(0, mirror(self, mem + PMD, nr, FAULT_WRITE));
-	EXPECT_EQ(0, wrong(self, 0, nr, flags | WRITE, 9));
+	EXPECT_EQ(0, mirror(&self->mirror, mem + PMD, nr, FAULT_WRITE));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags | WRITE, 9));
 unmap:
 	EXPECT_EQ(0, munmap(mem, 2 * PMD));
 }
@@ -355,28 +248,28 @@ TEST_F(hmm, gigantic)
 	at = mem + PUD / 2 + self->page;
 	if (!flags) {
 		p2p_store(at, 1);
-		EXPECT_EQ(-EREMOTEIO, mirror(self, at, nr, FAULT));
-		EXPECT_EQ(0, mirror(self, at, NR, LOOK));
-		EXPECT_EQ(0, wrong(self, 0, NR, ERROR, 0));
+		EXPECT_EQ(-EREMOTEIO, mirror(&self->mirror, at, nr, FAULT));
+		EXPECT_EQ(0, mirror(&self->mirror, at, NR, LOOK));
+		EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 		goto unmap;
 	}
 	/* Older CPUs have no entries of 1 GiB. */
 	order = p2p_cpu_has_pud() ? 18 : 9;
-	EXPECT_EQ(0, mirror(self, at, nr, FAULT_WRITE));
-	EXPECT_EQ(0, wrong(self, 0, nr, flags | WRITE, order));
+	EXPECT_EQ(0, mirror(&self->mirror, at, nr, FAULT_WRITE));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags | WRITE, order));
 	EXPECT_EQ(PAGEMAP_PFN(p2p_pagemap(at)), self->entries[0].pfn);
 
 	/* The entry goes as a whole, so the mirror of another part does, too. */
-	ASSERT_EQ(0, mirror(self, at, NR, FAULT));
-	EXPECT_EQ(0, changes(self));
+	ASSERT_EQ(0, mirror(&self->mirror, at, NR, FAULT));
+	EXPECT_EQ(0, changes(&self->mirror));
 	ASSERT_EQ(0, madvise(mem, PMD, MADV_DONTNEED));
-	EXPECT_EQ(order == 18, changes(self));
-	ASSERT_EQ(0, mirror(self, at, NR, FAULT));
-	EXPECT_EQ(0, wrong(self, 0, NR, flags | WRITE, order));
+	EXPECT_EQ(order == 18, changes(&self->mirror));
+	ASSERT_EQ(0, mirror(&self->mirror, at, NR, FAULT));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, flags | WRITE, order));
 	ASSERT_EQ(0, madvise(mem, PUD, MADV_DONTNEED));
-	EXPECT_LT(0, changes(self));
-	ASSERT_EQ(0, mirror(self, at, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, 0, 0));
+	EXPECT_LT(0, changes(&self->mirror));
+	ASSERT_EQ(0, mirror(&self->mirror, at, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, 0, 0));
 unmap:
 	EXPECT_EQ(0, munmap(mem, PUD));
 }
@@ -390,7 +283,7 @@ TEST_F(hmm, holds_nothing)
 	p2p_set(self->mem, SMALL, 1);
 	pfn = PAGEMAP_PFN(p2p_pagemap(self->mem));
 	if (self->client->flags)
-		ASSERT_EQ(0, mirror(self, self->mem, NR, FAULT));
+		ASSERT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT));
 	EXPECT_EQ(1, gup_count(gup, pfn));
 	EXPECT_EQ(0, munmap(self->mem, SMALL));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
@@ -410,13 +303,13 @@ TEST_F(hmm, changes)
 	room = mmap(NULL, SMALL, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, room);
 
-	ASSERT_EQ(0, mirror(self, self->mem, NR, FAULT_WRITE));
-	EXPECT_EQ(0, changes(self));
+	ASSERT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT_WRITE));
+	EXPECT_EQ(0, changes(&self->mirror));
 	ASSERT_EQ(0, madvise(self->mem, self->page, MADV_DONTNEED));
-	EXPECT_EQ(1, changes(self));
+	EXPECT_EQ(1, changes(&self->mirror));
 
 	/* A child has entries of its own. */
-	ASSERT_EQ(0, mirror(self, self->mem, NR, FAULT_WRITE));
+	ASSERT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT_WRITE));
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
@@ -424,22 +317,22 @@ TEST_F(hmm, changes)
 		_exit(munmap(self->mem, SMALL) != 0);
 	}
 	EXPECT_EQ(0, p2p_wait(child));
-	EXPECT_EQ(0, changes(self));
-	EXPECT_EQ(0, mirror(self, self->mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, flags | WRITE, 0));
+	EXPECT_EQ(0, changes(&self->mirror));
+	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, flags | WRITE, 0));
 
 	ASSERT_EQ(room, mremap(self->mem, SMALL, SMALL,
 			       MREMAP_MAYMOVE | MREMAP_FIXED, room));
-	EXPECT_LT(0, changes(self));
-	EXPECT_EQ(-EFAULT, mirror(self, self->mem, NR, FAULT));
-	ASSERT_EQ(0, mirror(self, room, NR, FAULT));
-	EXPECT_EQ(0, wrong(self, 0, NR, flags | WRITE, 0));
+	EXPECT_LT(0, changes(&self->mirror));
+	EXPECT_EQ(-EFAULT, mirror(&self->mirror, self->mem, NR, FAULT));
+	ASSERT_EQ(0, mirror(&self->mirror, room, NR, FAULT));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, flags | WRITE, 0));
 
 	ASSERT_EQ(0, munmap(room, SMALL));
-	EXPECT_LT(0, changes(self));
-	EXPECT_EQ(-EFAULT, mirror(self, room, NR, FAULT));
-	EXPECT_EQ(0, mirror(self, room, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, ERROR, 0));
+	EXPECT_LT(0, changes(&self->mirror));
+	EXPECT_EQ(-EFAULT, mirror(&self->mirror, room, NR, FAULT));
+	EXPECT_EQ(0, mirror(&self->mirror, room, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 }
 
 TEST_F(hmm, reset)
@@ -453,15 +346,15 @@ TEST_F(hmm, reset)
 		SKIP(return, "the provider can't be reset without its neighbours");
 	mem = p2p_map(self->provider, PMD);
 	ASSERT_NE(MAP_FAILED, mem);
-	ASSERT_EQ(0, mirror(self, self->mem, NR, FAULT_WRITE));
+	ASSERT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT_WRITE));
 	ASSERT_EQ(0, p2p_reset(self->provider));
-	EXPECT_LT(0, changes(self));
-	ASSERT_EQ(0, mirror(self, mem, NR, FAULT_WRITE));
-	EXPECT_EQ(0, wrong(self, 0, NR, flags | WRITE, 9));
+	EXPECT_LT(0, changes(&self->mirror));
+	ASSERT_EQ(0, mirror(&self->mirror, mem, NR, FAULT_WRITE));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, flags | WRITE, 9));
 	ASSERT_EQ(0, p2p_reset(self->provider));
-	EXPECT_LT(0, changes(self));
-	ASSERT_EQ(0, mirror(self, mem, NR, FAULT_WRITE));
-	EXPECT_EQ(0, wrong(self, 0, NR, flags | WRITE, 9));
+	EXPECT_LT(0, changes(&self->mirror));
+	ASSERT_EQ(0, mirror(&self->mirror, mem, NR, FAULT_WRITE));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, flags | WRITE, 9));
 	EXPECT_EQ(0, munmap(mem, PMD));
 }
 
@@ -476,14 +369,14 @@ TEST_F(hmm, unbind)
 	ASSERT_NE(MAP_FAILED, mem);
 	p2p_store(self->mem, 1);
 	p2p_store(mem, 1);
-	ASSERT_EQ(0, mirror(self, mem, NR, self->client->flags ? FAULT_WRITE : LOOK));
+	ASSERT_EQ(0, mirror(&self->mirror, mem, NR, self->client->flags ? FAULT_WRITE : LOOK));
 
 	ASSERT_EQ(0, p2p_unbind(self->provider));
-	EXPECT_LT(0, changes(self));
-	EXPECT_EQ(-EFAULT, mirror(self, mem, NR, FAULT));
-	EXPECT_EQ(-EFAULT, mirror(self, self->mem, NR, FAULT_WRITE));
-	EXPECT_EQ(0, mirror(self, mem, NR, LOOK));
-	EXPECT_EQ(0, wrong(self, 0, NR, 0, 0));
+	EXPECT_LT(0, changes(&self->mirror));
+	EXPECT_EQ(-EFAULT, mirror(&self->mirror, mem, NR, FAULT));
+	EXPECT_EQ(-EFAULT, mirror(&self->mirror, self->mem, NR, FAULT_WRITE));
+	EXPECT_EQ(0, mirror(&self->mirror, mem, NR, LOOK));
+	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, 0, 0));
 	EXPECT_EQ(0, munmap(mem, PMD));
 	EXPECT_BACK(self);
 }
@@ -524,11 +417,11 @@ TEST_F(hmm, zapped_meanwhile)
 	ASSERT_EQ(0, pthread_create(&racer.thread, NULL, zap, &racer));
 	for (i = 0; i < ROUNDS; i++) {
 		if (!flags) {
-			EXPECT_EQ(-EREMOTEIO, mirror(self, mem, nr, FAULT));
+			EXPECT_EQ(-EREMOTEIO, mirror(&self->mirror, mem, nr, FAULT));
 			continue;
 		}
-		EXPECT_EQ(0, mirror(self, mem, nr, FAULT));
-		EXPECT_EQ(0, wrong(self, 0, nr, flags | WRITE, 9));
+		EXPECT_EQ(0, mirror(&self->mirror, mem, nr, FAULT));
+		EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags | WRITE, 9));
 		EXPECT_EQ(pfn, self->entries[0].pfn);
 	}
 	__atomic_store_n(&racer.stop, 1, __ATOMIC_RELEASE);
@@ -544,8 +437,8 @@ static void *mirror_all(void *arg)
 	const int nr = PMD / self->page;
 
 	do {
-		racer->last = mirror(self, racer->mem, nr, FAULT);
-		if (!racer->last && wrong(self, 0, nr,
+		racer->last = mirror(&self->mirror, racer->mem, nr, FAULT);
+		if (!racer->last && wrong(&self->mirror, 0, nr,
 					  self->client->flags | WRITE,
 					  racer->order))
 			racer->bad = true;
@@ -581,7 +474,7 @@ TEST_F(hmm, unbound_meanwhile)
 		EXPECT_EQ(-EFAULT, racer.last);
 		EXPECT_FALSE(racer.bad);
 		for (i = FAULT; i <= FAULT_WRITE; i++)
-			EXPECT_EQ(-EFAULT, mirror(self, mem, NR, i));
+			EXPECT_EQ(-EFAULT, mirror(&self->mirror, mem, NR, i));
 		munmap(mem, PMD);
 		ASSERT_EQ(0, p2p_bind(self->provider));
 	}
@@ -592,10 +485,10 @@ TEST_F(hmm, bad_arguments)
 {
 	struct p2p_test_hmm arg = { .has_client = 1, .client = { .domain = 0xffff } };
 
-	EXPECT_EQ(-ENXIO, call_hmm(self, &arg, self->mem, NR, FAULT));
-	EXPECT_EQ(-1000, mirror(self, self->mem + 1, NR, FAULT));
-	EXPECT_EQ(-1000, mirror(self, self->mem, 0, FAULT));
-	EXPECT_EQ(-1000, mirror(self, self->mem, NR, 3));
+	EXPECT_EQ(-ENXIO, call_hmm(&self->mirror, &arg, self->mem, NR, FAULT));
+	EXPECT_EQ(-1000, mirror(&self->mirror, self->mem + 1, NR, FAULT));
+	EXPECT_EQ(-1000, mirror(&self->mirror, self->mem, 0, FAULT));
+	EXPECT_EQ(-1000, mirror(&self->mirror, self->mem, NR, 3));
 }
 
 TEST_HARNESS_MAIN

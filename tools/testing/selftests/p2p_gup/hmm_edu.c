@@ -22,21 +22,6 @@
 /* Where no other is. */
 #define SPARE(room)	((room) + 2 * NR_BUFFERS * SIZE)
 
-static ssize_t mirrored(int fd, const void *src, void *dst, size_t len)
-{
-	return copy_flags(fd, src, dst, len, P2P_EDU_MIRRORED);
-}
-
-static int begin(int fd, const void *addr, size_t len)
-{
-	struct p2p_edu_mirror mirror = {
-		.addr = (uintptr_t)addr,
-		.len = len,
-	};
-
-	return p2p_result(ioctl(fd, P2P_EDU_MIRROR, &mirror));
-}
-
 static bool move(char **mem, char *to)
 {
 	if (mremap(*mem, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
@@ -58,24 +43,7 @@ static char *set_up(struct _test_data_edu *self)
 		if (!move(&self->bar[i], room + i * SIZE) ||
 		    !move(&self->ram[i], room + (NR_BUFFERS + i) * SIZE))
 			return NULL;
-	return begin(self->fd, room, ROOM) ? NULL : room;
-}
-
-/*
- * Starts a copy from or to peer-to-peer memory, or both. When this returns it is under
- * way: pages are mapped for DMA, and it takes nearly a second.
- */
-static bool start_call(struct _test_data_edu *self, struct edu_call *call,
-		       const char *src, char *dst)
-{
-	long long before = mapped(self);
-
-	if (!edu_start(call, self->fd, src, dst, P2P_EDU_MIRRORED))
-		return false;
-	while (mapped(self) == before)
-		if (edu_is_done(call))
-			return false;
-	return !edu_is_done(call);
+	return mirror_edu(self->fd, room, ROOM) ? NULL : room;
 }
 
 TEST_F(edu, every_way)
@@ -382,13 +350,13 @@ TEST_F(edu, client_unbound)
 
 	self->fd = open_edu(self->wide);
 	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, begin(self->fd, room, ROOM));
+	ASSERT_EQ(0, mirror_edu(self->fd, room, ROOM));
 	fill(self->bar[SRC], self->bar[DST]);
 	ASSERT_TRUE(start_call(self, &call, self->bar[SRC], self->bar[DST]));
 	ASSERT_EQ(0, p2p_driver_unbind(EDU, self->wide));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
 	EXPECT_EQ(-ENODEV, call.ret);
-	EXPECT_EQ(-ENODEV, begin(self->fd, room, ROOM));
+	EXPECT_EQ(-ENODEV, mirror_edu(self->fd, room, ROOM));
 	ASSERT_EQ(0, bind_edu(self->wide, WIDE_BITS));
 }
 
@@ -404,7 +372,7 @@ TEST_F(edu, process_gone)
 	if (!child) {
 		char *mem = self->bar[SRC];
 
-		_exit(begin(fd, mem, SIZE) ||
+		_exit(mirror_edu(fd, mem, SIZE) ||
 		      mirrored(fd, mem, mem + SIZE / 2, 8) != 8);
 	}
 	EXPECT_EQ(0, p2p_wait(child));
@@ -425,7 +393,7 @@ TEST_F(edu, killed)
 		char *own = p2p_map(self->provider, 4 * SIZE);
 		int fd = open_edu(self->wide);
 
-		if (own != MAP_FAILED && !begin(fd, own, 4 * SIZE))
+		if (own != MAP_FAILED && !mirror_edu(fd, own, 4 * SIZE))
 			mirrored(fd, own, own + 2 * SIZE, LEN);
 		_exit(1);
 	}
@@ -451,7 +419,7 @@ TEST_F(edu, no_route)
 		ASSERT_EQ(0, bind_edu(others[i], NARROW_BITS));
 		fd = open_edu(others[i]);
 		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, begin(fd, room, ROOM));
+		ASSERT_EQ(0, mirror_edu(fd, room, ROOM));
 		fill(self->ram[SRC], self->bar[DST]);
 		EXPECT_EQ(-EREMOTEIO, mirrored(fd, self->ram[SRC], self->bar[DST], LEN));
 		EXPECT_EQ(-1, p2p_differs(self->bar[DST], SIZE, DST, 0));
@@ -469,17 +437,17 @@ TEST_F(edu, bad_arguments)
 	int fd;
 
 	EXPECT_EQ(-EBADF, mirrored(self->fd, self->bar[SRC], self->bar[DST], LEN));
-	EXPECT_EQ(-EINVAL, begin(self->fd, self->bar[SRC], 0));
-	EXPECT_EQ(-EINVAL, begin(self->fd, self->bar[SRC] + 1, SIZE));
-	EXPECT_EQ(-EINVAL, begin(self->fd, self->bar[SRC], SIZE - 1));
-	EXPECT_EQ(-EINVAL, begin(self->fd, self->bar[SRC],
-				 P2P_EDU_MAX_MIRROR + self->page));
-	EXPECT_EQ(-EINVAL, begin(self->fd, (void *)-self->page, self->page));
+	EXPECT_EQ(-EINVAL, mirror_edu(self->fd, self->bar[SRC], 0));
+	EXPECT_EQ(-EINVAL, mirror_edu(self->fd, self->bar[SRC] + 1, SIZE));
+	EXPECT_EQ(-EINVAL, mirror_edu(self->fd, self->bar[SRC], SIZE - 1));
+	EXPECT_EQ(-EINVAL, mirror_edu(self->fd, self->bar[SRC],
+				      P2P_EDU_MAX_MIRROR + self->page));
+	EXPECT_EQ(-EINVAL, mirror_edu(self->fd, (void *)-self->page, self->page));
 	EXPECT_EQ(-EFAULT, p2p_result(ioctl(self->fd, P2P_EDU_MIRROR, NULL)));
 
 	room = set_up(self);
 	ASSERT_NE(NULL, room);
-	EXPECT_EQ(-EBUSY, begin(self->fd, room, ROOM));
+	EXPECT_EQ(-EBUSY, mirror_edu(self->fd, room, ROOM));
 	fill(self->bar[SRC], self->bar[DST]);
 	EXPECT_EQ(-EINVAL, mirrored(self->fd, room - 1, self->bar[DST], LEN));
 	EXPECT_EQ(-EINVAL, mirrored(self->fd, self->bar[SRC], room + ROOM - 1, LEN));
@@ -496,7 +464,7 @@ TEST_F(edu, bad_arguments)
 	fd = open_edu(self->wide);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(-EBADF, mirrored(fd, self->bar[SRC], self->bar[DST], LEN));
-	EXPECT_EQ(0, begin(fd, room, ROOM));
+	EXPECT_EQ(0, mirror_edu(fd, room, ROOM));
 	EXPECT_EQ(LEN, mirrored(fd, self->bar[SRC], self->bar[DST], LEN));
 	close(fd);
 	EXPECT_TRUE(is_copied(self->bar[SRC], self->bar[DST], 0, 0, LEN));

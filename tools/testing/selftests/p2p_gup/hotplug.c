@@ -11,9 +11,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lib/test_p2p_uapi.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -21,6 +23,7 @@
 #include <unistd.h>
 
 #include "variants.h"
+#include "dmabuf.h"
 #include "gup_call.h"
 #include "removal.h"
 
@@ -267,6 +270,46 @@ TEST_F(hotplug, pulled_out_in_use)
 	EXPECT_TRUE(all_works(self));
 	EXPECT_EQ(0, gup_put(self->test));
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* A driver has a dma-buf of it mapped for DMA: the device goes when that has unmapped. */
+TEST_F(hotplug, pulled_out_while_imported)
+{
+	struct p2p_test_attach attach = { .importer = P2P_TEST_DEAF };
+	struct p2p_test_dmabuf_map map = {};
+	int heap, importer;
+
+	if (!self->works)
+		return;
+	heap = heap_open(self->provider);
+	importer = open(IMPORTER_FILE, O_RDWR);
+	attach.fd = heap_alloc(heap, SMALL);
+	ASSERT_LE(0, attach.fd);
+	ASSERT_TRUE(p2p_client_of(p2p_disk("slow"), &attach.client));
+	ASSERT_EQ(0, ioctl(importer, P2P_TEST_ATTACH, &attach));
+	ASSERT_EQ(0, attach.result);
+	ASSERT_EQ(0, ioctl(importer, P2P_TEST_MAP, &map));
+	ASSERT_EQ(0, map.result);
+
+	ask_host(self, "unplug");
+	EXPECT_TRUE(klog_wait(self->klog, "%s: waiting for dma-buf of hotplug[%d]",
+			      self->provider, getpid()));
+	EXPECT_EQ(1, ioctl(importer, P2P_TEST_NOTIFIED));
+	EXPECT_EQ(0, ioctl(importer, P2P_TEST_UNMAP));
+	wait_for(self->provider, false);
+	ASSERT_EQ(0, ioctl(importer, P2P_TEST_MAP, &map));
+	EXPECT_EQ(-ENODEV, map.result);
+	EXPECT_EQ(-ENODEV, heap_alloc(heap, SMALL));
+	EXPECT_FALSE(heap_there(self->provider));
+	ASSERT_TRUE(plug_in(self));
+	EXPECT_TRUE(heap_there(self->provider));
+	/* What comes back is none of its business. */
+	ASSERT_EQ(0, ioctl(importer, P2P_TEST_MAP, &map));
+	EXPECT_EQ(-ENODEV, map.result);
+	close(importer);
+	close(attach.fd);
+	close(heap);
+	EXPECT_TRUE(all_works(self));
 }
 
 /*

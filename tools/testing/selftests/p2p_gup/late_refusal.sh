@@ -4,14 +4,15 @@
 # asked all drives whether they reach it, and then the route changes. The transfer
 # fails, but nothing is wrong with the drive: it stays a member, has no bad blocks and
 # is not to be replaced; and the copies are the same in the end. There is a pause
-# between the resyncs that somebody can cause in this way.
+# between the resyncs that somebody can cause in this way, which a drive that really
+# fails makes a short one.
 #
 # The drive is below a linear mapping, where requests wait while that is suspended.
 # The route changes by ACS redirection of the port above the drive, since the host
 # bridge is one that forwards nothing.
 #
 # Takes from the environment, see p2pmem.h: P2P_PROVIDERS; P2P_DISK_RAW and _B, drives
-# below ports with ACS. Both are overwritten.
+# below ports with ACS, which are overwritten; P2P_DISK_RO, one that fails all writes.
 # shellcheck disable=SC2154,SC2317 # need_disks makes variables, plan calls functions
 set -uo pipefail
 
@@ -34,22 +35,35 @@ waits() {
 	complain "the transfer has not begun"
 }
 
-# late TRANSFER: begins it while A can be reached, and lets A have it when not
+# late TRANSFER [MIB...]: begins it, at each of these places of the array, while A can
+# be reached, and lets A have it when not
 late() {
-	local worker status
+	local transfer=$1 worker workers=() place status
 
+	shift
+	[ $# -gt 0 ] || set -- 1
 	# What md writes about itself must not wait in the drive, too.
 	echo 100 >"$(md_dir)/safe_mode_delay"
-	must dd if=/dev/zero of="$md" bs=64k seek=16 count=1 oflag=direct
+	for place; do
+		must dd if=/dev/zero of="$md" bs=64k seek=$((place * 16)) count=1 \
+			oflag=direct
+	done
 	must dmsetup suspend --noflush --nolockfs p2p
-	./block_io "$md" "$1" &
-	worker=$!
-	waits "$worker"
+	for place; do
+		./block_io "$md" "$transfer" "$place" &
+		workers+=($!)
+	done
+	for worker in "${workers[@]}"; do
+		waits "$worker"
+	done
 	redirect c
 	must dmsetup resume p2p
-	wait "$worker"
-	status=$?
-	[ "$status" = 121 ] || complain "the $1 ended with $status, not EREMOTEIO"
+	for worker in "${workers[@]}"; do
+		wait "$worker"
+		status=$?
+		[ "$status" = 121 ] ||
+			complain "the $transfer ended with $status, not EREMOTEIO"
+	done
 	redirect 0
 }
 
@@ -74,7 +88,6 @@ sound() {
 # mirror LEVEL [OPTION...]: of a mapping of A, and of B
 mirror() {
 	dmesg -C
-	must dd if=/dev/zero of="$a" bs=1M count=20 oflag=direct
 	dm 0 "$sectors" linear "$a" 0
 	md "$dm" "$b" --level="$1" --raid-devices=2 "${@:2}"
 }
@@ -92,6 +105,89 @@ late_write() {
 	[ "$(<"$(md_dir)/sync_action")" = idle ] || complain "it goes on"
 	must ./block_io "$md" works
 	same_legs "$dm" "$b"
+}
+
+# What nobody has written is not synchronized.
+resync_of_range() {
+	mirror "$1"
+	must dd if=/dev/urandom of="$b" bs=64k seek=$((13 * 16)) count=1 oflag=direct
+	late write
+	resynced 1
+	same_legs "$dm" "$b"
+	! cmp --ignore-initial=13M --bytes=64K "$dm" "$b" >"$log" 2>&1 ||
+		complain "more was synchronized than was written"
+}
+
+# Whatever is late for the drive, nobody has copied it with the CPU.
+late_write_behind() {
+	mirror raid1 --bitmap=internal --write-behind=256
+	echo writemostly >"$(md_dir)/dev-$(dm_disk p2p)/state"
+	echo 256 >"$(md_dir)/bitmap/backlog"
+	late write
+	resynced 1
+	sound
+	same_legs "$dm" "$b"
+}
+
+# Two members on the drive B, and a third one on A, to which one of them is copied when
+# A is late. What A lacks is not copied once more, but synchronized.
+late_replacement() {
+	local first=/dev/mapper/p2p-b0 second=/dev/mapper/p2p-b1
+
+	dmesg -C
+	dm_named p2p-b0 "0 $sectors linear $b 0"
+	dm_named p2p-b1 "0 $sectors linear $b $sectors"
+	must dd if=/dev/zero of="$a" bs=1M count=20 oflag=direct
+	dm 0 "$sectors" linear "$a" 0
+	md "$first" "$second" --level=raid10 --raid-devices=2 --size=16M
+	speed 1000
+	must mdadm -q --manage "$md" --add "$dm"
+	must mdadm -q "$md" --replace "$first" --with "$dm"
+	in_recovery
+	speed 100000
+	resynced 1
+	[[ $(<"$(md_dir)/dev-$(dm_disk p2p)/state") = in_sync* ]] ||
+		complain "the drive did not become a member"
+	must mdadm -q --manage "$md" --remove "$first"
+	sound
+	same_legs "$dm" "$second"
+	end_md
+	must dmsetup remove --retry p2p-b0
+	must dmsetup remove --retry p2p-b1
+}
+
+# A leg that is being rebuilt, and has got what was there before.
+late_recovery() {
+	dmesg -C
+	must dd if=/dev/zero of="$a" bs=1M count=20 oflag=direct
+	dm 0 "$sectors" linear "$a" 0
+	md "$b" missing --level=raid1 --raid-devices=2 --size=16M
+	speed 1000
+	must mdadm -q --manage "$md" --add "$dm"
+	in_recovery
+	speed 100000
+	resynced 1
+	sound
+	same_legs "$dm" "$b"
+}
+
+# in_recovery: a late write to what a recovery has copied already
+in_recovery() {
+	local passed
+
+	for _ in {1..300}; do
+		case $(<"$(md_dir)/sync_completed") in
+		none | delayed) ;;
+		*)
+			# Sectors, in steps of a sixteenth of the array.
+			read -r passed _ <"$(md_dir)/sync_completed"
+			[ "$passed" -lt $((2 << 11)) ] || break ;;
+		esac
+		sleep 0.1
+	done
+	late write
+	[ "$(<"$(md_dir)/sync_action")" = recover ] ||
+		complain "the recovery was over already"
 }
 
 # Whatever is written to the other drive only, the first one has, too, afterwards.
@@ -123,33 +219,66 @@ speed() {
 	echo "$1" >"$(md_dir)/sync_speed_max"
 }
 
-# A mirror whose copies differ, while the pause after a first resync lasts, which takes
-# some seconds for that.
+# A mirror whose copies differ, while the pause after a first resync lasts: that has
+# copied 12 MiB and taken some seconds.
 paused() {
 	mirror "$@"
 	speed 4000
-	late write
+	# Not before both have been refused.
+	echo frozen >"$(md_dir)/sync_action"
+	late write 1 12
+	echo idle >"$(md_dir)/sync_action"
 	resynced 1
 	late write
 	speed 100000
 	[ "$(dmesg | grep -c 'resync of')" = 1 ] || complain "there is no pause"
 }
 
+# When resyncs began and ended, in seconds.
+times() {
+	dmesg | sed -nE 's/^\[ *([0-9.]+)\] md: .*(resync of|resync done).*/\1/p'
+}
+
 # The second resync waits ten seconds, and nine times as long as the first one took.
 pause() {
-	local times
-
 	paused "$1"
 	[ "$(<"$(md_dir)/sync_action")" = idle ] || complain "a resync is running"
 	resynced 2
-	times=$(dmesg | sed -nE 's/^\[ *([0-9.]+)\] md: .*(resync of|resync done).*/\1/p')
 	awk '{ t[NR] = $1 }
 	     END { exit !(NR == 4 && t[3] - t[2] >= 9.9 &&
-			  t[3] - t[2] >= 9 * (t[2] - t[1])) }' <<<"$times" ||
-		complain "resyncs began and ended at ${times//$'\n'/, }"
+			  t[3] - t[2] >= 9 * (t[2] - t[1])) }' <<<"$(times)" ||
+		complain "resyncs began and ended at $(times | xargs)"
 	sound
 	must ./block_io "$md" works
 	same_legs "$dm" "$b"
+}
+
+# A place of the drive B fails writes. The resync that finds out is not put off for
+# longer than ten seconds after the first one; from then on the other leg is enough.
+error_in_pause() {
+	local good=$b where=$((5 << 11))
+
+	dm_named p2p-outer "0 $sectors linear $b 0"
+	b=/dev/mapper/p2p-outer
+	paused "$@"
+	must dmsetup reload p2p-outer <<-END
+		0 $where linear $good 0
+		$where 2048 linear $ro 0
+		$((where + 2048)) $((sectors - where - 2048)) linear $good $((where + 2048))
+	END
+	must dmsetup suspend p2p-outer
+	must dmsetup resume p2p-outer
+	./block_io "$md" write 4
+	[ $? = 5 ] || complain "the write should fail with EIO"
+	resynced 2
+	awk '{ t[NR] = $1 }
+	     END { exit !(NR == 4 && t[3] - t[2] >= 9.9 && t[3] - t[2] < 14 &&
+			  t[3] - t[2] < 8 * (t[2] - t[1])) }' <<<"$(times)" ||
+		complain "resyncs began and ended at $(times | xargs)"
+	must ./block_io "$md" write 4
+	end_md
+	must dmsetup remove --retry p2p-outer
+	b=$good
 }
 
 # Whoever stops the array does not wait, and what it is made of knows.
@@ -207,7 +336,7 @@ late_read() {
 }
 
 need mdadm dmsetup setpci
-need_disks RAW B
+need_disks RAW B RO
 a=$raw
 port=$(basename "$(dirname "$(readlink -f "/sys/block/${a##*/}/device/device")")")
 plan \
@@ -217,7 +346,14 @@ plan \
 	"raid10_write: late_write raid10" \
 	"raid10_write_with_bitmap: late_write_with_bitmap raid10" \
 	"raid10_read: late_read raid10" \
+	"raid1_write_behind: late_write_behind" \
+	"raid1_range: resync_of_range raid1" \
+	"raid10_range: resync_of_range raid10" \
+	"raid1_recovery: late_recovery" \
+	"raid10_replacement: late_replacement" \
 	"raid1_pause: pause raid1" \
+	"raid1_error_in_pause: error_in_pause raid1" \
+	"raid10_error_in_pause: error_in_pause raid10" \
 	"raid1_stop_in_pause: stop_in_pause raid1" \
 	"raid1_stop_in_pause_with_bitmap: stop_in_pause raid1 --bitmap=internal" \
 	"raid1_read_in_pause: read_in_pause raid1" \

@@ -120,10 +120,7 @@ static long run_dmabuf_dma(struct ops_worker *w, const struct ops_call *call)
 	return p2p_result(ioctl(w->importer, P2P_TEST_MAP, &map)) ?: map.result;
 }
 
-/*
- * DMA, as far as others can tell, which a removal waits for. It ends before the worker does
- * anything else: whoever waits has the lock that other calls need.
- */
+/* DMA, as far as others can tell. It ends before the worker does anything else. */
 static long run_fence(struct ops_worker *w, const struct ops_call *call)
 {
 	long ret = p2p_result(ioctl(w->importer, P2P_TEST_FENCE));

@@ -214,6 +214,9 @@ TEST_F(outage, page_is_kept)
 	close(test);
 }
 
+/* A child's. It has page tables of its own, which are made before any is waited for. */
+static aio_context_t aio;
+
 /*
  * A reset begins while somebody has taken the pages of one half of a mapping, and
  * before the other half is faulted in. The reset waits for the pages that are taken,
@@ -245,6 +248,7 @@ static void hold_one_half(struct __test_metadata *_metadata,
 	ASSERT_LE(0, child);
 	if (!child) {
 		if (!stall_cpu(0) || p2p_fault_of(mem, true) ||
+		    syscall(__NR_io_setup, 1, &aio) ||
 		    stall_at_page_table(stall, 0))
 			_exit(2);
 		_exit(use(self, test, mem, form) != due);
@@ -305,7 +309,7 @@ TEST_F(outage, half_of_the_extents)
 	hold_one_half(_metadata, self, "extents", use_extents, NULL, HALF_PAGES);
 }
 
-/* The rest of it comes by the page cache. */
+/* The rest of it waits in a request of its own. */
 static long use_read(struct _test_data_outage *self, int test, char *mem,
 		     const struct form *form)
 {
@@ -327,6 +331,24 @@ static long use_write(struct _test_data_outage *self, int test, char *mem,
 TEST_F(outage, half_of_a_write)
 {
 	hold_one_half(_metadata, self, "write", use_write, NULL,
+		      self->works ? (long)(2 * HALF) : -EREMOTEIO);
+}
+
+/* Nobody waits for the end of this one, so all of it has to be under way. */
+static long use_aio(struct _test_data_outage *self, int test, char *mem,
+		    const struct form *form)
+{
+	struct io_event event;
+
+	if (aio_submit(aio, self->disk, IOCB_CMD_PREAD, mem, 2 * HALF, 0, 1) != 1 ||
+	    syscall(__NR_io_getevents, aio, 1, 1, &event, NULL) != 1)
+		return -1;
+	return event.res;
+}
+
+TEST_F(outage, half_of_an_async_read)
+{
+	hold_one_half(_metadata, self, "aio", use_aio, NULL,
 		      self->works ? (long)(2 * HALF) : -EREMOTEIO);
 }
 

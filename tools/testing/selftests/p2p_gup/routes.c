@@ -345,6 +345,22 @@ TEST_F(routes, refusal_is_logged)
 	munmap(mem, SIZE);
 }
 
+/* Reading the file, as every user may, leaves the log alone. */
+TEST_F(routes, not_logged)
+{
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	struct route route;
+	int i;
+
+	ASSERT_LE(0, log);
+	lseek(log, 0, SEEK_END);
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(1, find(self->path, self->client, &route));
+	EXPECT_EQ(0, logged(log, "Host bridge not in P2PDMA whitelist", ""));
+	EXPECT_EQ(0, logged(log, "ACS redirect is set", ""));
+	close(log);
+}
+
 /* Of several lists the last one without an error counts. */
 TEST_F(routes, allowed_bridges)
 {

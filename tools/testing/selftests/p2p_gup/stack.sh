@@ -64,6 +64,11 @@ works() {
 	./block_io "$1" works || complain "$1: should work"
 }
 
+# Vectors of RAM and of the memory, on a device that works.
+mixes() {
+	./block_io "$1" mixed || complain "$1: vectors should work"
+}
+
 refused() {
 	[ -b "$1" ] || complain "no block device $1"
 	./block_io "$1" refused || complain "$1: should be refused"
@@ -83,6 +88,11 @@ dm() {
 dm_named() {
 	must dmsetup create "$1" --table "$2"
 	nodes
+}
+
+# dm_disk NAME: what the kernel calls /dev/mapper/NAME.
+dm_disk() {
+	dmsetup info --columns --noheadings -o blkdevname "$1"
 }
 
 # dm_linear_and_crypt DRIVE DRIVE: makes $dm, of which only the second half touches the data.

@@ -17,6 +17,11 @@ dm_linear() {
 	dm 0 "$sectors" linear "$1" 0
 }
 
+# logged PATTERN: the kernel has said so since dmesg -C
+logged() {
+	dmesg | grep -q "$1" || complain "the log lacks: $1"
+}
+
 # The device takes peer-to-peer memory as long as its table is of the right kind.
 reload() {
 	local table
@@ -48,9 +53,12 @@ reload_below() {
 
 # A bio that waits while the table is swapped: encrypted by the CPU it must not be.
 reload_in_flight() {
-	local writer status
+	local writer status disk
 
 	dm_linear "$a"
+	disk=$(dm_disk p2p)
+	sleep 6				# a line of before may keep back this one
+	dmesg -C
 	must dmsetup suspend --noflush p2p
 	./block_io "$dm" write &
 	writer=$!
@@ -63,6 +71,7 @@ reload_in_flight() {
 	wait "$writer"
 	status=$?
 	[ "$status" = 121 ] || complain "the write ended with $status, not EREMOTEIO"
+	logged "$disk: can't use peer-to-peer memory of [0-9a-f:.]*: it, or a device"
 }
 
 # Two targets in one table, one of which touches the data.
@@ -147,11 +156,14 @@ far_leg() {
 	local level=$1
 
 	raid "$level" "$a" "$far"
+	sleep 6				# a line of before may keep back this one
+	dmesg -C
 	refused "$md"
 	grep -q '\[UU\]' /proc/mdstat || complain "the array is degraded"
 	[ -z "$(cat "$(md_dir)"/dev-*/bad_blocks)" ] ||
 		complain "there are bad blocks"
 	same_legs "$a" "$far"
+	logged ": its drive ${far##*/} can't use peer-to-peer memory of [0-9a-f:.]*: [0-9a-f:.]* none"
 }
 
 far_stripe() {
@@ -184,6 +196,7 @@ multipath() {
 	[ "$(cat /sys/class/nvme-subsystem/*/nvme*/serial | grep -c multi)" = 2 ] ||
 		complain "there are no two controllers"
 	works "$multi"
+	mixes "$multi"
 	dm_linear "$multi"
 	works "$dm"
 }
@@ -222,6 +235,7 @@ md_on_dm() {
 	works "$md"
 	dm_named p2p-outer "0 16384 linear $md 0"
 	works /dev/mapper/p2p-outer
+	mixes /dev/mapper/p2p-outer
 	must dmsetup remove p2p-outer
 }
 
@@ -235,6 +249,7 @@ raid1_on_raid0() {
 	md=$outer
 	raid raid1 "$inner" "$b"
 	"$2" "$md"
+	[ "$2" = refused ] || mixes "$md"
 	same_legs "$inner" "$b"
 	end_md
 	must mdadm --stop "$inner"
@@ -249,6 +264,7 @@ raid1_on_multipath() {
 partition() {
 	must addpart "$a" 1 2048 65536
 	works "$(part "$a")"
+	mixes "$(part "$a")"
 	raid raid1 "$(part "$a")" "$b"
 	works "$md"
 	end_md

@@ -87,7 +87,7 @@ TEST_F(uring_buf, write)
 						      self->mem + at, len,
 						      self->where));
 		EXPECT_TRUE(p2p_drive_holds(&self->p2p, self->where, len,
-					self->works ? 2 + i : 1));
+					    self->works ? 2 + i : 1));
 	}
 }
 

@@ -157,6 +157,10 @@ TEST_F(uring_dmabuf_refused, descriptions)
 	bad = good[IO_REGBUF_TYPE_UADDR];
 	bad.uaddr = 0;
 	EXPECT_EQ(-EFAULT, update(self, bad));
+	/* Only IO_REGBUF_TYPE_EMPTY empties a slot. */
+	bad.size = 0;
+	EXPECT_EQ(-EFAULT, update(self, bad));
+	bad = good[IO_REGBUF_TYPE_UADDR];
 	bad.uaddr = -(uint64_t)SIZE;
 	EXPECT_GT(0, update(self, bad));
 
@@ -255,6 +259,16 @@ TEST_F(uring_dmabuf_refused, page_cache)
 						 0));
 	}
 	close(fd);
+}
+
+TEST_F(uring_dmabuf_refused, nothing)
+{
+	if (!self->works)
+		return;
+	ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 0, self->fd, self->disk, 0));
+	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 0, uring_at(0), 0, 0));
+	EXPECT_EQ(-EFAULT, uring_write(&self->ring, self->disk, 0, uring_at(0), 0, 0));
+	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 0, uring_at(SIZE), 0, 0));
 }
 
 TEST_F(uring_dmabuf_refused, send_zc)

@@ -13,10 +13,11 @@ first=216
 # The options of an engine, and the file that is the drive for it.
 engine_options() {
 	local same="--fixedbufs=1 --numjobs=2"
+	local chr=${P2P_DISK_RAW/nvme/ng}
 
 	case $1 in
 	io_uring) echo "--ioengine=io_uring --direct=1 --filename=$P2P_DISK_RAW $same" ;;
-	io_uring_cmd) echo "--ioengine=io_uring_cmd --cmd_type=nvme --filename=${P2P_DISK_RAW/nvme/ng} $same" ;;
+	io_uring_cmd) echo "--ioengine=io_uring_cmd --cmd_type=nvme --filename=$chr $same" ;;
 	esac
 }
 

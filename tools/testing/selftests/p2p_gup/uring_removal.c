@@ -6,11 +6,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <lib/test_p2p_uapi.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "gup_call.h"
 #include "removal.h"
 #include "uring_buf.h"
 #include "variants.h"
@@ -19,6 +23,8 @@
 #define NR_REQUESTS	8
 #define REQUEST		(64 * KIB)
 #define SLOTS		3
+#define NR_READERS	4
+#define NR_SPINNERS	2
 
 FIXTURE(uring_removal)
 {
@@ -330,6 +336,104 @@ TEST_F(uring_removal, reset)
 	}
 	__atomic_store_n(&self->shared[0], 1, __ATOMIC_RELEASE);
 	EXPECT_EQ(0, p2p_wait(child));
+	close(raw);
+}
+
+/*
+ * A request that is submitted meanwhile waits in a worker of the ring, not in the thread
+ * that submits: that one may have to look after the requests which the reset waits for.
+ */
+TEST_F(uring_removal, submit_during_reset)
+{
+	struct io_uring_sqe sqe;
+	int i, test = P2P_TEST_OPEN();
+	struct io_uring_cqe cqe;
+	pid_t child;
+
+	if (!self->works)
+		return;
+	if (!p2p_can_reset(self->provider))
+		SKIP(return, "the device has no way to be reset");
+	/* For this page the reset waits up to ten seconds. */
+	ASSERT_EQ(1, gup_hold(test, P2P_TEST_PIN_FAST, self->mem, 1, FOLL_PCI_P2PDMA,
+			      NULL));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(p2p_reset(self->provider));
+	usleep(500000);
+	ASSERT_TRUE(still_runs(child));
+	for (i = 0; i < 2; i++) {
+		sqe = uring_request(IORING_OP_READ_FIXED, self->disk, 0, self->mem,
+				    REQUEST, 0);
+		sqe.user_data = i;
+		/* As a program has it that must not wait. */
+		sqe.rw_flags = i ? RWF_NOWAIT : 0;
+		ASSERT_EQ(0, ring_submit(&self->ring, &sqe));
+		EXPECT_TRUE(still_runs(child));
+	}
+	EXPECT_EQ(0, gup_put(test));
+	for (i = 0; i < 2; i++) {
+		ring_wait(&self->ring, &cqe);
+		EXPECT_EQ(cqe.user_data ? -EAGAIN : (int)REQUEST, cqe.res);
+	}
+	EXPECT_EQ(0, p2p_wait(child));
+	close(test);
+}
+
+/* Takes the CPU from everybody who is content with what is left over. */
+static pid_t start_spinning(void)
+{
+	pid_t child = fork();
+
+	while (!child)
+		;
+	return child;
+}
+
+/*
+ * Whoever waits for the end of a reset finds the next one begun: they are late, since
+ * others have the CPUs.
+ */
+TEST_F(uring_removal, resets_in_a_row)
+{
+	const struct sched_param param = {};
+	pid_t children[NR_READERS], spinners[NR_SPINNERS];
+	int raw = open(p2p_disk("raw"), O_RDONLY | O_DIRECT), i, round;
+
+	ASSERT_LE(0, raw);
+	if (!self->works)
+		return;
+	if (!p2p_can_reset(self->provider))
+		SKIP(return, "the device has no way to be reset");
+	for (i = 0; i < NR_READERS; i++) {
+		children[i] = fork();
+		ASSERT_LE(0, children[i]);
+		if (children[i])
+			continue;
+		if (sched_setscheduler(0, SCHED_IDLE, &param) ||
+		    !ring_init(&self->ring, 2, 0) ||
+		    uring_register(&self->ring, self->mem, SIZE))
+			_exit(1);
+		while (!__atomic_load_n(&self->shared[0], __ATOMIC_ACQUIRE))
+			if (uring_read(&self->ring, raw, 0, self->mem, REQUEST, 0) !=
+			    (int)REQUEST)
+				_exit(2);
+		_exit(0);
+	}
+	for (i = 0; i < NR_SPINNERS; i++) {
+		spinners[i] = start_spinning();
+		ASSERT_LT(0, spinners[i]);
+	}
+	for (round = 0; round < 10; round++)
+		EXPECT_EQ(0, p2p_reset(self->provider));
+	for (i = 0; i < NR_SPINNERS; i++) {
+		kill(spinners[i], SIGKILL);
+		waitpid(spinners[i], NULL, 0);
+	}
+	__atomic_store_n(&self->shared[0], 1, __ATOMIC_RELEASE);
+	for (i = 0; i < NR_READERS; i++)
+		EXPECT_EQ(0, p2p_wait(children[i]));
 	close(raw);
 }
 

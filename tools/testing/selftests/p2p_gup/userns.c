@@ -67,7 +67,7 @@ static bool write_id_map(const char *file, unsigned int outside)
 /* Makes a user of the machine root of a namespace of its own. */
 static bool become_root_of_container(uid_t uid)
 {
-	/* The /proc files of who changed its user id are root's. */
+	/* After setuid() /proc/self belongs to root until the process is dumpable. */
 	if (!users_become(uid) || prctl(PR_SET_DUMPABLE, 1) ||
 	    unshare(CLONE_NEWUSER | CLONE_NEWNS))
 		return false;

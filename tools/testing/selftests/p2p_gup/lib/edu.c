@@ -72,6 +72,16 @@ int attach_edu(int fd, int dmabuf)
 	return p2p_result(ioctl(fd, P2P_EDU_ATTACH, dmabuf));
 }
 
+int mirror_edu(int fd, const void *addr, size_t len)
+{
+	struct p2p_edu_mirror mirror = {
+		.addr = (uintptr_t)addr,
+		.len = len,
+	};
+
+	return p2p_result(ioctl(fd, P2P_EDU_MIRROR, &mirror));
+}
+
 ssize_t copy_flags(int fd, const void *src, void *dst, size_t len,
 		   unsigned int flags)
 {
