@@ -145,8 +145,8 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 	unsigned long addr;
 	size_t len;
 
-	/* Zone append and Xen add pages one by one. */
-	if (bio_op(bio) == REQ_OP_ZONE_APPEND || xen_domain())
+	/* Zone append adds pages one by one, and not many. */
+	if (bio_op(bio) == REQ_OP_ZONE_APPEND)
 		return 0;
 	/* Whether the bio's host memory continues shows only page by page. */
 	if (bio->bi_iter.bi_size && !(bio->bi_opf & REQ_P2P))
@@ -155,6 +155,9 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 		bio_set_flag(bio, BIO_P2P_END);
 		return -EINVAL;
 	}
+	/* Xen adds pages one by one, too. */
+	if (xen_domain())
+		return 0;
 	gup_flags = bio_p2p_gup_flags(bio);
 	if (!gup_flags)
 		return 0;

@@ -105,7 +105,7 @@ static int p2p_hmm_find_place(const struct hmm_range *range, swp_entry_t entry,
 	if (!ops->p2p_page)
 		return -EREMOTEIO;
 	place = ops->p2p_page(page);
-	if (IS_ERR(place) || WARN_ON_ONCE(!is_pci_p2pdma_page(place)))
+	if (IS_ERR_OR_NULL(place) || WARN_ON_ONCE(!is_pci_p2pdma_page(place)))
 		return -EREMOTEIO;
 	if (p2p_hmm_route(range, page_to_pfn(place), 1, &flags))
 		return -EREMOTEIO;

@@ -95,6 +95,7 @@ static void p2p_hold_report(struct timer_list *timer)
 	struct p2p_holds *holds = watch->holds;
 	struct p2p_hold *hold;
 	unsigned long flags;
+	char text[128];
 
 	spin_lock_irqsave(&holds->lock, flags);
 	hold = watch->hold;
@@ -102,15 +103,14 @@ static void p2p_hold_report(struct timer_list *timer)
 		hold = list_first_entry_or_null(&holds->list, struct p2p_hold,
 						node);
 	if (hold)
-		kref_get(&hold->ref);
-	spin_unlock_irqrestore(&holds->lock, flags);
-	/* A console may be slow. */
-	if (hold) {
-		dev_warn(holds->dev, "waiting for %s of %s[%d], device %s, to let go of peer-to-peer memory\n",
+		snprintf(text, sizeof(text), "%s of %s[%d], device %s",
 			 hold->name, hold->comm, hold->pid,
 			 hold->client ? dev_name(hold->client) : "none");
-		p2p_hold_put(hold);
-	}
+	spin_unlock_irqrestore(&holds->lock, flags);
+	/* A console may be slow. */
+	if (hold)
+		dev_warn(holds->dev, "waiting for %s, to let go of peer-to-peer memory\n",
+			 text);
 	mod_timer(timer, jiffies + P2P_HOLD_REPORT);
 }
 

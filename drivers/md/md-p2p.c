@@ -156,23 +156,37 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 			 sector_t nr_sectors, bool error)
 {
-	sector_t from = READ_ONCE(mddev->p2p_failed_from);
-	sector_t to = READ_ONCE(mddev->p2p_failed_to);
 	sector_t end = sector + nr_sectors;
+	unsigned long flags;
 
 	sector = ALIGN_DOWN(sector, PAGE_SECTORS);
-	while (end > to && !try_cmpxchg(&mddev->p2p_failed_to, &to, end))
-		;
-	/* Pairs with the xchg() in md_p2p_want_resync(), which reads them in reverse order. */
-	while (sector < from &&
-	       !try_cmpxchg(&mddev->p2p_failed_from, &from, sector))
-		;
-	if (error)
-		WRITE_ONCE(mddev->p2p_error, true);
+	spin_lock_irqsave(&mddev->p2p_lock, flags);
+	WRITE_ONCE(mddev->p2p_failed_from, min(mddev->p2p_failed_from, sector));
+	mddev->p2p_failed_to = max(mddev->p2p_failed_to, end);
+	mddev->p2p_error |= error;
+	spin_unlock_irqrestore(&mddev->p2p_lock, flags);
+
 	set_bit(MD_RECOVERY_NEEDED, &mddev->recovery);
 	md_wakeup_thread(mddev->thread);
 }
 EXPORT_SYMBOL_GPL(md_p2p_write_failed);
+
+/*
+ * The slow half of md_p2p_copies_differ(). If a resync has been requested meanwhile,
+ * recovery_cp tells.
+ */
+bool md_p2p_is_failed(struct mddev *mddev, sector_t sector, sector_t nr_sectors)
+{
+	unsigned long flags;
+	bool failed;
+
+	spin_lock_irqsave(&mddev->p2p_lock, flags);
+	failed = sector + nr_sectors > mddev->p2p_failed_from &&
+		 sector < mddev->p2p_failed_to;
+	spin_unlock_irqrestore(&mddev->p2p_lock, flags);
+	return failed;
+}
+EXPORT_SYMBOL_GPL(md_p2p_is_failed);
 
 /*
  * A check or a recovery may have cleared bits of the bitmap without making all copies
@@ -197,6 +211,7 @@ static void md_p2p_timeout(struct timer_list *t)
 
 void md_p2p_init(struct mddev *mddev)
 {
+	spin_lock_init(&mddev->p2p_lock);
 	timer_setup(&mddev->p2p_timer, md_p2p_timeout, 0);
 }
 
@@ -222,22 +237,25 @@ static bool md_p2p_put_off(struct mddev *mddev)
 void md_p2p_want_resync(struct mddev *mddev, bool now)
 {
 	bool clean = mddev->recovery_cp == MaxSector;
-	sector_t from = READ_ONCE(mddev->p2p_failed_from), to;
+	sector_t from, to;
 
 	/* What an earlier resync has left over ends nowhere in particular. */
 	mddev->p2p_resync_end = MaxSector;
-	if (from == MaxSector || (!now && md_p2p_put_off(mddev)))
+	if (READ_ONCE(mddev->p2p_failed_from) == MaxSector ||
+	    (!now && md_p2p_put_off(mddev)))
 		return;
 
-	/* Reads take the same copy of what is above, see md_p2p_copies_differ(). */
+	spin_lock_irq(&mddev->p2p_lock);
+	from = mddev->p2p_failed_from;
+	to = min(mddev->p2p_failed_to, mddev->resync_max_sectors);
 	mddev->recovery_cp = min(mddev->recovery_cp, from);
-	WRITE_ONCE(mddev->p2p_error, false);
-	from = xchg(&mddev->p2p_failed_from, MaxSector);
-	to = xchg(&mddev->p2p_failed_to, 0);
-	mddev->recovery_cp = min(mddev->recovery_cp, from);
-	/* An earlier call has consumed the end along with an earlier failure. */
-	if (to <= from || to > mddev->resync_max_sectors)
-		to = mddev->resync_max_sectors;
+	/* Pairs with the barriers in md-p2p.h: one of the two tells what differs. */
+	smp_wmb();
+	WRITE_ONCE(mddev->p2p_failed_from, MaxSector);
+	mddev->p2p_failed_to = 0;
+	mddev->p2p_error = false;
+	spin_unlock_irq(&mddev->p2p_lock);
+
 	if (mddev->bitmap && from < to)
 		md_p2p_dirty_bitmap(mddev, from, to);
 	if (clean)

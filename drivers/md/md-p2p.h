@@ -23,6 +23,8 @@ bool md_p2p_sync_done(struct mddev *mddev, sector_t sector);
 void md_p2p_sync_ended(struct mddev *mddev);
 void md_p2p_end_pause(struct mddev *mddev);
 bool md_p2p_reaches(struct gendisk *disk, const struct bio_vec *bv);
+bool md_p2p_is_failed(struct mddev *mddev, sector_t sector,
+		      sector_t nr_sectors);
 #else
 static inline void md_p2p_update(struct mddev *mddev)
 {
@@ -59,6 +61,12 @@ static inline bool md_p2p_sync_done(struct mddev *mddev, sector_t sector)
 	return false;
 }
 
+static inline bool md_p2p_is_failed(struct mddev *mddev, sector_t sector,
+				    sector_t nr_sectors)
+{
+	return false;
+}
+
 static inline void md_p2p_sync_ended(struct mddev *mddev)
 {
 }
@@ -74,7 +82,11 @@ static inline void md_p2p_end_pause(struct mddev *mddev)
  */
 static inline sector_t md_p2p_recovery_cp(const struct mddev *mddev)
 {
-	return min(mddev->recovery_cp, READ_ONCE(mddev->p2p_failed_from));
+	sector_t from = READ_ONCE(mddev->p2p_failed_from);
+
+	/* Pairs with the barrier in md_p2p_want_resync(). */
+	smp_rmb();
+	return min(READ_ONCE(mddev->recovery_cp), from);
 }
 
 /*
@@ -82,18 +94,15 @@ static inline sector_t md_p2p_recovery_cp(const struct mddev *mddev)
  * reads take the same copy, so that they return the same data. The caller looks at
  * recovery_cp afterwards, which tells of a resync that has been requested.
  */
-static inline bool md_p2p_copies_differ(const struct mddev *mddev,
-					sector_t sector, sector_t nr_sectors)
+static inline bool md_p2p_copies_differ(struct mddev *mddev, sector_t sector,
+					sector_t nr_sectors)
 {
-	sector_t from = READ_ONCE(mddev->p2p_failed_from), to;
+	sector_t from = READ_ONCE(mddev->p2p_failed_from);
 
-	/* Pairs with the try_cmpxchg()s in md_p2p_write_failed(). */
+	/* Pairs with the barrier in md_p2p_want_resync(). */
 	smp_rmb();
-	to = READ_ONCE(mddev->p2p_failed_to);
-	/* Pairs with the xchg()s in md_p2p_want_resync(). */
-	smp_rmb();
-	/* That may have consumed the end along with an earlier failure. */
-	return sector + nr_sectors > from && (sector < to || to <= from);
+	return unlikely(from != MaxSector) &&
+	       md_p2p_is_failed(mddev, sector, nr_sectors);
 }
 
 /* Has a bio failed that has peer-to-peer memory? */
