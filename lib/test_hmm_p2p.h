@@ -95,7 +95,7 @@ static void dmirror_clear_place(struct page *place)
 /* Migrates what it can to RAM. */
 static void dmirror_evict_all(void);
 
-/* Where places are allocated, and who may change that. */
+/* Where places are allocated. Changes with dmirror_change_lock held. */
 static struct pci_dev *dmirror_provider;
 static DEFINE_MUTEX(dmirror_provider_lock);
 static DEFINE_MUTEX(dmirror_change_lock);

@@ -301,14 +301,6 @@ long gup_device_run(struct mm_struct *mm, unsigned long addr, unsigned long max,
 	return nr;
 }
 
-/* Is the page before @pfn in the same folio? */
-static bool gup_device_in_folio(unsigned long pfn)
-{
-	struct page *page = pfn_to_page(pfn);
-
-	return folio_page_idx(page_folio(page), page);
-}
-
 /* Returns the number of pages from @pfn to the end of its range in @pgmap. */
 static unsigned long gup_device_left(const struct dev_pagemap *pgmap,
 				     unsigned long pfn)
@@ -453,7 +445,7 @@ long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 			break;
 		}
 		/* The folio has its reference from the entry before. */
-		if (!pages && done && gup_device_in_folio(leaf.pfn))
+		if (!pages && done && PageTail(pfn_to_page(leaf.pfn)))
 			gup_put_folio(page_folio(pfn_to_page(leaf.pfn)), 1,
 				      flags);
 

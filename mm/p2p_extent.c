@@ -51,13 +51,6 @@ static struct dev_pagemap *p2p_run_pgmap(unsigned long pfn)
 	return page_folio(pfn_to_page(pfn))->page.pgmap;
 }
 
-static bool p2p_run_is_tail(unsigned long pfn)
-{
-	struct page *page = pfn_to_page(pfn);
-
-	return folio_page_idx(page_folio(page), page);
-}
-
 /*
  * Takes the folios of a range up to the first page that is not physically contiguous
  * with those before it or has another provider. Interrupts are on between the steps.
@@ -83,7 +76,7 @@ static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
 			break;
 		}
 		/* Each step has taken a reference to this folio. */
-		if (done && p2p_run_is_tail(pfn))
+		if (done && PageTail(pfn_to_page(pfn)))
 			gup_put_folio(page_folio(pfn_to_page(pfn)), 1, flags);
 		done += nr;
 	}

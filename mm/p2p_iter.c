@@ -66,21 +66,6 @@ void iov_iter_p2p(struct iov_iter *i, unsigned int direction,
 	};
 }
 
-/**
- * iov_iter_p2p_set_nowait() - let an ITER_P2P wait for the end of a reset, or not
- * @i: the iterator; nothing happens if it is another one
- * @nowait: true if its user must not wait, as with IOCB_NOWAIT. An ITER_P2P waits unless
- *	    it was told not to.
- *
- * Context: Any.
- */
-void iov_iter_p2p_set_nowait(struct iov_iter *i, bool nowait)
-{
-	/* It is contiguous, so the number of its segments says nothing else. */
-	if (iov_iter_is_p2p(i))
-		i->nr_segs = nowait ? 0 : 1;
-}
-
 static bool p2p_iter_may_wait(const struct iov_iter *i)
 {
 	return i->nr_segs;

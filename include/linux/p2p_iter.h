@@ -29,9 +29,23 @@ static inline size_t iov_iter_p2p_offset(const struct iov_iter *i)
 	return i->hold->extents->offset + i->iov_offset;
 }
 
+/**
+ * iov_iter_p2p_set_nowait() - let an ITER_P2P wait for the end of a reset, or not
+ * @i: the iterator; nothing happens if it is another one
+ * @nowait: true if its user must not wait, as with IOCB_NOWAIT. An ITER_P2P waits unless
+ *	    it was told not to.
+ *
+ * Context: Any.
+ */
+static inline void iov_iter_p2p_set_nowait(struct iov_iter *i, bool nowait)
+{
+	/* It is contiguous, so the number of its segments says nothing else. */
+	if (unlikely(iov_iter_is_p2p(i)))
+		i->nr_segs = nowait ? 0 : 1;
+}
+
 void iov_iter_p2p(struct iov_iter *i, unsigned int direction,
 		  struct p2p_hold *hold, size_t offset, size_t count);
-void iov_iter_p2p_set_nowait(struct iov_iter *i, bool nowait);
 ssize_t iov_iter_get_p2p_run(struct iov_iter *i, size_t maxsize,
 			     struct page **page, size_t *start,
 			     unsigned int gup_flags);

@@ -112,40 +112,38 @@ class Case:
         return None, outcome
 
 
-def restart(case):
-    """reboot(2), as the machine's own programs call it last."""
-    wrong, outcome = case.run(LOAD + RESTART.format(AUTOBOOT))
-    if not wrong and "reboot: Restarting system" not in outcome.console:
-        wrong = "it did not restart"
+def restarts(case, command, *signs):
+    """What went wrong when the machine was told to restart after the command, by reboot(2), as
+    the machine's own programs call it last.
+
+    signs: (what the guest shows if the command did its part, where that is, what is wrong
+    otherwise)
+    """
+    wrong, outcome = case.run(command + RESTART.format(AUTOBOOT))
+    for sign, where, otherwise in (*signs, ("reboot: Restarting system", "console",
+                                            "it did not restart")):
+        if not wrong and sign not in getattr(outcome, where):
+            wrong = otherwise
     return wrong
 
 
+def restart(case):
+    """Transfers don't hold up the end of the system."""
+    return restarts(case, LOAD)
+
+
 def orphans(case):
-    """Pages without a device do not hold up the end of the system."""
-    wrong, outcome = case.run(ORPHANS + RESTART.format(AUTOBOOT))
-    if wrong:
-        return wrong
-    if "# unbound" not in outcome.output:
-        return "no provider was unbound"
-    if "unavailable until they are released" not in outcome.console:
-        return "no pages were in use"
-    if "reboot: Restarting system" not in outcome.console:
-        return "it did not restart"
-    return None
+    """Nor do pages without a device."""
+    return restarts(case, ORPHANS,
+                    ("# unbound", "output", "no provider was unbound"),
+                    ("unavailable until they are released", "console", "no pages were in use"))
 
 
 def ranges(case):
     """Nor does a client that does not unmap memory without struct pages."""
-    wrong, outcome = case.run(KEEP_RANGE + RESTART.format(AUTOBOOT))
-    if wrong:
-        return wrong
-    if "# result 0" not in outcome.output:
-        return "nothing was mapped"
-    if "waiting for 1 DMA mappings" not in outcome.console:
-        return "the unbind did not wait"
-    if "reboot: Restarting system" not in outcome.console:
-        return "it did not restart"
-    return None
+    return restarts(case, KEEP_RANGE,
+                    ("# result 0", "output", "nothing was mapped"),
+                    ("waiting for 1 DMA mappings", "console", "the unbind did not wait"))
 
 
 def kexec(case):

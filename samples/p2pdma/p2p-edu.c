@@ -431,8 +431,8 @@ static const struct dma_buf_attach_ops p2p_edu_attach_ops = {
  *
  * A driver whose device goes on when the call is over can't keep the lock. It adds a
  * fence to the reservation object, and unlocks that. When the device is done, it signals
- * the fence first, without the lock, since somebody may be waiting for it who has the
- * lock. If move_notify() was called meanwhile, and could not unmap, the driver then
+ * the fence first, without the lock, since a thread that has the lock may be waiting for
+ * the fence. If move_notify() was called meanwhile, and could not unmap, the driver then
  * locks the reservation object, and unmaps.
  */
 static int p2p_edu_map_dmabuf(struct p2p_edu_range *range)

@@ -146,19 +146,27 @@ TEST_F(private, look)
 	EXPECT_EQ(NR, private(self));
 }
 
+/* The caller that @arg describes sees nothing there, and finds the data in RAM once it asks for them. */
+static void only_by_migration(struct __test_metadata *_metadata,
+			      struct _test_data_private *self,
+			      struct p2p_test_hmm *arg)
+{
+	ASSERT_EQ(0, private_to_device(self->dev, self->data, SMALL));
+	EXPECT_EQ(0, call_hmm(&self->mirror, arg, self->data, NR, LOOK));
+	EXPECT_EQ(0, not_as(self, 0));
+	EXPECT_EQ(NR, private(self));
+	EXPECT_EQ(0, call_hmm(&self->mirror, arg, self->data, NR, FAULT));
+	EXPECT_EQ(0, not_as(self, VALID | WRITE));
+	EXPECT_EQ(0, private(self));
+	EXPECT_TRUE(is_unchanged(self));
+}
+
 /* A device that is not PCI has no route. */
 TEST_F(private, not_pci)
 {
 	struct p2p_test_hmm arg = { .not_pci = 1 };
 
-	ASSERT_EQ(0, private_to_device(self->dev, self->data, SMALL));
-	EXPECT_EQ(0, call_hmm(&self->mirror, &arg, self->data, NR, LOOK));
-	EXPECT_EQ(0, not_as(self, 0));
-	EXPECT_EQ(NR, private(self));
-	EXPECT_EQ(0, call_hmm(&self->mirror, &arg, self->data, NR, FAULT));
-	EXPECT_EQ(0, not_as(self, VALID | WRITE));
-	EXPECT_EQ(0, private(self));
-	EXPECT_TRUE(is_unchanged(self));
+	only_by_migration(_metadata, self, &arg);
 }
 
 /* Who names no device gets what everybody got. */
@@ -166,28 +174,19 @@ TEST_F(private, without_a_device)
 {
 	struct p2p_test_hmm arg = {};
 
-	ASSERT_EQ(0, private_to_device(self->dev, self->data, SMALL));
-	EXPECT_EQ(0, call_hmm(&self->mirror, &arg, self->data, NR, LOOK));
-	EXPECT_EQ(0, not_as(self, 0));
-	EXPECT_EQ(NR, private(self));
-	EXPECT_EQ(0, call_hmm(&self->mirror, &arg, self->data, NR, FAULT));
-	EXPECT_EQ(0, not_as(self, VALID | WRITE));
-	EXPECT_EQ(0, private(self));
-	EXPECT_TRUE(is_unchanged(self));
+	only_by_migration(_metadata, self, &arg);
 }
 
 /* The owner has no address for others. */
 TEST_F(private, no_address)
 {
+	struct p2p_test_hmm arg = {
+		.client = self->mirror.client->function,
+		.has_client = 1,
+	};
+
 	ASSERT_EQ(0, p2p_write_file(DMIRROR_PROVIDER, NO_PROVIDER));
-	ASSERT_EQ(0, private_to_device(self->dev, self->data, SMALL));
-	EXPECT_EQ(0, mirror(&self->mirror, self->data, NR, LOOK));
-	EXPECT_EQ(0, not_as(self, 0));
-	EXPECT_EQ(NR, private(self));
-	EXPECT_EQ(0, mirror(&self->mirror, self->data, NR, FAULT));
-	EXPECT_EQ(0, not_as(self, VALID | WRITE));
-	EXPECT_EQ(0, private(self));
-	EXPECT_TRUE(is_unchanged(self));
+	only_by_migration(_metadata, self, &arg);
 }
 
 /* A child shares the memory read-only: to be read where it is, and to be written in RAM. */
@@ -278,7 +277,7 @@ TEST_F(private, changes)
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
-/* The provider goes: the data are in RAM before it does, and nobody has lost any. */
+/* The data are moved to RAM before the provider goes, and none are lost. */
 TEST_F(private, unbind)
 {
 	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
