@@ -6,7 +6,7 @@ topo  := $(or $(TOPO),switch)
 image := build/bzImage$(if $(filter-out lean,$(KERNEL)),-$(KERNEL))
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
-.PHONY: help deps tree refresh series kernel p2pctl docs demo check coverage soak fuzz shell run bisect unchanged
+.PHONY: help deps tree refresh series kernel p2pctl docs demo check check-all coverage soak fuzz shell run bisect unchanged
 .PHONY: bench bench-gup latency regress lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -42,6 +42,9 @@ demo: kernel ## ; a drive writes a picture straight into a graphics card
 
 check: deps ## [TOPO=] [TEST=] [QUICK=1] ; every test, on both kernels and all topologies
 	@lab/check.py
+
+check-all: tree ## [MINUTES=30] ; for a night: every verb that judges the series, and a table at the end
+	@lab/check-all.sh
 
 coverage: deps ## [TOPO=] [TEST=] ; which lines of the series the tests run, and why not the others
 	@lab/coverage.py

@@ -7,7 +7,7 @@
 
 # The fragments of every kernel that runs the tests, beside its own.
 # shellcheck disable=SC2034 # the verbs use it
-common=(base devices calls stacking machine trim)
+common=(base devices calls stacking machine rdma trim)
 
 # fragments NAME...: sets fragments to the files of lab/config.
 fragments() {

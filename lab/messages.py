@@ -12,10 +12,10 @@ import sys
 
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 CONVERSION = re.compile(r"%(?:p[A-Za-z0-9]*|[-#+ 0]*[0-9.*]*(?:hh|h|ll|l|z)?[diouxXcs])")
-# Longer values of %s are reasons, which are strings of the sources, except a line of p2pmem/routes and a
-# resource (%pR).
+# Longer values of %s are reasons, which are strings of the sources, except a line of p2pmem/routes, or what
+# it ends with, and a resource (%pR).
 REASON = 30
-OTHER = re.compile(r" (bus|host-bridge|none) \d|^\[mem ")
+OTHER = re.compile(r" (bus|host-bridge|none) \d|^ (acs-redirect|host-bridge)=|^\[mem ")
 
 
 def section(text, title):

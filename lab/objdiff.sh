@@ -36,6 +36,9 @@ expected=(
 	"drivers/iommu/dma-iommu.o the same"
 	"io_uring/rsrc.o     an update of registered buffers can say of what type each buffer is"
 	"lib/test_hmm.o      struct hmm_range has room for a device; private pages may be backed by a BAR"
+	"drivers/vfio/vfio_iommu_type1.o a DMA mapping has room for a lease, and mapping can begin again"
+	"drivers/infiniband/core/uverbs_cmd.o an MR that can be revoked can't be reregistered"
+	"drivers/infiniband/hw/vmw_pvrdma/pvrdma_mr.o the command that destroys an MR has a function"
 )
 
 # directories: those of the kernel proper that the series touches after S0-fixes.

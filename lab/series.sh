@@ -15,16 +15,6 @@ set -euo pipefail
 # Lists and servers take no longer mails.
 limit=100000
 
-# range_of ROOT NAME: the commits of the series NAME, where heads[] has those of ROOT's.
-range_of() {
-	local name last=base
-
-	for name in $(contents "$1" | cut -d / -f 1 | uniq); do
-		[ "$name" != "$2" ] || echo "$last..${heads[$name]}"
-		last=${heads[$name]}
-	done
-}
-
 # recipients FILE...: To: the lists, Cc: the maintainers of what the series touches.
 recipients() {
 	[ -x scripts/get_maintainer.pl ] || return 0
@@ -55,8 +45,7 @@ apply_mails() {
 	XDG_CACHE_HOME=$scratch/cache XDG_DATA_HOME=$scratch/data b4 --offline-mode am --no-cache -o "$out" -n mails -m "$1" \
 		"$(sed -n '/^Message-Id: */I{s///;s/[<>]//g;p;q}' "$1")" >"$scratch/b4.log" 2>&1 </dev/null ||
 		die "b4 am does not take ${1##*/}:" "$(tail -n 12 "$scratch/b4.log")"
-	GIT_COMMITTER_NAME=$identity_name GIT_COMMITTER_EMAIL=$identity_mail \
-		git -C "$scratch/tree" am "$out"/*mails.mbx >"$scratch/am.log" 2>&1 ||
+	git -C "$scratch/tree" am "$out"/*mails.mbx >"$scratch/am.log" 2>&1 ||
 		die "git am does not take ${1##*/} on what comes before it:" "$(tail -n 12 "$scratch/am.log")"
 }
 
@@ -72,20 +61,17 @@ cd "$linux"
 declare -A old=()
 if [ "${SINCE-}" ]; then
 	mkdir "$scratch/since"
-	git -C "$top" archive "$SINCE" >"$scratch/since.tar" || die "SINCE=$SINCE is no revision of this repository"
+	git -C "$top" archive -o "$scratch/since.tar" "$SINCE" || die "SINCE=$SINCE is no revision of this repository"
 	tar -C "$scratch/since" -xf "$scratch/since.tar"
-	check_series "$scratch/since"
-	lay_series "$scratch/since" "$(git rev-parse base)"
-	for name in "${!heads[@]}"; do old[$name]=$(range_of "$scratch/since" "$name"); done
+	lay_series "$scratch/since" "$(snapshot "$scratch/since")" base
+	for name in "${!ranges[@]}"; do old[$name]=${ranges[$name]}; done
 fi
-for name in "${names[@]}"; do heads[$name]=$(git rev-parse "refs/p2p/series/$name"); done
 
-git worktree prune
-git worktree add -q --no-checkout --detach "$scratch/tree" base
-git diff --name-only base refs/p2p/tip | sed 's|^|/|' | git -C "$scratch/tree" sparse-checkout set --no-cone --stdin
-git -C "$scratch/tree" read-tree -m -u HEAD
+git diff --name-only base refs/p2p/tip | sparse_tree base
+last=base
 for name in "${names[@]}"; do
-	range=$(range_of "$top" "$name")
+	range=$last..$(git rev-parse "refs/p2p/series/$name")
+	last=${range#*..}
 	git format-patch -q -o "$scratch/first" "$range"
 	mapfile -t to < <(recipients "$scratch/first"/*)
 	rm -r "$scratch/first"

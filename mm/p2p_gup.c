@@ -67,12 +67,15 @@ static int p2p_gup_refused(const struct vm_area_struct *vma,
 /*
  * Does the walk inspect the mapping rather than transfer data? Then its refusal needs
  * no log line. FOLL_DUMP asks what is mapped, as move_pages() does, and ptrace()
- * falls back to the mapping's access() method.
+ * falls back to the mapping's access() method. KVM, which is the one that asks for
+ * FOLL_HWPOISON, maps memory without struct pages into a guest by its page table entries.
  */
 static bool p2p_gup_is_inspection(const struct vm_area_struct *vma,
 				  unsigned int gup_flags)
 {
 	if (gup_flags & FOLL_DUMP)
+		return true;
+	if (gup_flags & FOLL_HWPOISON && !p2p_vma_has_pages(vma))
 		return true;
 
 	return (gup_flags & FOLL_REMOTE) && !(gup_flags & FOLL_PIN) &&

@@ -27,12 +27,6 @@
 /* How many extents to expect at first. */
 #define P2P_HOLD_EXTENTS	32U
 
-static phys_addr_t p2p_extent_phys(const struct p2p_extent *extent)
-{
-	return extent->folio ? PFN_PHYS(folio_pfn(extent->folio)) + extent->offset :
-			       extent->offset;
-}
-
 /*
  * Pins all of a range of user memory, and stores the extents. Never waits for a reset
  * with pins, because the reset would wait for them.

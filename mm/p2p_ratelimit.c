@@ -6,45 +6,147 @@
  * there are. With a single limit, one user whose transfers are refused all the time
  * would suppress the lines of all others.
  *
- * The limit is selected by a hash of the user ID. So users cannot make the kernel
- * allocate memory, and a user with many IDs, from /etc/subuid, causes at most as many
- * lines as there are slots. Kernel threads and interrupts share one limit, because
- * the user they work for is unknown.
+ * Each user has a slot while there are lines of his, so that users cannot make the
+ * kernel allocate memory. When all slots are taken, the others share one. A user with
+ * many IDs, from /etc/subuid, can use these only in a user namespace, whose owner
+ * counts instead. Of a namespace that root made, as for a container, it is the ID of
+ * root there. Kernel threads and interrupts share one limit, because the user they work
+ * for is unknown.
+ *
+ * Lines about the same pair of things, of which one is enough, have slots of their own.
+ * A user gets some of these, and so keeps nobody else from having one. The lines about
+ * further pairs count as other lines of that user do.
  */
 
-#include <linux/bits.h>
 #include <linux/cred.h>
 #include <linux/export.h>
 #include <linux/hash.h>
+#include <linux/jiffies.h>
 #include <linux/p2p_ratelimit.h>
 #include <linux/preempt.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
-#define P2P_USER_BITS	5
-#define P2P_NOBODY	BIT(P2P_USER_BITS)
-#define P2P_ABOUT_BITS	6
+#define P2P_NR_USERS	64
+#define P2P_NR_PAIRS	128
+#define P2P_USER_PAIRS	8	/* of one user */
 
-static struct ratelimit_state p2p_ratelimits[P2P_NOBODY + 1] = {
-	[0 ... P2P_NOBODY] =
-		RATELIMIT_STATE_INIT(p2p_ratelimits, DEFAULT_RATELIMIT_INTERVAL,
-				     DEFAULT_RATELIMIT_BURST),
+/* The lines of one user, or those about one pair. */
+struct p2p_ratelimit_slot {
+	u64 user;
+	u64 pair;			/* 0 while the slot is empty */
+	unsigned long used;		/* in jiffies */
+	struct ratelimit_state state;
 };
+
+#define P2P_RATELIMIT_SLOT(slots, burst, flags)				\
+	{ .state = RATELIMIT_STATE_INIT_FLAGS(slots,			\
+			DEFAULT_RATELIMIT_INTERVAL, burst, flags) }
+
+static struct p2p_ratelimit_slot p2p_ratelimit_users[P2P_NR_USERS] = {
+	[0 ... P2P_NR_USERS - 1] =
+		P2P_RATELIMIT_SLOT(p2p_ratelimit_users, DEFAULT_RATELIMIT_BURST, 0),
+};
+
+/* For those that find no room. */
+static DEFINE_RATELIMIT_STATE(p2p_ratelimit_others, DEFAULT_RATELIMIT_INTERVAL,
+			      DEFAULT_RATELIMIT_BURST);
 
 /* Lines of one user about the same pair of subject and object. */
-static struct ratelimit_state p2p_ratelimits_about[1 << P2P_ABOUT_BITS] = {
-	[0 ... (1 << P2P_ABOUT_BITS) - 1] =
-		RATELIMIT_STATE_INIT_FLAGS(p2p_ratelimits_about,
-					   DEFAULT_RATELIMIT_INTERVAL, 1,
-					   RATELIMIT_MSG_ON_RELEASE),
+static struct p2p_ratelimit_slot p2p_ratelimit_pairs[P2P_NR_PAIRS] = {
+	[0 ... P2P_NR_PAIRS - 1] =
+		P2P_RATELIMIT_SLOT(p2p_ratelimit_pairs, 1,
+				   RATELIMIT_MSG_ON_RELEASE),
 };
 
-static unsigned int p2p_ratelimit_slot(void)
+static DEFINE_RAW_SPINLOCK(p2p_ratelimit_lock);
+
+/*
+ * The user who causes lines. Root makes namespaces for others, who are told apart by
+ * who is root there; or by their own IDs, if that is root of the machine.
+ */
+static u64 p2p_ratelimit_user(void)
 {
-	if (in_task() && !(current->flags & PF_KTHREAD))
-		return hash_32(__kuid_val(current_uid()), P2P_USER_BITS);
-	return P2P_NOBODY;
+	struct user_namespace *ns;
+	kuid_t user, owner;
+
+	if (!in_task() || current->flags & PF_KTHREAD)
+		return 1ULL << 32;
+
+	user = current_uid();
+	for (ns = current_user_ns(); ns != &init_user_ns; ns = ns->parent) {
+		owner = ns->owner;
+		if (uid_eq(owner, GLOBAL_ROOT_UID))
+			owner = make_kuid(ns, 0);
+		if (uid_valid(owner) && !uid_eq(owner, GLOBAL_ROOT_UID))
+			user = owner;
+	}
+	return __kuid_val(user);
+}
+
+/*
+ * Returns the limit of a user's lines about a pair, in its slot or in one that nobody
+ * uses; NULL if there is none, or the user has his share of them.
+ */
+static struct ratelimit_state *
+p2p_ratelimit_find(struct p2p_ratelimit_slot *slots, unsigned int nr_slots,
+		   u64 user, u64 pair, unsigned int share)
+{
+	unsigned int i, first = hash_64(user ^ pair, 32) % nr_slots, nr = 0;
+	struct p2p_ratelimit_slot *slot = NULL, *unused = NULL;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&p2p_ratelimit_lock, flags);
+	for (i = 0; i < nr_slots; i++) {
+		struct p2p_ratelimit_slot *s = &slots[(first + i) % nr_slots];
+
+		if (s->user == user && s->pair == pair) {
+			slot = s;
+			break;
+		}
+		if (!s->pair || time_after(jiffies, s->used +
+					   DEFAULT_RATELIMIT_INTERVAL))
+			unused = unused ? unused : s;
+		else if (s->user == user)
+			nr++;
+	}
+	if (!slot && unused && nr < share) {
+		slot = unused;
+		slot->user = user;
+		slot->pair = pair;
+		/* Nobody counts there any more. */
+		slot->state.begin = 0;
+		slot->state.printed = 0;
+		slot->state.missed = 0;
+	}
+	if (slot)
+		slot->used = jiffies;
+	raw_spin_unlock_irqrestore(&p2p_ratelimit_lock, flags);
+
+	return slot ? &slot->state : NULL;
+}
+
+static bool p2p_ratelimit_by(u64 user)
+{
+	struct ratelimit_state *state;
+
+	state = p2p_ratelimit_find(p2p_ratelimit_users, P2P_NR_USERS, user, 1, 1);
+	return __ratelimit(state ? state : &p2p_ratelimit_others);
+}
+
+static bool p2p_ratelimit_about_by(u64 user, const void *subject,
+				   const void *object)
+{
+	u64 pair = hash_64((unsigned long)subject, 64) ^ (unsigned long)object;
+	struct ratelimit_state *state;
+
+	/* 0 is no pair. */
+	state = p2p_ratelimit_find(p2p_ratelimit_pairs, P2P_NR_PAIRS, user,
+				   hash_64(pair, 64) | 1, P2P_USER_PAIRS);
+	return state ? __ratelimit(state) : p2p_ratelimit_by(user);
 }
 
 /**
@@ -58,7 +160,7 @@ static unsigned int p2p_ratelimit_slot(void)
  */
 bool p2p_ratelimit(void)
 {
-	return __ratelimit(&p2p_ratelimits[p2p_ratelimit_slot()]);
+	return p2p_ratelimit_by(p2p_ratelimit_user());
 }
 EXPORT_SYMBOL_GPL(p2p_ratelimit);
 
@@ -67,17 +169,16 @@ EXPORT_SYMBOL_GPL(p2p_ratelimit);
  * @subject: what the line is about, for example a device
  * @object: what the line says of it, for example the memory it can't reach
  *
- * For events that a program can repeat at will: one line in five seconds is enough.
+ * For events that a program can repeat at will: one line in five seconds is enough. Those
+ * about many pairs are limited as by p2p_ratelimit().
  *
  * Context: Any.
  * Return: true if the line may be printed.
  */
 bool p2p_ratelimit_about(const void *subject, const void *object)
 {
-	unsigned long key = (unsigned long)subject ^
-			    hash_long((unsigned long)object, BITS_PER_LONG) ^
-			    p2p_ratelimit_slot();
-
-	return __ratelimit(&p2p_ratelimits_about[hash_long(key, P2P_ABOUT_BITS)]);
+	return p2p_ratelimit_about_by(p2p_ratelimit_user(), subject, object);
 }
 EXPORT_SYMBOL_GPL(p2p_ratelimit_about);
+
+#include "p2p_ratelimit-test.h"

@@ -9,6 +9,7 @@
 
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/pfn.h>
 
 /**
  * struct p2p_extent - contiguous peer-to-peer memory, held by one pin
@@ -21,6 +22,19 @@ struct p2p_extent {
 	size_t offset;
 	size_t len;
 };
+
+/**
+ * p2p_extent_phys() - the physical address of an extent
+ * @extent: the extent; of a hold also one without a folio
+ *
+ * Context: Any.
+ * Return: the address of the first byte.
+ */
+static inline phys_addr_t p2p_extent_phys(const struct p2p_extent *extent)
+{
+	return extent->folio ? PFN_PHYS(folio_pfn(extent->folio)) + extent->offset :
+			       extent->offset;
+}
 
 #ifdef CONFIG_VM_P2P
 

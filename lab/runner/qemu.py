@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 
-from . import drives, plug, tap
+from . import drives, plug, tap, verbs
 from .paths import BUILD, DEBUG_FACTOR, LabError
 from .qmp import Monitor
 from .watchdog import GRACE, POWER_OFF, Watchdog
@@ -156,6 +156,8 @@ class Guest:
             args += ["-qmp", f"unix:{plug.SOCKET},server=on,wait=off"]
         if interactive:
             args += ["-mon", "chardev=out,mode=readline"]
+        if topology.verbs:
+            args += verbs.arguments(memory)
         for default in topology.globals:
             args += ["-global", default]
         for bar, size in topology.bars.items():
@@ -178,9 +180,12 @@ class Guest:
         with open(self.log("qemu"), "wb") as log:
             log.write((" ".join(self.command(interactive)) + "\n").encode())
             log.flush()
+            if self.topology.verbs:
+                verbs.build()
             try:
                 self._process = subprocess.Popen(
                     self.command(interactive), cwd=self.run_dir, stderr=log,
+                    env=verbs.environment() if self.topology.verbs else None,
                     stdin=None if interactive else subprocess.PIPE, bufsize=0,
                     stdout=None if interactive else subprocess.PIPE,
                     preexec_fn=_die_with_parent)

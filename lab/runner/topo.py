@@ -9,8 +9,8 @@ from .paths import LAB, LabError
 DIRECTORY = os.path.join(LAB, "topo")
 KEYS = {
     "qemu": {"machine", "cpu", "memory", "smp", "clock", "threads", "append", "devices",
-             "globals", "replug"},
-    "guest": {"groups", "bind", "providers", "env", "taint"},
+             "globals", "replug", "verbs"},
+    "guest": {"groups", "bind", "providers", "env", "taint", "faults"},
 }
 SECTIONS = set(KEYS) | {"bars", "drives", "skips"}
 
@@ -62,6 +62,7 @@ class Topology:
         self.devices = lines(qemu.get("devices", ""))
         self.globals = lines(qemu.get("globals", ""))
         self.replug = qemu.get("replug", "").split()
+        self.verbs = qemu.getboolean("verbs", False)
         self.bars = {k: parse_size(v) for k, v in self._section(config, "bars")}
         self.drives = {}
         self.drive_options = {}
@@ -75,6 +76,7 @@ class Topology:
         self.providers = guest.get("providers", "")
         self.env = dict(line.partition("=")[::2] for line in lines(guest.get("env", "")))
         self.taint = guest.get("taint", "0")
+        self.faults = guest.get("faults", "").split()
         self.skips = dict(self._section(config, "skips"))
 
     @staticmethod

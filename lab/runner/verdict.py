@@ -206,7 +206,7 @@ def judge(outcome, guest, tests, expected_skips=None):
     for glob in skips.missing(framing.ended):
         result.fail(glob, "expected to skip, and did not")
     problems = list(_guest_problems(outcome, framing, guest))
-    for headline, excerpt in klog.splats(outcome.console):
+    for headline, excerpt in klog.splats(outcome.console, guest.topology.faults):
         problems.append(f"kernel log: {headline}")
         result.excerpts.append(excerpt)
     for problem in problems:

@@ -8,126 +8,119 @@
 #	lab/tests/series.sh [TEST...]
 #
 # Each test is a function that runs in an empty directory with set -e, so its first failing command
-# fails it; "fails" turns a command that must fail around and keeps what it said in $said.
+# fails it.
 set -euo pipefail
 
 repository=$(cd "$(dirname "$0")/../.." && pwd -P)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/p2p-series-test.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 export DEPS=skip GIT_CONFIG_GLOBAL=/dev/null
-unset MAKEFLAGS KSRC DISCARD REROLL
+export GIT_AUTHOR_NAME=X GIT_AUTHOR_EMAIL=x@localhost GIT_COMMITTER_NAME=X GIT_COMMITTER_EMAIL=x@localhost
+unset MAKEFLAGS KSRC DISCARD REROLL SINCE
 
 # --- the toy kernel, and repositories like this one around it ---
 
-# make_kernel DIRECTORY [SUBLEVEL]
+# make_kernel DIRECTORY [SUBLEVEL]: a git tree.
 make_kernel() {
+	local name
+
 	mkdir -p "$1/mm" "$1/scripts"
 	printf 'VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = %d\n' "${2:-7}" >"$1/Makefile"
-	for name in gup mmap memory; do
-		for line in $(seq 40); do echo "$name $line"; done >"$1/mm/$name.c"
-	done
+	for name in gup mmap memory; do seq -f "$name %g" 40 >"$1/mm/$name.c"; done
 	echo '#!/bin/sh' >"$1/scripts/tool.sh"
 	printf '*.o\n/*\n!/debian/\n' >"$1/.gitignore"
 	printf '%s\n' 'OVERLAY' $'M:\tA <a@localhost>' '' 'PCI' "M:	B ${2-} <b@localhost>" >"$1/MAINTAINERS"
-}
-
-# new_repo DIRECTORY: this repository's verbs, and an empty series.
-new_repo() {
-	mkdir -p "$1/patches"
-	cp -r "$repository/lab" "$repository/Makefile" "$1/"
-	: >"$1/patches/series"
+	git -C "$1" init -q
+	git -C "$1" add -A -f
+	git -C "$1" commit -qm base
 }
 
 # start: a repository in "repo" with its tree made, and us in it.
 start() {
-	make_kernel "$PWD/kernel"
-	new_repo repo
+	make_kernel kernel
+	mkdir -p repo/patches
+	cp -r "$repository/lab" "$repository/Makefile" repo/
 	cd repo
+	: >patches/series
 	make tree KSRC=../kernel
 }
+
+linux() { git -C build/linux "$@"; }
 
 # edit FILE FROM TO: in build/linux.
 edit() { sed -i "s/^$2\$/$3/" "build/linux/$1" && grep -q "^$3\$" "build/linux/$1"; }
 
-commit() {
-	git -C build/linux add -A
-	git -C build/linux commit -q "$@"
+commit() { linux add -A && linux commit -q "$@"; }
+
+# amend N FILE FROM TO: the edit becomes part of the last commit but N.
+amend() {
+	edit "${@:2}"
+	commit --fixup="HEAD~$1"
+	GIT_SEQUENCE_EDITOR=: linux rebase -q -i --autosquash base
 }
 
 # Four commits in two series: new files, one executable, one edited by later patches, one removed again.
 four_commits() {
 	edit mm/gup.c 'gup 20' 'gup twenty'
-	for line in $(seq 30); do echo "p2p $line"; done >build/linux/mm/p2p.c
+	seq -f 'p2p %g' 30 >build/linux/mm/p2p.c
 	echo short >build/linux/mm/short.c
 	commit -m 'mm: add P2P mappings' -m 'With a body.'
 	edit mm/gup.c 'gup 5' 'gup five'
 	edit mm/gup.c 'gup 35' 'gup thirty-five'
 	edit mm/p2p.c 'p2p 10' 'p2p ten'
-	git -C build/linux rm -q mm/memory.c
+	linux rm -q mm/memory.c
 	chmod +x build/linux/scripts/tool.sh
 	commit -m 'mm: edit files that exist, remove one, and give this subject more than 64 bytes'
-	git -C build/linux branch series/S1-mm
-	mkdir -p build/linux/tools/p2p
+	linux branch series/S1-mm
+	mkdir -p build/linux/tools/p2p patches/S1-mm
 	printf '#!/bin/sh' >build/linux/tools/p2p/run.sh
 	chmod +x build/linux/tools/p2p/run.sh
 	sed -i $'s/^PCI$/P2P DMA\\nM:\tF <f@localhost>\\n\\n&/' build/linux/MAINTAINERS
 	commit -m 'tools: p2p: ünïcode, "quotes" and \backslashes'
 	edit mm/p2p.c 'p2p 11' 'p2p eleven'
-	git -C build/linux rm -q mm/short.c
+	linux rm -q mm/short.c
 	printf '\0\1\2' >build/linux/mm/mmap.c
 	commit -m 'mm: a binary file, and one file less'
-	git -C build/linux branch series/S2-tools
-	mkdir -p patches/S1-mm
+	linux branch series/S2-tools
 	printf '%s\n' 'A cover letter: the subject' '' 'Its text.' 'Its end.' >patches/S1-mm/cover
 }
 
+# begin: start, with four commits in the repository.
+begin() { start && four_commits && make refresh; }
+
 # files: everything in the repository but build/, with mode and content.
-files() {
-	find . -path ./build -prune -o -type f -printf '%m %p ' -exec sha256sum {} \; | sort -k 2
-}
+files() { find . -path ./build -prune -o -type f -printf '%m %p ' -exec sha256sum {} \; | sort -k 2; }
 
-head_tree() { git -C "$1/build/linux" rev-parse 'HEAD^{tree}'; }
-head_commit() { git -C "$1/build/linux" rev-parse HEAD; }
+# refuses "COMMAND" TEXT...: it fails, says each TEXT, and leaves the repository and build/linux as they are.
+refuses() {
+	local text said before
 
-fails() {
-	if said=$("$@" 2>&1); then
-		echo "should have failed: $*"
-		echo "$said"
+	before=$(files && linux for-each-ref && linux status --porcelain)
+	if said=$(eval "$1" 2>&1); then
+		echo "should have failed: $1: $said"
 		return 1
 	fi
 	echo "$said"
-}
-
-# says TEXT...: the last failure said each.
-says() {
-	local text
-
-	for text; do
+	for text in "${@:2}"; do
 		[[ $said == *"$text"* ]] || {
 			echo "did not say: $text"
 			return 1
 		}
 	done
+	[ "$(files && linux for-each-ref && linux status --porcelain)" = "$before" ]
 }
 
 # --- the tests ---
 
-test_empty_series() {
-	start
-	[ "$(git -C build/linux log --format=%s)" = 'Linux 6.1.7' ]
-	diff -r -x .git -x .gitignore build/linux ../kernel
-	# Debian's pattern for everything is gone, so git sees new files.
-	touch build/linux/new.c
-	[ "$(git -C build/linux status --porcelain)" = '?? new.c' ]
-}
-
 test_first_import() {
 	start
+	[ "$(linux log --format=%s)" = 'Linux 6.1.7' ]
+	diff -r -x .git -x .gitignore build/linux ../kernel
 	four_commits
-	before=$(head_tree .)
+	before=$(linux rev-parse 'HEAD^{tree}')
 	make refresh
-	[ "$(head_tree .)" = "$before" ]
-	[ -z "$(git -C build/linux status --porcelain)" ]
+	[ "$(linux rev-parse 'HEAD^{tree}')" = "$before" ]
+	[ -z "$(linux status --porcelain)" ]
 	tail -n +2 patches/series | diff - <(cat <<-END
 
 		S1-mm/    # A cover letter: the subject
@@ -144,345 +137,157 @@ test_first_import() {
 	)
 	# New files stand in one place, as the last patch leaves them.
 	cmp mm/p2p.c build/linux/mm/p2p.c
-	[ -x tools/p2p/run.sh ]
-	[ ! -e mm/short.c ]
-	fails grep -r '^new file mode' patches/
+	[ -x tools/p2p/run.sh ] && [ ! -e mm/short.c ]
 	grep -q '^+p2p ten' patches/S1-mm/0002-*
-	# No date, no object id, no git version.
-	fails grep -rE -e '^index [0-9a-f]{4,20}\.\.' -e '^Date:' -e "$(git version | cut -d ' ' -f 3)" patches/
+	# No date, no object id, no git version, no new file.
+	! grep -rE -e '^index [0-9a-f]{4,20}\.\.' -e '^Date:' -e '^new file' -e "$(git version | cut -d ' ' -f 3)" patches/ || return 1
 	for patch in patches/*/*.patch; do
 		[ "$(grep -c "^Signed-off-by: $(cat lab/identity)\$" "$patch")" = 1 ]
 		[ "$(head -n 1 "$patch")" = "From: $(cat lab/identity)" ]
 	done
-	# Without a branch all is one series.
-	git -C build/linux branch -q -D series/S1-mm series/S2-tools
-	fails make refresh
-	says 'patches/S1-mm/cover' 'move it'
+	# Without a branch all is one series. What vanished goes.
+	linux branch -q -D series/S1-mm series/S2-tools
 	mkdir patches/S-all
 	mv patches/S1-mm/cover patches/S-all/
+	linux reset -q --hard HEAD~3
 	make refresh
-	[ "$(grep -c '^[^ #]' patches/series)" = 1 ]
+	[ "$(cat patches/S-all/* | grep -c Subject)" = 1 ] && [ ! -e patches/S1-mm ] && [ ! -e tools ]
 	grep -q '^S-all/    # A cover' patches/series
 }
 
 test_round_trip() {
-	start
-	four_commits
-	make refresh
+	begin
 	make tree | grep 'up to date: 4 patches'
 	# Any commit may touch any file, and the ends of the series move along.
-	edit mm/p2p.c 'p2p 25' 'p2p, amended'
-	commit --fixup=HEAD~2
-	edit mm/p2p.c 'p2p 5' 'p2p, amended, too'
-	commit --fixup=HEAD~4
-	GIT_SEQUENCE_EDITOR=: git -C build/linux rebase -q -i --autosquash base
+	amend 2 mm/p2p.c 'p2p 25' 'p2p, amended'
+	amend 3 mm/p2p.c 'p2p 5' 'p2p, amended, too'
 	edit mm/gup.c 'gup 30' 'gup thirty'
 	commit -m 'mm: fifth'
-	tree=$(head_tree .)
+	tree=$(linux rev-parse 'HEAD^{tree}')
 	make refresh
-	[ "$(git -C build/linux rev-list --count base..series/S1-mm)" = 2 ]
-	[ "$(git -C build/linux rev-list --count series/S1-mm..series/S2-tools)" = 3 ]
+	[ "$(linux rev-parse 'HEAD^{tree}')" = "$tree" ]
+	[ "$(linux rev-list --count base..series/S1-mm)" = 2 ]
+	[ "$(linux rev-list --count series/S1-mm..series/S2-tools)" = 3 ]
 	grep -q '^+p2p, amended$' patches/S1-mm/0002-*
 	before=$(files)
-	# Somebody else's clone gives the same, down to the commit ids.
-	mkdir ../clone
+	refs=$(linux for-each-ref)
+	# Somebody else's clone gives the same, down to the commit ids, whatever his settings, and of a tarball.
+	tar -C .. --exclude=.git -cJf ../kernel.tar.xz kernel
+	mkdir ../clone ../home
+	printf '[user]\nname=Y\n[core]\nautocrlf=true\n[commit]\ngpgsign=true\n' >../home/.gitconfig
 	cp -r lab patches Makefile mm tools ../clone/
-	make -C ../clone tree KSRC="$PWD/../kernel"
-	[ "$(head_tree ../clone)" = "$tree" ]
-	[ "$(head_commit ../clone)" = "$(head_commit .)" ]
-	[ "$(git -C ../clone/build/linux for-each-ref)" = "$(git -C build/linux for-each-ref)" ]
-	make -C ../clone refresh
-	[ "$(cd ../clone && files)" = "$before" ]
+	cd ../clone
+	(umask 077 && HOME=$PWD/../home GIT_CONFIG_GLOBAL=$PWD/../home/.gitconfig TZ=Asia/Tokyo \
+		GIT_DIR=/nonexistent LC_ALL=C make tree KSRC=../kernel.tar.xz)
+	[ "$(linux for-each-ref)" = "$refs" ]
 	# A clean refresh does not even rewrite.
 	touch -d '2001-01-01' mm/p2p.c patches/*/* patches/series
-	make refresh
+	make refresh | grep '0 files changed'
 	[ "$(files)" = "$before" ]
 	[ -z "$(find mm patches -newermt 2001-01-02 -type f)" ]
-}
-
-test_ends_of_series() {
-	start
-	four_commits
-	make refresh
-	git -C build/linux branch -f series/S1-mm HEAD~3
+	# The end of a series is a change, too.
+	linux branch -f series/S1-mm HEAD~4
 	make tree | grep 'other ends of the series'
 	make refresh
-	[ -f patches/S2-tools/0003-mm-a-binary-file-and-one-file-less.patch ]
-	[ "$(find patches/S1-mm -name '*.patch' | wc -l)" = 1 ]
-	git -C build/linux branch -f series/S1-mm HEAD
-	fails make refresh
-	says S1-mm S2-tools 'same commit'
-	git -C build/linux branch -f series/S1-mm base
-	fails make refresh
-	says 'series S1-mm does not end in a commit of p2p' 'branch -f'
+	[ -f patches/S2-tools/0004-mm-fifth.patch ] && [ "$(find patches/S1-mm -name '*.patch' | wc -l)" = 1 ]
 }
 
-test_reproducible_commits() {
-	start
-	four_commits
-	make refresh
-	id=$(head_commit .)
-	rm -rf build
-	mkdir ../home
-	printf '[user]\nname=X\nemail=x@localhost\n[core]\nautocrlf=true\n[commit]\ngpgsign=true\n' >../home/.gitconfig
-	(umask 077 && HOME=$PWD/../home GIT_CONFIG_GLOBAL=$PWD/../home/.gitconfig TZ=Asia/Tokyo \
-		GIT_AUTHOR_NAME=Y GIT_DIR=/nonexistent LC_ALL=C make tree KSRC=../kernel)
-	[ "$(head_commit .)" = "$id" ]
-	# From a tarball as from a directory.
-	rm -rf build
-	tar -C .. -cJf ../kernel.tar.xz kernel
-	make tree KSRC=../kernel.tar.xz
-	[ "$(head_commit .)" = "$id" ]
+test_refusals() {
+	begin
+	saved=$PWD/../saved
+	cp -r . "$saved"
+	again() { cd "$saved" && rm -rf ../repo ../other ../none && cp -rp . ../repo && cd ../repo; }
+
+	# Both directions name what stands in the way. EDIT | COMMAND | TEXT...
+	while IFS='|' read -r change command texts; do
+		again
+		echo "--- $change"
+		eval "$change"
+		mapfile -t texts < <(tr '|' '\n' <<<"$texts")
+		refuses "make $command" "${texts[@]}"
+	done <<-'END'
+		sed -i '/^-gup 35$/s/35/thirty/' patches/S1-mm/0002-*|tree|S1-mm/0002-mm-edit|does not apply|mm/gup.c:32
+		sed -i '/^ gup 17$/s/17/seventeen/' patches/S1-mm/0001-*|tree|S1-mm/0001-mm-add|does not apply|mm/gup.c:17
+		sed -i '/^p2p ten$/s/ten/10/' mm/p2p.c|tree|does not apply in reverse|mm/p2p.c|in build/linux
+		sed -i '/0001-mm/p' patches/series|tree|not the same list|S1-mm/0001-mm-add-P2P-mappings.patch
+		sed -i '/0001-mm/s/$/\n mm\/none.c/' patches/series|tree|mm/none.c|0001-mm
+		sed -i '/0002-mm-edit/d' patches/series|tree|not the same list|> S1-mm/0002-
+		sed -i '/S1-mm/d' patches/series|tree|not the same list|< 0001-mm-add
+		sed -i 's:mm/p2p.c:../p2p.c:' patches/series|tree|../p2p.c
+		sed -i '/0002-mm-edit/s/$/\n mm\/gup.c/' patches/series; echo gup >mm/gup.c|tree|mm/gup.c
+		rm patches/series|tree|patches/series is missing
+		touch build/linux/new.c; echo '# changed' >>patches/series|tree|patches/series|(new.c)|make refresh|DISCARD=1
+		edit mm/gup.c 'gup 12' 'gup twelve'; touch mm/p2p.c; echo >>mm/p2p.c|tree|uncommitted changes|    mm/p2p.c
+		linux reset -q --hard base; echo >>mm/p2p.c|tree|other commits
+		edit mm/gup.c 'gup 12' twelve; commit -m x; make_kernel ../other 8|tree KSRC=../other|other commits|the base
+		edit mm/gup.c 'gup 12' 'gup twelve'|clean|uncommitted changes|DISCARD=1
+		edit mm/gup.c 'gup 12' 'gup twelve'|refresh|uncommitted changes|mm/gup.c
+		edit mm/gup.c 'gup 12' twelve; commit -m 'fixup! mm: add'|refresh|meant for another|--autosquash
+		linux checkout -q -b side; edit mm/gup.c 'gup 12' twelve; commit -m x|refresh|commits on side|checkout -B p2p
+		linux merge -q --no-ff -m m --allow-unrelated-histories $(linux commit-tree -p base~0 -m x base^{tree})|refresh|is a merge
+		linux reset -q --hard $(linux commit-tree -m x base^{tree})|refresh|do not begin at base|rebase --onto base
+		linux branch -f series/S1-mm HEAD|refresh|S1-mm|same commit|branch -f
+		linux branch -f series/S1-mm base|refresh|S1-mm|outside p2p|branch -D
+		linux branch -D series/S1-mm|refresh|patches/S1-mm/cover|move it
+		edit mm/gup.c 'gup 12' twelve; commit -m 'mm: twelve' -m $'Before\n---\nafter'|refresh|mm: twelve
+		linux commit -q --allow-empty -m 'mm: nothing'|refresh|empty
+		mkdir build/linux/lab; touch build/linux/lab/x; commit -m x|refresh|lab/x
+		touch 'build/linux/a b'; commit -m x|refresh|a b
+		echo notes >mm/notes.c; echo code >build/linux/mm/notes.c; commit -m x|refresh|mm/notes.c
+		echo >>mm/p2p.c; edit mm/gup.c 'gup 12' twelve; commit -m x|refresh|    mm/p2p.c|make tree|DISCARD=1
+		:|tree KSRC=../nothing|does not exist
+		mkdir ../none|tree KSRC=../none|neither a tarball nor a git tree
+		make_kernel ../other 8; sed -i '/PATCHLEVEL/s/1/12/' ../other/Makefile; git -C ../other commit -qam x|tree KSRC=../other|Linux 6.12|for 6.1
+		tar -cf ../half.tar lab; truncate -s 20000 ../half.tar|tree KSRC=../half.tar|Unexpected EOF
+	END
 }
 
-test_failing_patch() {
-	start
-	four_commits
-	make refresh
-	id=$(head_commit .)
-	state=$(cat build/linux/.git/p2p/*)
-	first=S1-mm/0001-mm-add-P2P-mappings.patch
-	second=$(cd patches && echo S1-mm/0002-*)
-	broken() {
-		cp "$1" ../saved
-		sed -i "$2" "$1"
-		fails make tree
-		says "${@:3}"
-		[ "$(head_commit .)" = "$id" ]
-		[ "$(cat build/linux/.git/p2p/*)" = "$state" ]
-		[ -z "$(git -C build/linux status --porcelain)" ]
-		cp ../saved "$1"
-	}
-	broken "patches/$second" 's/^-gup 35$/-gup thirty/' "patches/$second does not apply" mm/gup.c:32
-	# patch(1) would take this context line for good.
-	broken "patches/$first" 's/^ gup 17$/ gup seventeen/' "patches/$first does not apply" mm/gup.c:17
-	# Where a later patch has a hunk for a new file.
-	broken mm/p2p.c 's/^p2p ten$/p2p 10/' "does not apply in reverse" mm/p2p.c 'in build/linux'
-	make tree | grep 'up to date'
-}
-
-test_work_is_left_alone() {
-	start
-	four_commits
-	make refresh
-	# Nothing changed in the repository: any work may stay.
-	echo 'new' >build/linux/mm/new.c
-	make tree | grep 'left alone'
-	# The repository changed: neither an untracked file, nor an edit, nor a commit is lost.
-	echo '# changed' >>patches/series
-	fails make tree
-	says patches/series 'make refresh' DISCARD=1
-	rm build/linux/mm/new.c
+test_discard() {
+	begin
 	edit mm/gup.c 'gup 12' 'gup twelve'
-	fails make tree
-	says 'uncommitted changes'
-	fails make clean
-	says 'uncommitted changes' DISCARD=1
-	grep -q 'gup twelve' build/linux/mm/gup.c
-	commit -m 'mm: twelve'
-	fails make tree
-	[ "$(git -C build/linux log -1 --format=%s)" = 'mm: twelve' ]
-	fails make tree KSRC="$(make_kernel ../other 8 && echo ../other)"
-	# A dropped commit is work as well.
-	git -C build/linux reset -q --hard base
-	fails make tree
-	echo 'new' >build/linux/mm/new.c
+	make tree | grep 'left alone'
+	touch build/linux/new.c
 	make tree DISCARD=1
-	[ "$(git -C build/linux rev-list --count base..HEAD)" = 4 ]
-	[ ! -e build/linux/mm/new.c ]
-	make tree | grep 'up to date: 4 patches'
+	[ -z "$(linux status --porcelain)" ]
+	echo 'edited here' >>mm/p2p.c
+	make refresh DISCARD=1
+	cmp mm/p2p.c build/linux/mm/p2p.c
 	make clean
 	[ ! -e build ]
 }
 
 test_unchanged_files_keep_their_time() {
-	start
-	four_commits
-	make refresh
+	begin
 	touch -d '2001-01-01' build/linux/mm/* build/linux/Makefile
-	git -C build/linux status --porcelain
+	linux status --porcelain
 	echo 'more' >>mm/p2p.c
 	make tree
 	[ "$(find build/linux/mm build/linux/Makefile -type f -newermt 2001-01-02)" = build/linux/mm/p2p.c ]
 	grep -q more build/linux/mm/p2p.c
-	[ "$(git -C build/linux diff --name-only base HEAD~3 | tr '\n' ' ')" = 'mm/gup.c mm/p2p.c mm/short.c ' ]
-}
-
-test_refresh_refuses() {
-	start
-	four_commits
-	before=$(files)
-	edit mm/gup.c 'gup 12' 'gup twelve'
-	fails make refresh
-	says 'uncommitted changes' mm/gup.c
-	git -C build/linux commit -qam 'fixup! mm: add P2P mappings'
-	fails make refresh
-	says 'fixup! mm: add P2P mappings' --autosquash
-	git -C build/linux reset -q --hard HEAD^
-	git -C build/linux checkout -q -b side base
-	edit mm/gup.c 'gup 13' 'gup thirteen'
-	git -C build/linux commit -qam 'mm: thirteen'
-	fails make refresh
-	says 'not on its branch p2p'
-	git -C build/linux checkout -q p2p
-	git -C build/linux merge -q --no-edit side
-	fails make refresh
-	says 'is a merge'
-	git -C build/linux checkout -q --orphan unrelated
-	git -C build/linux commit -qm 'Some other base'
-	git -C build/linux checkout -q -B p2p
-	fails make refresh
-	says 'do not begin at base' 'rebase --onto base'
-	for name in S1-mm S2-tools; do git -C build/linux branch -q -D "series/$name"; done
-	rm -r patches/S1-mm
-	before=$(files)
-
-	git -C build/linux reset -q --hard base
-	edit mm/gup.c 'gup 12' 'gup twelve'
-	commit -m 'mm: twelve' -m $'Before\n---\nafter'
-	fails make refresh
-	says 'mm: twelve'
-	git -C build/linux reset -q --hard base
-	ln -s gup.c build/linux/mm/link.c
-	commit -m 'mm: a link'
-	fails make refresh
-	says mm/link.c 'only regular files'
-	git -C build/linux reset -q --hard base
-	mkdir build/linux/lab
-	touch build/linux/lab/x
-	commit -m 'lab: ours'
-	fails make refresh
-	says lab/x
-	[ "$(files)" = "$before" ]
-}
-
-test_refresh_keeps_the_repositorys_changes() {
-	start
-	four_commits
-	make refresh
-	echo 'edited here' >>mm/p2p.c
-	edit mm/gup.c 'gup 12' 'gup twelve'
-	commit -m 'mm: twelve'
-	before=$(files)
-	fails make refresh
-	says '    mm/p2p.c' 'make tree' 'DISCARD=1'
-	[ "$(files)" = "$before" ]
-	make refresh DISCARD=1
-	cmp mm/p2p.c build/linux/mm/p2p.c
-	# Nor does a new file replace one that was never the series'.
-	echo 'notes' >mm/notes.c
-	echo 'code' >build/linux/mm/notes.c
-	commit -m 'mm: notes'
-	fails make refresh
-	says mm/notes.c
-	[ "$(cat mm/notes.c)" = notes ]
-}
-
-test_refresh_removes_what_vanished() {
-	start
-	four_commits
-	rm patches/S1-mm/cover
-	make refresh
-	git -C build/linux reset -q --hard base
-	git -C build/linux branch -q -D series/S1-mm series/S2-tools
-	edit mm/mmap.c 'mmap 12' 'mmap twelve'
-	commit -m 'mm: twelve'
-	make refresh
-	[ "$(find patches -name '*.patch')" = patches/S-all/0001-mm-twelve.patch ]
-	[ ! -e mm ] && [ ! -e tools ] && [ ! -e patches/S1-mm ]
-}
-
-test_series_errors() {
-	start
-	four_commits
-	make refresh
-	cp patches/series ../series
-	try() {
-		sed "$1" ../series >patches/series
-		fails make tree
-		says "${@:2}"
-	}
-	try '/0001-mm/p' 'names S1-mm/0001-mm-add-P2P-mappings.patch twice'
-	try '/0001-mm/s/$/\n mm\/none.c/' mm/none.c 'does not exist' 0001-mm
-	try '/0002-mm-edit/d' S1-mm/0002- 'is not in patches/series'
-	try 's/0002-mm-edit/0002-mm-edited/' 'S1-mm/0002-mm-edited' 'does not exist'
-	try '/S1-mm/d' '0001-mm-add-P2P-mappings.patch' 'not a patch in a folder'
-	try 's|mm/p2p.c|../p2p.c|' 'not a path'
-	echo gup >mm/gup.c
-	try '/0002-mm-edit/s/$/\n mm\/gup.c/' 'mm/gup.c is in the base already'
-	rm patches/series
-	fails make tree
-	says 'patches/series is missing'
-}
-
-test_base_errors() {
-	make_kernel "$PWD/kernel"
-	new_repo repo
-	cd repo
-	fails make tree KSRC=../nothing
-	says 'does not exist'
-	sed -i 's/^PATCHLEVEL = 1/PATCHLEVEL = 12/' ../kernel/Makefile
-	fails make tree KSRC=../kernel
-	says 'Linux 6.12' 'series is for 6.1'
-	mkdir ../none
-	fails make tree KSRC=../none
-	says 'not a kernel'
-	[ ! -e build/linux ]
-	sed -i 's/^PATCHLEVEL = 12/PATCHLEVEL = 1/' ../kernel/Makefile
-	# An unpacking that broke off is no tree, now or later.
-	head -c 300000 /dev/urandom >../kernel/mm/random.c
-	tar -C .. -cJf ../kernel.tar.xz kernel
-	head -c 200000 ../kernel.tar.xz >../half.tar.xz
-	fails make tree KSRC=../half.tar.xz
-	[ ! -e build/linux ]
-	mkdir -p build/base.new/mm
-	echo half >build/base.new/mm/half.c
-	make tree KSRC=../kernel
-	[ ! -e build/linux/mm/half.c ]
-	[ ! -e build/base.new ]
-	diff -r -x .git -x .gitignore build/linux ../kernel
-}
-
-test_new_base() {
-	start
-	four_commits
-	make refresh
+	# It came with the first patch, and stays in it.
+	[ "$(linux diff --name-only base HEAD~3 | tr '\n' ' ')" = 'mm/gup.c mm/p2p.c mm/short.c ' ]
+	# Another base, where the line next to our entry in MAINTAINERS changed.
 	make_kernel ../other 8
-	sed -i 's/^gup 28$/gup twenty-eight/' ../other/mm/gup.c
-	touch -d '2001-01-01' build/linux/mm/p2p.c
-	git -C build/linux status --porcelain
+	touch ../other/mm/built.o build/linux/mm/p2p.c -d '2001-01-01'
+	linux status --porcelain
 	make tree KSRC=../other
-	[ "$(git -C build/linux log -1 --format=%s base)" = 'Linux 6.1.8' ]
-	grep -q '^gup twenty-eight$' build/linux/mm/gup.c
-	# Next to our entry in MAINTAINERS another line changed.
 	grep -q 'B 8' build/linux/MAINTAINERS
-	[ "$(git -C build/linux rev-list --count base..)" = 4 ]
+	[ ! -e build/base.new ] && [ ! -e build/linux/mm/built.o ]
 	[ -z "$(find build/linux/mm/p2p.c -newermt 2001-01-02)" ]
 	# Without KSRC= it stays on the base it has, even when that is gone.
+	rm -rf ../other
 	make tree | grep 'up to date: 4 patches on Linux 6.1.8'
-	rm -r ../other
-	make tree | grep 'up to date: 4 patches on Linux 6.1.8'
-	# A git tree as the base: what it has committed.
-	git -C ../kernel init -q
-	git -C ../kernel add -A -f
-	git -C ../kernel -c user.name=X -c user.email=x commit -qm x
-	touch ../kernel/mm/built.o
-	make tree KSRC=../kernel
-	[ "$(git -C build/linux log -1 --format=%s base)" = 'Linux 6.1.7' ]
-	[ ! -e build/linux/mm/built.o ]
 }
 
 test_mail() {
-	start
-	four_commits
+	begin
 	head -c 200000 /dev/zero | tr '\0' 'x' | fold >build/linux/mm/long.c
 	commit -m 'mm: a long file'
 	make refresh
-	git init -q
 	printf '%s\n' '#!/bin/sh' 'echo "A Name <a@example.invalid> (maintainer:PCI)"' \
 		'echo "list@example.invalid (open list:PCI,a b)"' >build/linux/scripts/get_maintainer.pl
 	chmod +x build/linux/scripts/get_maintainer.pl
-	make series | tee ../said
+	make series >../said
 	grep -q 'warning: S2-tools/0003-mm-a-long-file.patch is longer than 100 KB' ../said
 	grep -q 'not in patches/ yet' ../said
 	# Under the names they have in patches/.
@@ -493,28 +298,20 @@ test_mail() {
 	grep -qx 'To: list@example.invalid' build/series/S2-tools/0002-*
 	grep -qx 'Cc: A Name <a@example.invalid>' build/series/S2-tools/0002-*
 	# A stranger's git takes each series on the one before.
-	cp -r ../kernel ../pristine
-	cp build/linux/.gitignore ../pristine
-	stranger() { git -C ../pristine -c user.name=X -c user.email=x "$@"; }
-	stranger init -q
-	stranger add -A -f
-	stranger commit -qm base
-	stranger am "$PWD"/build/series/S1-mm/000[1-9]-*.patch
-	[ "$(stranger rev-parse 'HEAD^{tree}')" = "$(git -C build/linux rev-parse 'series/S1-mm^{tree}')" ]
-	stranger am "$PWD/build/series/S2-tools.mbox"
-	[ "$(stranger rev-parse 'HEAD^{tree}')" = "$(head_tree .)" ]
-	[ "$(stranger log --format='%an <%ae> %s' HEAD~5..)" = \
-		"$(git -C build/linux log --format='%an <%ae> %s' base..)" ]
+	git clone -q ../kernel ../stranger
+	git -C ../stranger am "$PWD"/build/series/S1-mm/000[1-9]-*.patch
+	git -C ../stranger am "$PWD/build/series/S2-tools.mbox"
+	[ "$(git -C ../stranger log --format='%an %s' HEAD~5..)" = "$(linux log --format='%an %s' base..)" ]
+	trees=(HEAD:mm HEAD:tools HEAD:scripts HEAD:MAINTAINERS)
+	[ "$(git -C ../stranger rev-parse "${trees[@]}")" = "$(linux rev-parse "${trees[@]}")" ]
 	# The check made a work tree and a branch, and took them away.
-	[ "$(git -C build/linux worktree list | wc -l)" = 1 ]
-	[ "$(git -C build/linux branch | wc -l)" = 3 ]
+	[ "$(linux worktree list | wc -l)" = 1 ] && [ "$(linux branch | wc -l)" = 3 ]
 	# The next version, with what changed since this one.
 	rm build/linux/scripts/get_maintainer.pl
-	git add -A -f patches mm tools
-	git -c user.name=X -c user.email=x commit -qm v1
-	edit mm/p2p.c 'p2p 20' 'p2p, second version'
-	commit --fixup=HEAD~4
-	GIT_SEQUENCE_EDITOR=: git -C build/linux rebase -q -i --autosquash base
+	git init -q
+	git add -A -f lab patches mm tools
+	git commit -qm v1
+	amend 4 mm/p2p.c 'p2p 20' 'p2p, second version'
 	make refresh
 	make series REROLL=2 SINCE=HEAD
 	grep -q '^Subject: \[PATCH v2 0/2\]' build/series/S1-mm/v2-0000-cover-letter.patch
@@ -529,16 +326,15 @@ test_this_repository() {
 	tar -C "$repository" --exclude=./build --exclude=./.git -cf - . | tar -C repo -xf -
 	cd repo
 	git clone -q --shared --no-checkout "$repository/build/linux" build/linux
-	git -C build/linux sparse-checkout set --no-cone /MAINTAINERS
-	git -C build/linux checkout -q -B p2p base
-	git -C build/linux update-ref refs/p2p/tip base
+	linux sparse-checkout set --no-cone /MAINTAINERS
+	linux checkout -q -B p2p base
+	linux update-ref refs/p2p/tip base
 	mkdir build/linux/.git/p2p
 	cp "$repository/build/linux/.git/p2p/source" build/linux/.git/p2p/
-	: >build/linux/.git/p2p/inputs
 	before=$(files)
 	make tree
-	[ "$(git -C build/linux rev-list --count base..HEAD)" = "$(grep -c '\.patch$' patches/series)" ]
-	make refresh
+	[ "$(linux rev-list --count base..HEAD)" = "$(grep -c '\.patch$' patches/series)" ]
+	make refresh | grep '0 files changed'
 	[ "$(files)" = "$before" ]
 	make tree | grep 'up to date'
 }
@@ -551,24 +347,25 @@ mapfile -t tests < <(compgen -A function test_)
 echo TAP version 13
 echo "1..${#tests[@]}"
 failed=0
-for i in "${!tests[@]}"; do
-	if [ "${tests[i]}" = test_this_repository ] && [ ! -d "$repository/build/linux" ]; then
-		echo "ok $((i + 1)) this_repository # SKIP no build/linux, make tree makes it"
+for test in "${tests[@]}"; do
+	name=${test#test_}
+	if [ "$name" = this_repository ] && [ ! -d "$repository/build/linux" ]; then
+		echo "ok $name # SKIP no build/linux, make tree makes it"
 		continue
 	fi
-	mkdir "$scratch/$i"
+	mkdir "$scratch/$name"
 	# Not in a condition: that would switch set -e off in the test.
 	set +e
-	(cd "$scratch/$i" && set -e && "${tests[i]}") >"$scratch/$i.log" 2>&1
+	(cd "$scratch/$name" && set -e && "$test") >"$scratch/$name.log" 2>&1
 	status=$?
 	set -e
 	if [ "$status" -eq 0 ]; then
-		echo "ok $((i + 1)) ${tests[i]#test_}"
+		echo "ok $name"
 	else
-		echo "not ok $((i + 1)) ${tests[i]#test_}"
-		tail -n 30 "$scratch/$i.log" | sed 's/^/# /'
-		failed=$((failed + 1))
+		echo "not ok $name"
+		tail -n 30 "$scratch/$name.log" | sed 's/^/# /'
+		failed=1
 	fi
-	rm -rf "${scratch:?}/$i"
+	rm -rf "${scratch:?}/$name"
 done
-exit "$((failed > 0))"
+exit "$failed"

@@ -3,7 +3,7 @@
 # What the KUnit tests of peer-to-peer memory said at boot: each case as a point.
 set -uo pipefail
 
-suites=(p2pmem-pool p2pmem-last-user p2pmem-quota p2pdma-route p2p-hold)
+suites=(p2pmem-pool p2pmem-last-user p2pmem-quota p2pdma-route p2p-hold p2p-ratelimit)
 dir=/sys/kernel/debug/kunit
 
 skip() {

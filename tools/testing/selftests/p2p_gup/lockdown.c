@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pmem/allocate refuses everybody, root included, when the kernel is locked down, like
- * the files resourceN. What was mapped before stays mapped.
+ * When the kernel is locked down, p2pmem/allocate, the dma-heap, and dma-bufs that are to be
+ * mapped refuse everybody, root included, like the files resourceN, and p2pmem-bar can't be
+ * bound. What was mapped before stays mapped.
  *
  * Lockdown can't be lifted again, so this is the last test of its machine.
  */
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "bind.h"
+#include "dmabuf.h"
 #include "klog.h"
 #include "variants.h"
 
@@ -50,8 +52,13 @@ FIXTURE_TEARDOWN(lockdown)
 TEST_F(lockdown, integrity)
 {
 	char *before = p2p_map(self->provider, self->page);
+	int heap = heap_open(self->provider), buf = -1;
 
 	ASSERT_NE(MAP_FAILED, before);
+	if (heap >= 0) {
+		buf = heap_alloc(heap, self->page);
+		ASSERT_LE(0, buf);
+	}
 	ASSERT_EQ(0, p2p_write_file(LOCKDOWN, "integrity"));
 
 	EXPECT_EQ(MAP_FAILED, p2p_map(self->provider, self->page));
@@ -59,7 +66,21 @@ TEST_F(lockdown, integrity)
 	EXPECT_TRUE(klog_said(self->log, "Lockdown:", "direct PCI access"));
 	p2p_store(before, 1);
 	EXPECT_EQ(1, *before);
+	if (heap >= 0) {
+		uint64_t offset, len;
+
+		EXPECT_EQ(MAP_FAILED, dmabuf_map(buf, self->page, 0));
+		EXPECT_EQ(EPERM, errno);
+		EXPECT_EQ(-EPERM, heap_alloc(heap, self->page));
+		EXPECT_EQ(-EPERM, heap_export(heap, before, O_RDWR, &offset, &len));
+		close(buf);
+		close(heap);
+	}
 	munmap(before, self->page);
+
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(EPERM, p2p_bind(self->provider));
+	EXPECT_TRUE(klog_said(self->log, self->provider, "the kernel is locked down"));
 }
 
 TEST_HARNESS_MAIN

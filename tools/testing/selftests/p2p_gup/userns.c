@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "bind.h"
+#include "klog.h"
 #include "users.h"
 #include "variants.h"
 
@@ -22,6 +23,10 @@
 #define LIMIT	(16 * PAGE)
 #define SIZE	(2 * MIB)
 #define SECRET	0x7365637265742121ULL
+#define CONTAINER	200000U	/* the IDs that root gives to a container, ... */
+#define NR_IDS		1000U	/* and how many, a range for each provider */
+#define NR_TALKERS	40U
+#define NR_NOTICES	10U	/* of one user, in five seconds */
 
 FIXTURE(userns)
 {
@@ -351,6 +356,102 @@ TEST_F(userns, data_of_others)
 	ASSERT_EQ(0, p2p_wait(child));
 	ASSERT_TRUE(p2p_settles(self->provider, self->before));
 	EXPECT_EQ(0, in_container(BOB, self, look_for_secret));
+}
+
+static bool map_ids(pid_t child, const char *file, unsigned int first)
+{
+	char path[48], text[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", child, file);
+	snprintf(text, sizeof(text), "0 %u %u", first, NR_IDS);
+	return !p2p_write_file(path, text);
+}
+
+/* A container that root makes, with IDs that are nobody's outside. */
+static pid_t fork_container_of_root(unsigned int first, struct _test_data_userns *self,
+				    int (*part)(struct _test_data_userns *self))
+{
+	int made[2], mapped[2];
+	char done = 0;
+	pid_t child;
+
+	if (pipe(made) || pipe(mapped))
+		return -1;
+	child = fork();
+	if (!child) {
+		if (unshare(CLONE_NEWUSER) || write(made[1], "", 1) != 1 ||
+		    read(mapped[0], &done, 1) != 1 || !done || setgroups(0, NULL) ||
+		    setresgid(0, 0, 0) || setresuid(0, 0, 0))
+			_exit(100);
+		_exit(part(self));
+	}
+	if (child > 0 && read(made[0], &done, 1) == 1) {
+		done = map_ids(child, "gid_map", first) && map_ids(child, "uid_map", first);
+		if (write(mapped[1], &done, 1) != 1)
+			kill(child, SIGKILL);
+	}
+	close(made[0]);
+	close(made[1]);
+	close(mapped[0]);
+	close(mapped[1]);
+	return child;
+}
+
+/* Each of many users asks for more than there may be. */
+static int ask_for_more(struct _test_data_userns *self)
+{
+	unsigned int i;
+	pid_t child;
+
+	for (i = 1; i <= NR_TALKERS; i++) {
+		child = fork();
+		if (!child)
+			_exit(setresuid(i, i, i) ||
+			      p2p_map(self->provider, PAGE) != MAP_FAILED);
+		if (child < 0 || p2p_wait(child))
+			return 1;
+	}
+	return 0;
+}
+
+/* Notices of users in a range of IDs outside. */
+static unsigned int count_notices(int kmsg, unsigned int first)
+{
+	const char *mark = " of user ";
+	char record[8192], *text;
+	unsigned int id, nr = 0;
+
+	while (!klog_next(kmsg, record, sizeof(record))) {
+		text = strstr(record, mark);
+		if (text && sscanf(text + strlen(mark), "%u asked for", &id) == 1)
+			nr += id >= first && id < first + NR_IDS;
+	}
+	return nr;
+}
+
+/* To the log a container is one user, whoever made it, and how many there may be in it. */
+TEST_F(userns, notices_of_many)
+{
+	unsigned int first = CONTAINER + NR_IDS * variant->p2p.index, nr;
+	int kmsg = klog_open();
+	char path[P2P_PATH_LEN];
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, p2p_write_file(self->limit, "0\n"));
+	/* The group that root of the container has outside. */
+	p2p_path(path, self->provider, "p2pmem/allocate");
+	ASSERT_EQ(0, chown(path, -1, first));
+	EXPECT_EQ(0, p2p_wait(fork_container_of_root(first, self, ask_for_more)));
+	nr = count_notices(kmsg, first);
+	EXPECT_LT(0, nr);
+	/* It may have taken longer than the time that as many are allowed in. */
+	EXPECT_GE(2 * NR_NOTICES, nr);
+
+	/* One of another container has his notice. */
+	EXPECT_TRUE(users_admit(self->provider, USERS));
+	EXPECT_EQ(1, in_container(BOB, self, stay_below_limit));
+	EXPECT_TRUE(klog_said(kmsg, self->provider, "of user 1001 asked for"));
+	close(kmsg);
 }
 
 TEST_HARNESS_MAIN

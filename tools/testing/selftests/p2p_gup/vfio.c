@@ -1,100 +1,356 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio: a device that is handed to a process can't be given peer-to-peer memory,
- * because that would pin it for as long as the process likes.
+ * vfio: a device that is handed to a process copies between RAM and peer-to-peer memory,
+ * by addresses that an IOMMU translates; as long as the memory is there, and no longer.
  *
- * Takes the first device that is bound to vfio-pci.
+ * Takes the edu device that is bound to vfio-pci.
+ *
+ *	P2P_VFIO_FAR	address of another device that is bound to vfio-pci, and has no
+ *			route to the providers
  */
 #define _GNU_SOURCE
-#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
-#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include "mapping.h"
+#include "acs.h"
+#include "klog.h"
+#include "variants.h"
+#include "range.h"
+#include "vfio.h"
 
-#define VFIO_DRIVER	"/sys/bus/pci/drivers/vfio-pci"
-#define IOVA		0x10000000
+#define PAGES		8
+#define SEED		1
+#define RAM_AT		0x100000
+#define P2P_AT		0x200000
+#define FAR_AT		0x400000
+#define POISON		0xdeadbeefcafef00dULL
 
-/* The file of the group of the device that vfio-pci has. */
-static int open_group(void)
+FIXTURE(vfio)
 {
-	DIR *dir = opendir(VFIO_DRIVER);
-	char path[512], link[PATH_MAX];
-	struct dirent *entry;
-	int fd = -1;
-	ssize_t len;
+	P2P_FIXTURE;
+	struct vfio vfio;
+	char edu[P2P_ADDR_LEN];
+};
 
-	while (dir && fd < 0 && (entry = readdir(dir))) {
-		snprintf(path, sizeof(path), VFIO_DRIVER "/%s/iommu_group",
-			 entry->d_name);
-		len = readlink(path, link, sizeof(link) - 1);
-		if (len < 0)
-			continue;
-		link[len] = '\0';
-		snprintf(path, sizeof(path), "/dev/vfio/%s",
-			 strrchr(link, '/') + 1);
-		fd = open(path, O_RDWR);
-	}
-	if (dir)
-		closedir(dir);
-	return fd;
+P2P_VARIANTS(vfio, NULL, NULL);
+
+FIXTURE_SETUP(vfio)
+{
+	if (access("/dev/vfio/vfio", F_OK))
+		SKIP(p2p_skip_now(), "not configured: CONFIG_VFIO");
+	if (!vfio_find_edu(self->edu, sizeof(self->edu)))
+		SKIP(p2p_skip_now(), "no edu device is bound to vfio-pci");
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
+	p2p_fill(self->mem, self->size, SEED, 0);
+	ASSERT_TRUE(vfio_open(&self->vfio, self->edu));
+	ASSERT_EQ(0, vfio_map(&self->vfio, RAM_AT, self->ram, self->size));
 }
 
-static int map_dma(int container, void *mem, size_t size)
+FIXTURE_TEARDOWN(vfio)
 {
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)mem,
-		.iova = IOVA,
-		.size = size,
+	vfio_close(&self->vfio);
+	p2p_release(&self->p2p);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* "VmLck:" and the like, in KiB. */
+static long status(const char *name)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[200];
+	long kib = -1;
+
+	while (file && kib < 0 && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)))
+			kib = strtol(line + strlen(name), NULL, 10);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+TEST_F(vfio, copies)
+{
+	long locked = status("VmLck:");
+	size_t page = self->page;
+
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(locked, status("VmLck:"));
+
+	p2p_set(self->ram, self->size, POISON);
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, page, SEED, 0));
+	EXPECT_EQ(-1, p2p_not_set(self->ram + page, self->size - page, POISON));
+
+	p2p_fill(self->ram, page, SEED + 1, 0);
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, P2P_AT + 3 * page, page));
+	EXPECT_EQ(-1, p2p_differs(self->mem, 3 * page, SEED, 0));
+	EXPECT_EQ(-1, p2p_differs(self->mem + 3 * page, page, SEED + 1, 0));
+	EXPECT_EQ(-1, p2p_differs(self->mem + 4 * page, self->size - 4 * page,
+				  SEED, 4 * page));
+
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	EXPECT_EQ(0, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	EXPECT_EQ(locked, status("VmLck:"));
+
+	/* The device has no part in it any more. */
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, P2P_AT, page));
+	EXPECT_EQ(-1, p2p_differs(self->mem, 3 * page, SEED, 0));
+}
+
+/* By one mapping as large as the largest entries of the IOMMU, and one without alignment. */
+TEST_F(vfio, large)
+{
+	const size_t size = 4 * MIB;
+	char *mem = p2p_map(self->provider, size);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_EQ(0, vfio_map(&self->vfio, 16 * MIB, mem, size));
+	ASSERT_EQ(0, vfio_map(&self->vfio, 32 * MIB + self->page, mem + self->page,
+			      size - self->page));
+	p2p_fill(self->ram, self->page, SEED + 2, 0);
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, 20 * MIB - self->page, self->page));
+	EXPECT_EQ(-1, p2p_differs(mem + size - self->page, self->page, SEED + 2, 0));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, 36 * MIB - self->page, RAM_AT + self->page,
+				  self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram + self->page, self->page, SEED + 2, 0));
+	EXPECT_EQ(2 * (long long)size - (long long)self->page,
+		  vfio_unmap(&self->vfio, 16 * MIB, 32 * MIB));
+	munmap(mem, size);
+}
+
+/* The memory stays the device's, whatever the process has at that address. */
+TEST_F(vfio, outlives_mapping)
+{
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	ASSERT_EQ(self->mem, mmap(self->mem, self->size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	EXPECT_EQ(self->before - (long long)self->size, p2p_available(self->provider));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED, 0));
+	EXPECT_EQ(-1, p2p_not_set(self->mem, self->size, 0));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* Whole mappings, one or more at a time. */
+TEST_F(vfio, unmapped_in_parts)
+{
+	const size_t half = self->size / 2;
+
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(-EINVAL, vfio_unmap(&self->vfio, P2P_AT, half));
+	EXPECT_EQ(-EINVAL, vfio_unmap(&self->vfio, P2P_AT + half, half));
+	EXPECT_EQ(-EEXIST, vfio_map(&self->vfio, P2P_AT + half, self->mem, half));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, 2 * self->size));
+
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, half));
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT + half, self->mem + half, half));
+	/* once more, elsewhere */
+	ASSERT_EQ(0, vfio_map(&self->vfio, FAR_AT, self->mem, self->size));
+	EXPECT_EQ((long long)half, vfio_unmap(&self->vfio, P2P_AT, half));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT + half, RAM_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED, half));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, FAR_AT, RAM_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED, 0));
+	/* with the RAM */
+	EXPECT_EQ((long long)(half + 2 * self->size),
+		  vfio_unmap_flags(&self->vfio, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL));
+}
+
+/* A lease can't change hands: the new owner unmaps it, and maps it again. */
+TEST_F(vfio, no_new_vaddr)
+{
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(-EINVAL, vfio_unmap_flags(&self->vfio, P2P_AT, self->size,
+					    VFIO_DMA_UNMAP_FLAG_VADDR));
+	EXPECT_EQ(-EINVAL, vfio_unmap_flags(&self->vfio, 0, 0,
+					    VFIO_DMA_UNMAP_FLAG_VADDR |
+					    VFIO_DMA_UNMAP_FLAG_ALL));
+	EXPECT_EQ(-EINVAL, vfio_map_flags(&self->vfio, P2P_AT, self->mem, self->size,
+					  VFIO_DMA_MAP_FLAG_VADDR));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED, 0));
+	/* The RAM has its address still. */
+	EXPECT_EQ((long long)self->size,
+		  vfio_unmap_flags(&self->vfio, RAM_AT, self->size,
+				   VFIO_DMA_UNMAP_FLAG_VADDR));
+	EXPECT_EQ(0, vfio_map_flags(&self->vfio, RAM_AT, self->ram, self->size,
+				    VFIO_DMA_MAP_FLAG_VADDR));
+}
+
+/* Nobody knows what the device has written, so it is all of it, as of RAM. */
+TEST_F(vfio, dirty_pages)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty = {
+		.argsz = sizeof(dirty),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+	uint64_t bitmap = 0;
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap bitmap;
+	} call = {
+		.unmap = {
+			.argsz = sizeof(call),
+			.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+			.iova = P2P_AT,
+			.size = self->size,
+		},
+		.bitmap = {
+			.pgsize = self->page,
+			.size = sizeof(bitmap),
+			.data = (__u64 *)&bitmap,
+		},
 	};
 
-	return ioctl(container, VFIO_IOMMU_MAP_DMA, &map);
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	ASSERT_EQ(0, ioctl(self->vfio.container, VFIO_IOMMU_DIRTY_PAGES, &dirty));
+	ASSERT_EQ(0, ioctl(self->vfio.container, VFIO_IOMMU_UNMAP_DMA, &call));
+	EXPECT_EQ(self->size, call.unmap.size);
+	EXPECT_EQ((1 << PAGES) - 1, bitmap);
+	dirty.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP;
+	EXPECT_EQ(0, ioctl(self->vfio.container, VFIO_IOMMU_DIRTY_PAGES, &dirty));
 }
 
-static int unmap_dma(int container, size_t size)
+/* A DMA mapping is all RAM, or all of one buffer, and as writable as the memory. */
+TEST_F(vfio, refused)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = IOVA,
-		.size = size,
-	};
+	const size_t size = self->size;
+	char *area = p2p_ram(4 * size);
+	char *mem = p2p_map(self->provider, size);
 
-	return ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	ASSERT_NE(MAP_FAILED, area);
+	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_EQ(area + size, mremap(self->mem, size, size,
+				      MREMAP_MAYMOVE | MREMAP_FIXED, area + size));
+	self->mem = area + size;
+	ASSERT_EQ(area + 2 * size, mremap(mem, size, size,
+					  MREMAP_MAYMOVE | MREMAP_FIXED, area + 2 * size));
+	mem = area + 2 * size;
+
+	EXPECT_EQ(-EREMOTEIO, vfio_map(&self->vfio, P2P_AT, area, 2 * size));
+	EXPECT_EQ(-EINVAL, vfio_map(&self->vfio, P2P_AT, mem, 2 * size));
+	EXPECT_EQ(-EINVAL, vfio_map(&self->vfio, P2P_AT, self->mem, 2 * size));
+	EXPECT_EQ(-EINVAL, vfio_map(&self->vfio, P2P_AT, self->mem + 1, size));
+	EXPECT_EQ(-EINVAL, vfio_map(&self->vfio, P2P_AT + 1, self->mem, size));
+	EXPECT_EQ(-EINVAL, vfio_map(&self->vfio, P2P_AT, self->mem, 0));
+	EXPECT_EQ(-EEXIST, vfio_map(&self->vfio, RAM_AT, self->mem, size));
+	ASSERT_EQ(0, mprotect(mem, size, PROT_READ));
+	EXPECT_EQ(-EFAULT, vfio_map(&self->vfio, P2P_AT, mem, size));
+	EXPECT_EQ(0, vfio_map_flags(&self->vfio, P2P_AT, mem, size,
+				    VFIO_DMA_MAP_FLAG_READ));
+	EXPECT_EQ((long long)size, vfio_unmap(&self->vfio, P2P_AT, size));
+
+	/* Nothing is left of all that. */
+	EXPECT_EQ(0, vfio_map(&self->vfio, P2P_AT, area, size));
+	EXPECT_EQ((long long)size, vfio_unmap(&self->vfio, P2P_AT, size));
+	EXPECT_TRUE(p2p_differs(self->mem, size, SEED, 0) == -1);
+	munmap(mem, size);
 }
 
-TEST_F(mapping, vfio)
+TEST_F(vfio, without_route)
 {
-	int container = open("/dev/vfio/vfio", O_RDWR);
-	char *mixed = p2p_ram(2 * self->size);
+	const char *far = getenv("P2P_VFIO_FAR");
+	struct vfio vfio = { .regs = MAP_FAILED, .device = -1 };
+	int kmsg = klog_open();
+
+	if (!far)
+		SKIP(return, "P2P_VFIO_FAR names no device");
+	ASSERT_LE(0, kmsg);
+	vfio.container = open("/dev/vfio/vfio", O_RDWR);
+	vfio.group = vfio_open_group(far);
+	ASSERT_EQ(0, vfio_attach(&vfio, vfio.group));
+	ASSERT_EQ(0, ioctl(vfio.container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+	EXPECT_EQ(-EREMOTEIO, vfio_map(&vfio, P2P_AT, self->mem, self->size));
+	EXPECT_TRUE(klog_said(kmsg, far,
+			      "there is no route through the host bridge: host-bridge="));
+	EXPECT_EQ(0, vfio_unmap(&vfio, P2P_AT, self->size));
+	EXPECT_EQ(0, vfio_map(&vfio, P2P_AT, self->ram, self->size));
+	vfio_close(&vfio);
+	close(kmsg);
+}
+
+/* A request that a port may send elsewhere need not reach the IOMMU. */
+TEST_F(vfio, without_redirection)
+{
+	char path[PATH_MAX], port[PATH_MAX];
+	int acs, kmsg = klog_open();
+	uint16_t ctrl;
+
+	ASSERT_LE(0, kmsg);
+	p2p_path(path, self->edu, "");
+	ASSERT_NE(NULL, realpath(path, port));
+	dirname(port);
+	acs = acs_find(port);
+	if (!acs)
+		SKIP(return, "the port of the edu device has no ACS");
+	ctrl = config_read(port, acs + ACS_CTRL);
+	ASSERT_EQ(ACS_REDIRECT, ctrl & ACS_REDIRECT);
+
+	config_write(port, acs + ACS_CTRL, ctrl & ~ACS_REDIRECT);
+	EXPECT_EQ(-EREMOTEIO, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_TRUE(klog_said(kmsg, self->edu, "since ACS does not redirect them"));
+	/* All of the RAM is the device's all the same. */
+	p2p_fill(self->ram, self->page, SEED + 1, 0);
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, RAM_AT + self->page, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram + self->page, self->page, SEED + 1, 0));
+
+	config_write(port, acs + ACS_CTRL, ctrl);
+	EXPECT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED, 0));
+	close(kmsg);
+}
+
+/* All devices of a container need a route, whichever comes first. */
+TEST_F(vfio, other_group)
+{
+	const char *far = getenv("P2P_VFIO_FAR");
 	int group;
 
-	if (container < 0)
-		SKIP(return, WITHOUT "VFIO");
-	group = open_group();
-	if (group < 0)
-		SKIP(return, "no device with an IOMMU is bound to vfio-pci");
-	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_SET_CONTAINER, &container));
-	ASSERT_EQ(0, ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+	if (!far)
+		SKIP(return, "P2P_VFIO_FAR names no device");
+	group = vfio_open_group(far);
+	ASSERT_LE(0, group);
 
-	EXPECT_EQ(0, map_dma(container, mixed, 2 * self->size));
-	EXPECT_EQ(0, unmap_dma(container, 2 * self->size));
-	EXPECT_ERRNO(EREMOTEIO, map_dma(container, self->mem, self->size));
-	EXPECT_TRUE(p2p_intact(self));
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(-EREMOTEIO, vfio_attach(&self->vfio, group));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED, 0));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
 
-	/* RAM first: nothing of it stays mapped or pinned either. */
-	ASSERT_EQ(mixed + self->size,
-		  mremap(self->mem, self->size, self->size,
-			 MREMAP_MAYMOVE | MREMAP_FIXED, mixed + self->size));
-	self->mem = mixed + self->size;
-	EXPECT_ERRNO(EREMOTEIO, map_dma(container, mixed, 2 * self->size));
-	EXPECT_EQ(0, map_dma(container, mixed, self->size));
-	EXPECT_EQ(0, unmap_dma(container, self->size));
-	EXPECT_TRUE(p2p_intact(self));
+	ASSERT_EQ(0, vfio_attach(&self->vfio, group));
+	EXPECT_EQ(-EREMOTEIO, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+	EXPECT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(-EREMOTEIO, vfio_attach(&self->vfio, group));
 	close(group);
-	close(container);
+}
+
+/* Memory without struct pages. */
+TEST_F(vfio, range)
+{
+	const char *vram = getenv("P2P_VRAM");
+	char *mem;
+
+	if (!vram)
+		SKIP(return, "P2P_VRAM names no device");
+	mem = map_vram(vram, self->size, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_fill(mem, self->size, SEED + 3, 0);
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, mem, self->size));
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED + 3, 0));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	munmap(mem, self->size);
 }
 
 TEST_HARNESS_MAIN

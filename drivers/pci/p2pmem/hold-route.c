@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Holds: whether a device reaches the memory by addresses that an IOMMU translates.
+ *
+ * A DMA mapping picks the address that a device uses, and may pick a bus address. Who
+ * programs an IOMMU domain, as vfio does, has its user pick the address. That works if
+ * each request reaches the IOMMU, and the host bridge then forwards it.
+ *
+ * Whether requests reach the IOMMU is what IOMMU groups are about: on the way up from a
+ * group, ACS redirects all of them. Below a switch that does not redirect, a request whose
+ * address happens to be one of another device there goes to that device. ACS may have been
+ * changed after groups were formed, so each port on the way is looked at again.
+ *
+ * The route to be had by bus addresses is of no use, so nobody is told here how to get it.
+ */
+
+#include <linux/device.h>
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/p2p_hold.h>
+#include <linux/p2p_ratelimit.h>
+#include <linux/p2pdma-map.h>
+#include <linux/pci.h>
+#include <linux/pci-p2p-range.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/rcupdate.h>
+#include <linux/seq_buf.h>
+#include <linux/vm_p2p.h>
+
+#include "../p2pdma-route.h"
+#include "../p2pdma-stats.h"
+#include "../p2pdma.h"
+#include "range.h"
+
+/* As for IOMMU groups. */
+#define P2PDMA_IOVA_ACS	(PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
+
+/* May sleep: some quirks look for an ACPI table. */
+static bool p2pdma_acs_redirects(struct pci_dev *client)
+{
+	/* Conventional PCI has no ACS, but the bridge above may be that of a PCIe slot. */
+	if (!pci_is_pcie(client))
+		client = pci_upstream_bridge(client);
+	return !client || pci_acs_path_enabled(client, NULL, P2PDMA_IOVA_ACS);
+}
+
+static bool p2pdma_is_reached_by_iova(struct p2pdma_provider *provider,
+				      struct device *client,
+				      const struct p2p_extent *extent,
+				      bool redirects)
+{
+	struct iommu_group *group = provider->pdev->dev.iommu_group;
+	enum pci_p2pdma_map_type type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
+	const char *barred = p2pdma_barred(client);
+	struct seq_buf why;
+	char reasons[128];
+	int dist;
+
+	seq_buf_init(&why, reasons, sizeof(reasons));
+	if (barred)
+		seq_buf_printf(&why, " %s", barred);
+	else if (READ_ONCE(provider->live))
+		type = p2pdma_explain_route(provider->pdev, to_pci_dev(client),
+					    &dist, &why);
+	if (type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE && redirects &&
+	    (!group || group != client->iommu_group))
+		return true;
+
+	p2pmem_stats_refuse(provider, client, p2p_extent_phys(extent),
+			    extent->len);
+	if (type == PCI_P2PDMA_MAP_NOT_SUPPORTED)
+		dev_p2p_notice(client, "can't be given peer-to-peer memory of %s through an IOMMU: there is no route through the host bridge:%.*s\n",
+			       pci_name(provider->pdev),
+			       (int)seq_buf_used(&why), reasons);
+	else
+		dev_p2p_notice(client, "can't be given peer-to-peer memory of %s through an IOMMU: its requests need not reach the IOMMU, since ACS does not redirect them\n",
+			       pci_name(provider->pdev));
+	return false;
+}
+
+/**
+ * pci_p2p_hold_is_reached_by_iova() - check whether a device can use what is held by IOVA
+ * @hold: a hold with memory
+ * @client: a device whose IOMMU domain the caller will map the memory in
+ *
+ * The device's DMA mask does not count, because the caller picks the addresses. What
+ * is mapped is not seen by provider or DMA API: only the hold keeps the memory. So the
+ * hold is a lease, and its revoke() unmaps it.
+ *
+ * Context: Process context, may sleep. @hold is not revoked, or its revoke() has not
+ *	    returned.
+ * Return: true if it can; false if there is no route through the host bridge, or not
+ *	   every request of @client passes the IOMMU, or @client is not a PCI device.
+ */
+bool pci_p2p_hold_is_reached_by_iova(const struct p2p_hold *hold,
+				     struct device *client)
+{
+	struct p2pdma_provider *provider, *last = NULL;
+	struct pci_p2p_range *range;
+	bool redirects, reached = true;
+	unsigned int i;
+	u64 offset;
+
+	if (!dev_is_pci(client))
+		return false;
+	redirects = p2pdma_acs_redirects(to_pci_dev(client));
+
+	range = pci_p2p_range_of_hold(hold, &offset);
+	if (range)
+		return p2pdma_is_reached_by_iova(&range->provider, client,
+						 hold->extents, redirects);
+
+	for (i = 0; i < hold->nr_extents && reached; i++) {
+		/* As for a DMA mapping: it may be stopped, and another one's. */
+		rcu_read_lock();
+		provider = page_p2pdma_provider(&hold->extents[i].folio->page);
+		if (provider != last)
+			reached = p2pdma_is_reached_by_iova(provider, client,
+							    &hold->extents[i],
+							    redirects);
+		rcu_read_unlock();
+		last = provider;
+	}
+	return reached;
+}
+EXPORT_SYMBOL_GPL(pci_p2p_hold_is_reached_by_iova);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A process that drives a QEMU edu device by vfio. The device copies from and to a
+ * buffer of its own, by addresses below 256 MiB.
+ */
+#ifndef P2P_VFIO_H
+#define P2P_VFIO_H
+
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VFIO_DRIVER	"vfio-pci"
+#define EDU_STEP	2048UL	/* less than 4 KiB, or QEMU aborts */
+
+struct vfio {
+	int container, group, device;
+	void *regs;
+};
+
+bool vfio_find_edu(char *address, size_t size);
+int vfio_open_group(const char *address);
+bool vfio_open(struct vfio *vfio, const char *address);
+void vfio_close(struct vfio *vfio);
+int vfio_attach(struct vfio *vfio, int group);
+
+/* 0, or how much was unmapped; the error as a negative number. */
+int vfio_map_flags(struct vfio *vfio, uint64_t iova, void *mem, size_t size,
+		   unsigned int flags);
+long long vfio_unmap_flags(struct vfio *vfio, uint64_t iova, size_t size,
+			   unsigned int flags);
+
+static inline int vfio_map(struct vfio *vfio, uint64_t iova, void *mem, size_t size)
+{
+	return vfio_map_flags(vfio, iova, mem, size,
+			      VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+}
+
+static inline long long vfio_unmap(struct vfio *vfio, uint64_t iova, size_t size)
+{
+	return vfio_unmap_flags(vfio, iova, size, 0);
+}
+
+bool vfio_edu_read(struct vfio *vfio, uint64_t iova, size_t len);
+bool vfio_edu_write(struct vfio *vfio, uint64_t iova, size_t len);
+
+/* From one address to another, by the device. */
+static inline bool vfio_edu_copy(struct vfio *vfio, uint64_t from, uint64_t to,
+				 size_t len)
+{
+	size_t at, step;
+
+	for (at = 0; at < len; at += step) {
+		step = len - at < EDU_STEP ? len - at : EDU_STEP;
+		if (!vfio_edu_read(vfio, from + at, step) ||
+		    !vfio_edu_write(vfio, to + at, step))
+			return false;
+	}
+	return true;
+}
+
+#endif

@@ -1,0 +1,606 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vfio: the provider of memory that a process has mapped for a device goes, or is
+ * reset. Nobody waits for the process, and the device is off the memory.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "variants.h"
+#include "removal.h"
+#include "vfio.h"
+
+#define PAGES		8
+#define SEED		1
+#define RAM_AT		0x100000
+#define P2P_AT		0x200000
+#define POISON		0xdeadbeefcafef00dULL
+#define CONTROL		77	/* the seed of data that the device gets in any case */
+#define PATIENCE_MS	60000
+
+FIXTURE(vfio_removal)
+{
+	P2P_FIXTURE;
+	struct vfio vfio;
+	char edu[P2P_ADDR_LEN];
+};
+
+P2P_VARIANTS(vfio_removal, P2P_BAR_DRIVER, NULL);
+
+FIXTURE_SETUP(vfio_removal)
+{
+	if (access("/dev/vfio/vfio", F_OK))
+		SKIP(p2p_skip_now(), "not configured: CONFIG_VFIO");
+	if (!vfio_find_edu(self->edu, sizeof(self->edu)))
+		SKIP(p2p_skip_now(), "no edu device is bound to vfio-pci");
+	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
+	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
+	p2p_fill(self->mem, self->size, SEED, 0);
+	ASSERT_TRUE(vfio_open(&self->vfio, self->edu));
+	ASSERT_EQ(0, vfio_map(&self->vfio, RAM_AT, self->ram, self->size));
+}
+
+FIXTURE_TEARDOWN(vfio_removal)
+{
+	vfio_close(&self->vfio);
+	p2p_release(&self->p2p);
+	EXPECT_BACK(self);
+}
+
+enum got {
+	IT,		/* what the memory has */
+	NOTHING,	/* not a word of it */
+	ELSE,		/* a part of it, or data of others */
+	BROKEN,		/* it gets nothing from RAM either */
+};
+
+/* Is a page all of one word that says that there was no data? */
+static bool is_nothing(const char *mem, size_t len)
+{
+	return p2p_not_set(mem, len, POISON) == -1 || p2p_not_set(mem, len, 0) == -1 ||
+	       p2p_not_set(mem, len, ~0ULL) == -1;
+}
+
+/*
+ * What does the device get that reads a page at P2P_AT? It writes that to RAM, and after a
+ * read that failed what it had before, or what the IOMMU had it read.
+ */
+static enum got reads(struct _test_data_vfio_removal *self, uint64_t seed)
+{
+	char *ram = self->ram;
+	size_t page = self->page;
+
+	p2p_set(ram, self->size, POISON);
+	p2p_fill(ram, page, CONTROL, 0);
+	if (!vfio_edu_copy(&self->vfio, RAM_AT, RAM_AT + page, page) ||
+	    p2p_differs(ram + page, page, CONTROL, 0) != -1)
+		return BROKEN;
+
+	p2p_set(ram, self->size, POISON);
+	if (!vfio_edu_copy(&self->vfio, RAM_AT, RAM_AT + page, page) ||
+	    !vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, page))
+		return BROKEN;
+	/* It wrote that page, and nothing else. */
+	if (p2p_not_set(ram + page, self->size - page, POISON) != -1)
+		return ELSE;
+	if (p2p_differs(ram, page, seed, 0) == -1)
+		return IT;
+	return is_nothing(ram, page) ? NOTHING : ELSE;
+}
+
+TEST_F(vfio_removal, unbind)
+{
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(IT, reads(self, SEED));
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(NOTHING, reads(self, SEED));
+
+	/* To the process it is mapped until it says otherwise. */
+	EXPECT_EQ(-EEXIST, vfio_map(&self->vfio, P2P_AT, self->ram, self->size));
+	EXPECT_EQ(-EFAULT, vfio_map(&self->vfio, 2 * P2P_AT, self->mem, self->size));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	EXPECT_EQ(0, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	EXPECT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->ram, self->size));
+}
+
+/* What comes next at that place is not the device's. */
+TEST_F(vfio_removal, stays_revoked)
+{
+	char *mem;
+
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	ASSERT_EQ(0, p2p_unbind(self->provider));
+	ASSERT_EQ(0, p2p_bind(self->provider));
+	EXPECT_EQ(self->before, p2p_available(self->provider));
+	mem = p2p_map(self->provider, self->size);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_fill(mem, self->size, SEED + 1, 0);
+	EXPECT_EQ(NOTHING, reads(self, SEED + 1));
+	p2p_fill(self->ram, self->page, SEED + 2, 0);
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, P2P_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(mem, self->size, SEED + 1, 0));
+
+	/* It is not the device's fault: both ways work once the memory is mapped. */
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, mem, self->size));
+	EXPECT_EQ(IT, reads(self, SEED + 1));
+	p2p_fill(self->ram, self->page, SEED + 2, 0);
+	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, P2P_AT, self->page));
+	EXPECT_EQ(-1, p2p_differs(mem, self->page, SEED + 2, 0));
+	EXPECT_EQ(-1, p2p_differs(mem + self->page, self->size - self->page, SEED + 1,
+				  self->page));
+	munmap(mem, self->size);
+}
+
+/* Waits until that is so. */
+#define WAIT_UNTIL(condition)						\
+	({								\
+		int _ms;						\
+									\
+		for (_ms = 0; _ms < PATIENCE_MS && !(condition); _ms++)	\
+			usleep(1000);					\
+		(bool)(condition);					\
+	})
+
+static unsigned int number(const unsigned int *nr)
+{
+	return __atomic_load_n(nr, __ATOMIC_ACQUIRE);
+}
+
+static void another(unsigned int *nr)
+{
+	__atomic_add_fetch(nr, 1, __ATOMIC_RELEASE);
+}
+
+/* Copies until it is told to stop: the first page of the memory, and to the last one. */
+struct copies {
+	struct _test_data_vfio_removal *self;
+	pthread_t thread;
+	bool stop;
+	unsigned int nr;		/* copies */
+	unsigned int nr_it;		/* that had what the memory has, or ... */
+	unsigned int nr_nothing;
+	unsigned int nr_torn;		/* one after the other, as it was mapped or revoked */
+	unsigned int nr_broken;
+};
+
+/* Each transfer gets all that it asked for, or nothing; there are several to a page. */
+static unsigned int *count_of(struct copies *copies, const char *ram)
+{
+	size_t page = copies->self->page, at;
+	bool it, all = true, any = false;
+
+	for (at = 0; at < page; at += EDU_STEP) {
+		it = p2p_differs(ram + at, EDU_STEP, SEED, at) == -1;
+		if (!it && !is_nothing(ram + at, EDU_STEP))
+			return &copies->nr_broken;
+		all &= it;
+		any |= it;
+	}
+	return all ? &copies->nr_it : any ? &copies->nr_torn : &copies->nr_nothing;
+}
+
+static void *copy_thread(void *arg)
+{
+	struct copies *copies = arg;
+	struct _test_data_vfio_removal *self = copies->self;
+	size_t page = self->page;
+
+	while (!__atomic_load_n(&copies->stop, __ATOMIC_RELAXED)) {
+		/* The second page is what the device has of a read that failed. */
+		p2p_set(self->ram, self->size, POISON);
+		if (vfio_edu_copy(&self->vfio, RAM_AT + page, RAM_AT, page) &&
+		    vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, page) &&
+		    vfio_edu_copy(&self->vfio, RAM_AT + page,
+				  P2P_AT + self->size - page, page))
+			another(count_of(copies, self->ram));
+		else
+			another(&copies->nr_broken);
+		another(&copies->nr);
+	}
+	return NULL;
+}
+
+TEST_F(vfio_removal, unbind_in_flight)
+{
+	struct copies copies = { .self = self };
+	size_t last = self->size - self->page;
+	unsigned int round, nr;
+
+	ASSERT_EQ(0, pthread_create(&copies.thread, NULL, copy_thread, &copies));
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+		nr = number(&copies.nr_it);
+		EXPECT_TRUE(WAIT_UNTIL(number(&copies.nr_it) - nr >= 2));
+		EXPECT_EQ(-1, p2p_not_set(self->mem + last, self->page, POISON));
+		ASSERT_EQ(0, p2p_unbind(self->provider));
+		ASSERT_EQ(0, p2p_bind(self->provider));
+		EXPECT_EQ(self->before, p2p_available(self->provider));
+		munmap(self->mem, self->size);
+		self->mem = p2p_map(self->provider, self->size);
+		ASSERT_NE(MAP_FAILED, self->mem);
+		p2p_fill(self->mem, self->size, SEED, 0);
+
+		/* One may have been under way. From then on it is nothing, either way. */
+		nr = number(&copies.nr);
+		EXPECT_TRUE(WAIT_UNTIL(number(&copies.nr) != nr));
+		nr = number(&copies.nr_nothing);
+		EXPECT_TRUE(WAIT_UNTIL(number(&copies.nr_nothing) - nr >= 2));
+		EXPECT_EQ(-1, p2p_differs(self->mem, self->size, SEED, 0));
+		EXPECT_EQ((long long)self->size,
+			  vfio_unmap(&self->vfio, P2P_AT, self->size));
+	}
+	__atomic_store_n(&copies.stop, true, __ATOMIC_RELAXED);
+	EXPECT_EQ(0, pthread_join(copies.thread, NULL));
+	EXPECT_EQ(0, copies.nr_broken);
+	EXPECT_LE(6, copies.nr_it);
+	EXPECT_LE(6, copies.nr_nothing);
+	/* one each time it is mapped, and one each time it is revoked */
+	EXPECT_GE(6, copies.nr_torn);
+}
+
+/* What a child does, in memory that it shares. */
+struct maps {
+	unsigned int nr;		/* mapped and unmapped */
+	unsigned int nr_refused;	/* the provider has gone */
+	unsigned int nr_wrong;
+	int wrong;			/* the last of these */
+};
+
+static struct maps *share_maps(void)
+{
+	return mmap(NULL, sizeof(struct maps), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+/* Maps and unmaps without end. */
+static void map_and_unmap(struct _test_data_vfio_removal *self, struct maps *maps)
+{
+	long long ret;
+
+	for (;;) {
+		ret = vfio_map(&self->vfio, P2P_AT, self->mem, self->size);
+		if (!ret) {
+			ret = vfio_unmap(&self->vfio, P2P_AT, self->size);
+			if (ret == (long long)self->size) {
+				another(&maps->nr);
+				continue;
+			}
+		} else if (ret == -ENODEV || ret == -EFAULT) {
+			another(&maps->nr_refused);
+			continue;
+		}
+		maps->wrong = ret;
+		another(&maps->nr_wrong);
+	}
+}
+
+static pid_t start_maps(struct _test_data_vfio_removal *self, struct maps *maps)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		map_and_unmap(self, maps);
+	}
+	return child;
+}
+
+static void end_maps(struct _test_data_vfio_removal *self, pid_t child)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	/* It may have been killed in between. */
+	vfio_unmap(&self->vfio, P2P_AT, self->size);
+}
+
+TEST_F(vfio_removal, race)
+{
+	struct maps *maps = share_maps();
+	unsigned int round, nr, refused;
+	pid_t child;
+
+	ASSERT_NE(MAP_FAILED, maps);
+	for (round = 0; round < 10; round++) {
+		nr = number(&maps->nr);
+		child = start_maps(self, maps);
+		ASSERT_LE(0, child);
+		EXPECT_TRUE(WAIT_UNTIL(number(&maps->nr) - nr >= 2));
+		usleep(1000 * round);
+		EXPECT_EQ(0, p2p_unbind(self->provider));
+
+		/* The call that was under way has ended. */
+		refused = number(&maps->nr_refused);
+		EXPECT_TRUE(WAIT_UNTIL(number(&maps->nr_refused) - refused >= 2));
+		nr = number(&maps->nr);
+		EXPECT_EQ(0, p2p_bind(self->provider));
+		/* Its memory does not come back. */
+		refused = number(&maps->nr_refused);
+		EXPECT_TRUE(WAIT_UNTIL(number(&maps->nr_refused) - refused >= 2));
+		EXPECT_EQ(nr, number(&maps->nr));
+		end_maps(self, child);
+
+		munmap(self->mem, self->size);
+		self->mem = p2p_map(self->provider, self->size);
+		ASSERT_NE(MAP_FAILED, self->mem);
+	}
+	EXPECT_EQ(0, maps->nr_wrong) TH_LOG("the last one: %d", maps->wrong);
+	EXPECT_LE(20, maps->nr);
+
+	/* Nothing of that is left. */
+	p2p_fill(self->mem, self->size, SEED, 0);
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(IT, reads(self, SEED));
+	munmap(maps, sizeof(*maps));
+}
+
+/* A reset is like a removal, except that the process can map the same memory again. */
+TEST_F(vfio_removal, reset)
+{
+	if (!p2p_can_reset(self->provider))
+		SKIP(return, "the device has no way to be reset");
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(IT, reads(self, SEED));
+	ASSERT_EQ(0, p2p_reset(self->provider));
+	EXPECT_EQ(NOTHING, reads(self, SEED));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	p2p_fill(self->mem, self->size, SEED + 1, 0);
+	EXPECT_EQ(IT, reads(self, SEED + 1));
+}
+
+/* A reset is not the end of the memory: who maps it meanwhile waits. */
+TEST_F(vfio_removal, reset_race)
+{
+	struct maps *maps = share_maps();
+	unsigned int round, nr;
+	pid_t child;
+
+	if (!p2p_can_reset(self->provider))
+		SKIP(return, "the device has no way to be reset");
+	ASSERT_NE(MAP_FAILED, maps);
+	child = start_maps(self, maps);
+	ASSERT_LE(0, child);
+	for (round = 0; round < 10; round++) {
+		nr = number(&maps->nr);
+		EXPECT_TRUE(WAIT_UNTIL(number(&maps->nr) - nr >= 2));
+		usleep(1000 * round);
+		EXPECT_EQ(0, p2p_reset(self->provider));
+	}
+	nr = number(&maps->nr);
+	EXPECT_TRUE(WAIT_UNTIL(number(&maps->nr) - nr >= 2));
+	end_maps(self, child);
+	EXPECT_EQ(0, maps->nr_refused);
+	EXPECT_EQ(0, maps->nr_wrong) TH_LOG("the last one: %d", maps->wrong);
+	munmap(maps, sizeof(*maps));
+}
+
+/* A container belongs to whoever has it, and its mappings to the container. */
+TEST_F(vfio_removal, processes_end)
+{
+	pid_t child = fork();
+
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(vfio_map(&self->vfio, P2P_AT, self->mem, self->size) != 0);
+	EXPECT_EQ(0, p2p_wait(child));
+	EXPECT_EQ(IT, reads(self, SEED));
+	EXPECT_EQ(0, munmap(self->mem, self->size));
+	EXPECT_EQ(IT, reads(self, SEED));
+	EXPECT_EQ(self->before - (long long)self->size, p2p_available(self->provider));
+
+	/* Nobody unmaps it. */
+	vfio_close(&self->vfio);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+
+	/* and by a process that is killed */
+	self->mem = p2p_map(self->provider, self->size);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		if (!vfio_open(&self->vfio, self->edu) ||
+		    vfio_map(&self->vfio, P2P_AT, self->mem, self->size))
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	EXPECT_EQ(-1, p2p_wait(child));
+	munmap(self->mem, self->size);
+	EXPECT_TRUE(p2p_settles(self->provider, self->before));
+}
+
+/* A process that keeps the container's lock: its bitmap is where userfaultfd waits. */
+struct dirty {
+	struct vfio *vfio;
+	void *bitmap;
+	size_t page;
+	int ret;
+};
+
+static void *dirty_thread(void *arg)
+{
+	struct dirty *dirty = arg;
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap dirty;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} call = {
+		.dirty = {
+			.argsz = sizeof(call),
+			.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+		},
+		.get = {
+			.iova = RAM_AT,
+			.size = PAGES * dirty->page,
+			.bitmap = {
+				.pgsize = dirty->page,
+				.size = sizeof(__u64),
+				.data = dirty->bitmap,
+			},
+		},
+	};
+
+	dirty->ret = ioctl(dirty->vfio->container, VFIO_IOMMU_DIRTY_PAGES, &call);
+	return NULL;
+}
+
+static bool userfault(int fd, void *mem, size_t size)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)mem, .len = size },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return !ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+/* Has a thread keep the container's lock until unlock(). */
+static bool lock_container(struct dirty *dirty, pthread_t *thread, int fd)
+{
+	struct vfio_iommu_type1_dirty_bitmap start = {
+		.argsz = sizeof(start),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+	struct uffd_msg msg;
+
+	dirty->bitmap = p2p_ram(dirty->page);
+	return dirty->bitmap != MAP_FAILED && userfault(fd, dirty->bitmap, dirty->page) &&
+	       !ioctl(dirty->vfio->container, VFIO_IOMMU_DIRTY_PAGES, &start) &&
+	       !pthread_create(thread, NULL, dirty_thread, dirty) &&
+	       /* It waits now. */
+	       read(fd, &msg, sizeof(msg)) == sizeof(msg);
+}
+
+/* 0, or what went wrong. */
+static int unlock_container(struct dirty *dirty, pthread_t thread, int fd)
+{
+	struct uffdio_zeropage zero = {
+		.range = { .start = (uintptr_t)dirty->bitmap, .len = dirty->page },
+	};
+
+	if (ioctl(fd, UFFDIO_ZEROPAGE, &zero))
+		return -errno;
+	if (pthread_join(thread, NULL))
+		return -ECHILD;
+	munmap(dirty->bitmap, dirty->page);
+	return dirty->ret;
+}
+
+TEST_F(vfio_removal, locked_container)
+{
+	struct dirty dirty = { .vfio = &self->vfio, .page = self->page };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	pthread_t thread;
+
+	if (fd < 0)
+		SKIP(return, "not configured: CONFIG_USERFAULTFD");
+	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
+	EXPECT_EQ(IT, reads(self, SEED));
+	ASSERT_TRUE(lock_container(&dirty, &thread, fd));
+
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(NOTHING, reads(self, SEED));
+
+	EXPECT_EQ(0, unlock_container(&dirty, thread, fd));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	close(fd);
+}
+
+/* A thread that maps the memory. */
+struct mapper {
+	struct _test_data_vfio_removal *self;
+	pthread_t thread;
+	pid_t tid;
+	int ret;
+};
+
+static void *map_thread(void *arg)
+{
+	struct mapper *mapper = arg;
+	struct _test_data_vfio_removal *self = mapper->self;
+
+	__atomic_store_n(&mapper->tid, gettid(), __ATOMIC_RELEASE);
+	mapper->ret = vfio_map(&self->vfio, P2P_AT, self->mem, self->size);
+	return NULL;
+}
+
+/* Does a thread wait for a lock? */
+static bool sleeps(const pid_t *thread)
+{
+	pid_t tid = __atomic_load_n(thread, __ATOMIC_ACQUIRE);
+	char path[64], state = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	file = tid ? fopen(path, "r") : NULL;
+	if (!file)
+		return false;
+	if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(file);
+	return state == 'D';
+}
+
+/* The memory is held already, and waits for the container's lock to be mapped. */
+static bool start_mapper(struct mapper *mapper)
+{
+	return !pthread_create(&mapper->thread, NULL, map_thread, mapper) &&
+	       WAIT_UNTIL(sleeps(&mapper->tid));
+}
+
+TEST_F(vfio_removal, reset_meets_map)
+{
+	struct dirty dirty = { .vfio = &self->vfio, .page = self->page };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	struct mapper mapper = { .self = self };
+	pthread_t thread;
+
+	if (fd < 0)
+		SKIP(return, "not configured: CONFIG_USERFAULTFD");
+	if (!p2p_can_reset(self->provider))
+		SKIP(return, "the device has no way to be reset");
+	ASSERT_TRUE(lock_container(&dirty, &thread, fd));
+	ASSERT_TRUE(start_mapper(&mapper));
+	EXPECT_EQ(0, p2p_reset(self->provider));
+	EXPECT_EQ(0, unlock_container(&dirty, thread, fd));
+	EXPECT_EQ(0, pthread_join(mapper.thread, NULL));
+
+	/* It was mapped as if there had been no reset. */
+	EXPECT_EQ(0, mapper.ret);
+	p2p_fill(self->mem, self->size, SEED + 1, 0);
+	EXPECT_EQ(IT, reads(self, SEED + 1));
+	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	close(fd);
+}
+
+TEST_F(vfio_removal, unbind_meets_map)
+{
+	struct dirty dirty = { .vfio = &self->vfio, .page = self->page };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	struct mapper mapper = { .self = self };
+	pthread_t thread;
+
+	if (fd < 0)
+		SKIP(return, "not configured: CONFIG_USERFAULTFD");
+	ASSERT_TRUE(lock_container(&dirty, &thread, fd));
+	ASSERT_TRUE(start_mapper(&mapper));
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+	EXPECT_EQ(0, unlock_container(&dirty, thread, fd));
+	EXPECT_EQ(0, pthread_join(mapper.thread, NULL));
+	EXPECT_TRUE(mapper.ret == -ENODEV || mapper.ret == -EFAULT) TH_LOG("%d", mapper.ret);
+	EXPECT_EQ(NOTHING, reads(self, SEED));
+	EXPECT_EQ(0, vfio_unmap(&self->vfio, P2P_AT, self->size));
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
