@@ -231,8 +231,9 @@ unlock:
  * pin_user_p2p_extents() - pin a range of user memory as extents
  * @start: user address
  * @len: length of the range, in bytes, at least 1
- * @gup_flags: FOLL_WRITE if the device writes to the memory, and FOLL_NOFAULT to
- *	       leave memory alone that was not touched yet
+ * @gup_flags: FOLL_WRITE if the device writes to the memory, FOLL_NOFAULT to
+ *	       leave memory alone that was not touched yet, and FOLL_NOWAIT to not wait
+ *	       for the end of a reset
  * @extents: where to store what was found
  * @max: how many extents there is room for, at least 1
  *
@@ -244,20 +245,21 @@ unlock:
  * Context: Process context, with the address space of the caller. May sleep.
  * Return: how many extents were pinned. They may cover less than @len, if @max is too
  *	   small or memory of another kind follows. 0 if the memory at @start is of
- *	   another kind; use pin_user_pages() then. -EFAULT if there is no memory, or if it does not
- *	   permit the access; -EINTR after a fatal signal; -ENOMEM without memory
- *	   for a page table, or if a folio has too many references; -EINVAL for other
- *	   flags.
+ *	   another kind, use pin_user_pages() then, or with FOLL_NOWAIT, if its device is
+ *	   being reset. -EFAULT if there is no memory, or if it does not permit the
+ *	   access; -EINTR after a fatal signal; -ENOMEM without memory for a page table,
+ *	   or if a folio has too many references; -EINVAL for other flags.
  */
 int pin_user_p2p_extents(unsigned long start, size_t len,
 			 unsigned int gup_flags, struct p2p_extent *extents,
 			 unsigned int max)
 {
-	unsigned int flags = gup_flags | FOLL_PIN | FOLL_PCI_P2PDMA;
+	unsigned int flags = (gup_flags & ~FOLL_NOWAIT) | FOLL_PIN | FOLL_PCI_P2PDMA;
+	bool nowait = gup_flags & FOLL_NOWAIT;
 	unsigned int i = 0;
 	long nr = 0;
 
-	if (WARN_ON_ONCE(gup_flags & ~(FOLL_WRITE | FOLL_NOFAULT)))
+	if (WARN_ON_ONCE(gup_flags & ~(FOLL_WRITE | FOLL_NOFAULT | FOLL_NOWAIT)))
 		return -EINVAL;
 
 	start = untagged_addr(start);
@@ -270,7 +272,7 @@ int pin_user_p2p_extents(unsigned long start, size_t len,
 
 		nr = p2p_run(current->mm, start, pages, flags, false, &page);
 		if (!nr)
-			nr = p2p_run_slow(start, pages, flags, i, &page);
+			nr = p2p_run_slow(start, pages, flags, i || nowait, &page);
 		if (nr <= 0)
 			break;
 

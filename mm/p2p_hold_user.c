@@ -27,6 +27,20 @@
 /* How many extents to expect at first. */
 #define P2P_HOLD_EXTENTS	32U
 
+/* Why was nothing pinned: is it memory of another kind, or can it not be had now? */
+static bool p2p_hold_must_wait(unsigned long addr)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	bool p2p;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	p2p = vma && vma_is_p2p(vma);
+	mmap_read_unlock(mm);
+	return p2p;
+}
+
 /*
  * Pins all of a range of user memory, and stores the extents. Never waits for a reset
  * with pins, because the reset would wait for them.
@@ -61,8 +75,10 @@ static int p2p_hold_pin(struct p2p_hold *hold, unsigned long addr, size_t len,
 		}
 		/* What is it that comes next? */
 		nr = pin_user_p2p_extents(addr + found, 1, gup_flags, &next, 1);
-		if (nr <= 0)
-			return nr ? nr : -EINVAL;
+		if (!nr)
+			nr = p2p_hold_must_wait(addr + found) ? -EAGAIN : -EINVAL;
+		if (nr < 0)
+			return nr;
 		unpin_user_p2p_extents(&next, nr);
 	}
 	hold->extents = extents;
@@ -177,15 +193,7 @@ static struct file *p2p_hold_file(unsigned long addr, bool *has_pages)
 	return file;
 }
 
-static int p2p_holds_wait_resumed(struct p2p_holds *holds)
-{
-	if (wait_event_killable(holds->wait, READ_ONCE(holds->status) !=
-					     P2P_HOLDS_PAUSED))
-		return -EINTR;
-	return 0;
-}
-
-/* Returns -EAGAIN after a reset. */
+/* Returns -EAGAIN after a reset, or during one, if that is not to be waited for. */
 static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t len,
 			      unsigned int gup_flags, bool has_pages)
 {
@@ -205,7 +213,9 @@ static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t 
 
 	if (pinned && (error || !p2p_hold_is_lease(hold)))
 		unpin_user_p2p_extents(hold->extents, hold->nr_extents);
-	if (error == -EAGAIN && p2p_holds_wait_resumed(hold->holds))
+	if (error == -EAGAIN && !(gup_flags & FOLL_NOWAIT) &&
+	    wait_event_killable(hold->holds->wait,
+				READ_ONCE(hold->holds->status) != P2P_HOLDS_PAUSED))
 		error = -EINTR;
 	if (!error && !p2p_hold_is_lease(hold))
 		p2p_hold_join_extents(hold);
@@ -216,7 +226,9 @@ static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t 
  * p2p_hold_create_user() - hold peer-to-peer memory of the current process
  * @addr: user address, of any alignment
  * @len: how much memory, in bytes, at least 1
- * @gup_flags: FOLL_WRITE if a device will write to the memory, or 0
+ * @gup_flags: FOLL_WRITE if a device will write to the memory; FOLL_NOWAIT for callers
+ *	       that the reset of another device, as in the recovery from an error,
+ *	       may wait for
  * @ops: the kind of holder, and the mode
  * @client: the device that will use the memory, for the log, or NULL
  * @private: for the holder, in the hold
@@ -225,7 +237,8 @@ static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t 
  * and need not stay mapped. It stays charged to those who allocated it. The hold is
  * unarmed: the holder may prepare its device, but in doing so must not wait for
  * userspace, and then calls p2p_hold_arm() or p2p_hold_destroy(), since a removal of
- * the provider may be waiting for that. Waits while the provider is being reset.
+ * the provider may be waiting for that. Waits while the provider is being reset, unless
+ * @gup_flags forbid that.
  *
  * Whether @client can reach the memory is found out by mapping it for DMA.
  *
@@ -236,7 +249,8 @@ static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t 
  *	   revoked; -EINVAL if it is of several buffers or of several kinds, or @ops
  *	   are wrong; -EREMOTEIO if memory without struct pages follows the other;
  *	   -ENODEV if the provider is going or has failed; -EOPNOTSUPP if it does not
- *	   support holds; -EINTR after a fatal signal; -ENOMEM.
+ *	   support holds; -EAGAIN, with FOLL_NOWAIT, while it is being reset; -EINTR
+ *	   after a fatal signal; -ENOMEM.
  */
 struct p2p_hold *p2p_hold_create_user(unsigned long addr, size_t len,
 				      unsigned int gup_flags,
@@ -248,7 +262,7 @@ struct p2p_hold *p2p_hold_create_user(unsigned long addr, size_t len,
 	struct file *file;
 	int error;
 
-	if (WARN_ON_ONCE(gup_flags & ~FOLL_WRITE) || !len)
+	if (WARN_ON_ONCE(gup_flags & ~(FOLL_WRITE | FOLL_NOWAIT)) || !len)
 		return ERR_PTR(-EINVAL);
 	addr = untagged_addr(addr);
 	if (!access_ok((void __user *)addr, len))
@@ -266,7 +280,7 @@ struct p2p_hold *p2p_hold_create_user(unsigned long addr, size_t len,
 		if (!error)
 			return hold;
 		p2p_hold_put(hold);
-	} while (error == -EAGAIN);
+	} while (error == -EAGAIN && !(gup_flags & FOLL_NOWAIT));
 	return ERR_PTR(error);
 }
 EXPORT_SYMBOL_GPL(p2p_hold_create_user);

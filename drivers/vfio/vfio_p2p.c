@@ -165,36 +165,34 @@ struct vfio_p2p_lease *vfio_p2p_create(struct vfio_p2p *p2p,
 {
 	struct vfio_p2p_lease *lease;
 	struct p2p_hold *hold;
-	int error;
 
 	/* The caller has errors of its own for that. */
 	if (!size || !access_ok((void __user *)vaddr, size))
 		return NULL;
 
-	hold = p2p_hold_create_user(vaddr, size,
-				    prot & IOMMU_WRITE ? FOLL_WRITE : 0,
-				    &vfio_p2p_hold_ops, NULL, NULL);
-	if (IS_ERR_OR_NULL(hold))
-		return ERR_CAST(hold);
-
-	error = -ENOMEM;
+	/* Not with a hold that is unarmed: a reset of the drive to swap to may wait for it. */
 	lease = kzalloc(sizeof(*lease), GFP_KERNEL_ACCOUNT);
 	if (!lease)
-		goto err_destroy;
+		return ERR_PTR(-ENOMEM);
 	lease->p2p = p2p;
-	lease->hold = hold;
 	lease->size = size;
 	lease->prot = prot;
 	INIT_LIST_HEAD(&lease->node);
-	hold->private = lease;
 
+	hold = p2p_hold_create_user(vaddr, size,
+				    prot & IOMMU_WRITE ? FOLL_WRITE : 0,
+				    &vfio_p2p_hold_ops, NULL, lease);
+	if (IS_ERR_OR_NULL(hold)) {
+		kfree(lease);
+		return ERR_CAST(hold);
+	}
+	lease->hold = hold;
 	if (!p2p_hold_arm(hold))
 		return lease;
-	error = -EAGAIN;
-	kfree(lease);
-err_destroy:
+
 	p2p_hold_destroy(hold);
-	return ERR_PTR(error);
+	kfree(lease);
+	return ERR_PTR(-EAGAIN);
 }
 EXPORT_SYMBOL_GPL(vfio_p2p_create);
 
@@ -229,7 +227,10 @@ static int vfio_p2p_check_dev(struct device *dev, void *data)
 	if (dev_is_pci(dev) && pci_is_bridge(to_pci_dev(dev)))
 		return 0;
 
-	/* While it is not revoked, or revoke() waits for the lock, the memory is there. */
+	/*
+	 * While it is not revoked, or revoke() waits for the lock, the memory is there.
+	 * The provider may be going: then what is mapped is revoked in a moment.
+	 */
 	mutex_lock(&lease->p2p->lock);
 	noio = memalloc_noio_save();
 	if (lease->revoked)

@@ -50,6 +50,7 @@
 #include <rdma/ib_umem.h>
 #include <rdma/ib_verbs.h>
 
+#include "restrack.h"
 #include "umem_p2p.h"
 
 struct ib_umem_p2p {
@@ -81,12 +82,16 @@ static void ib_umem_p2p_unmap(struct ib_umem_p2p *p2p)
 
 /*
  * The adapter did not do what it was told, and may still access the memory, which somebody
- * else may get. So it gets no access to anything any more.
+ * else may get. So it gets no access to anything any more. It can't answer then, either,
+ * so nothing more is asked of it.
  */
 static void ib_umem_p2p_cut_off(struct ib_device *device, int error)
 {
 	struct device *dev = device->dma_device;
 
+	if (ib_device_is_cut_off(device))
+		return;
+	WRITE_ONCE(device->p2p_cut_off, true);
 	ibdev_err(device, "does not let go of peer-to-peer memory (%d): its DMA is stopped until its driver is bound again\n",
 		  error);
 	if (dev_is_pci(dev))
@@ -103,6 +108,8 @@ MODULE_PARM_DESC(fail_revoke, "Revocation of peer-to-peer memory fails, for test
 
 static int ib_umem_p2p_call_driver(struct ib_mr *mr)
 {
+	if (ib_device_is_cut_off(mr->device))
+		return 0;
 	return fail_revoke ? -EIO : mr->device->ops.revoke_user_mr(mr);
 }
 
@@ -177,10 +184,17 @@ static int ib_umem_p2p_fill(struct ib_umem_p2p *p2p)
 	return 0;
 }
 
-static int ib_umem_p2p_map(struct ib_umem_p2p *p2p)
+static int ib_umem_p2p_map(struct ib_umem_p2p *p2p, int access)
 {
 	int error;
 
+	/* Windows have keys of their own, which revocation would have to find. */
+	if (access & IB_ACCESS_MW_BIND) {
+		if (p2p_ratelimit())
+			ibdev_notice(p2p->umem.ibdev, "%s[%d]: no memory window can be in peer-to-peer memory; register it without IBV_ACCESS_MW_BIND\n",
+				     current->comm, task_tgid_nr(current));
+		return -EREMOTEIO;
+	}
 	if (!p2p->hold->extents->folio) {
 		if (p2p_ratelimit())
 			ibdev_notice(p2p->umem.ibdev, "%s[%d]: peer-to-peer memory without struct pages can't be registered; use a provider that has them\n",
@@ -219,6 +233,7 @@ static bool ib_umem_p2p_is_possible(struct ib_device *device)
  * @addr: user address to start at
  * @size: length of the region in bytes
  * @access: IB_ACCESS_xxx flags of the MR
+ * @udata: of reg_user_mr(); NULL if the MR is not a program's, and can't be revoked
  *
  * For use in reg_user_mr() in place of ib_umem_get(), by drivers with revoke_user_mr(), and
  * never for queues, which the CPU reads. Returns the same for other memory. For
@@ -238,21 +253,21 @@ static bool ib_umem_p2p_is_possible(struct ib_device *device)
  *
  * Context: Process context, without the mmap_lock. May sleep.
  * Return: the umem, for ib_umem_release(); an ERR_PTR() of those of ib_umem_get(); for
- *	   peer-to-peer memory: -EREMOTEIO if the adapter can't reach it, or it has no
- *	   struct pages; -EFAULT if some of it is not there, or does not permit the
- *	   access; -EINVAL if it is of several buffers; -ENODEV if the provider is
- *	   going; -EOPNOTSUPP if the provider does not support it; -EINTR after a
- *	   fatal signal; -ENOMEM.
+ *	   peer-to-peer memory: -EREMOTEIO if the adapter can't reach it, it has no
+ *	   struct pages, or @access permits memory windows; -EFAULT if some of it is not
+ *	   there, or does not permit the access; -EINVAL if it is of several buffers;
+ *	   -ENODEV if the provider is going; -EAGAIN while it is being reset; -EOPNOTSUPP
+ *	   if it does not support holds; -EINTR after a fatal signal; -ENOMEM.
  */
 struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
-				size_t size, int access)
+				size_t size, int access, struct ib_udata *udata)
 {
 	unsigned long start = addr & PAGE_MASK, end;
 	struct ib_umem_p2p *p2p;
 	int error;
 
 	/* Others are refused there, as is what is not even a range. */
-	if (!ib_umem_p2p_is_possible(device) || !size ||
+	if (!ib_umem_p2p_is_possible(device) || !udata || !size ||
 	    access & IB_ACCESS_ON_DEMAND ||
 	    check_add_overflow(addr, size, &end) || PAGE_ALIGN(end) < end)
 		return ib_umem_get(device, addr, size, access);
@@ -270,8 +285,12 @@ struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 		p2p->dma_attrs = DMA_ATTR_WEAK_ORDERING;
 	mutex_init(&p2p->lock);
 
+	/*
+	 * The removal of the adapter waits for commands under way. In the recovery from an
+	 * error it may come before the end of the provider's reset.
+	 */
 	p2p->hold = p2p_hold_create_user(start, PAGE_ALIGN(end) - start,
-					 p2p->umem.writable ? FOLL_WRITE : 0,
+					 FOLL_NOWAIT | (p2p->umem.writable ? FOLL_WRITE : 0),
 					 &ib_umem_p2p_hold_ops,
 					 device->dma_device, p2p);
 	if (IS_ERR_OR_NULL(p2p->hold)) {
@@ -282,7 +301,7 @@ struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 			       ib_umem_get(device, addr, size, access);
 	}
 
-	error = ib_umem_p2p_map(p2p);
+	error = ib_umem_p2p_map(p2p, access);
 	if (error) {
 		ib_umem_p2p_free(p2p);
 		return ERR_PTR(error);
@@ -300,10 +319,8 @@ EXPORT_SYMBOL_GPL(ib_umem_get_p2p);
  * Does nothing for a umem of other memory.
  *
  * Context: Process context.
- * Return: 0; -ERESTART if the provider was reset, or has gone, since ib_umem_get_p2p():
- *	   the driver makes the adapter forget the MR, and returns the error. uverbs
- *	   calls reg_user_mr() once more then, which waits until the reset is over, or
- *	   finds that the memory has gone.
+ * Return: 0; -EAGAIN if the provider was reset, or has gone, since ib_umem_get_p2p(): the
+ *	   driver makes the adapter forget the MR, and returns the error.
  */
 int ib_umem_arm_p2p(struct ib_umem *umem, struct ib_mr *mr)
 {
@@ -318,7 +335,7 @@ int ib_umem_arm_p2p(struct ib_umem *umem, struct ib_mr *mr)
 	error = p2p_hold_arm(p2p->hold);
 	if (error) {
 		p2p->mr = NULL;
-		return -ERESTART;
+		return -EAGAIN;
 	}
 	mr->p2p_umem = umem;
 	return 0;
@@ -399,6 +416,8 @@ int ib_umem_p2p_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
 	if (!ib_mr_is_p2p(mr))
 		return ib_dereg_mr_user(mr, udata);
 
+	/* Who dumps the MR may allocate memory, and a revocation waits for the lock. */
+	rdma_restrack_del(&mr->res);
 	p2p = to_ib_umem_p2p(mr->p2p_umem);
 	noio = ib_umem_p2p_lock(p2p);
 	p2p->in_dereg = true;
@@ -409,6 +428,32 @@ int ib_umem_p2p_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
 	if (released)
 		ib_umem_p2p_free(p2p);
 	return ret;
+}
+
+/**
+ * ib_umem_p2p_abandon() - end the memory of an MR that the driver can't deregister
+ * @mr: an MR of any memory
+ *
+ * Nobody will ask the driver again, and the device may go before the provider does.
+ *
+ * Context: Process context. May sleep.
+ */
+void ib_umem_p2p_abandon(struct ib_mr *mr)
+{
+	struct ib_umem_p2p *p2p;
+	unsigned int noio;
+
+	if (!ib_mr_is_p2p(mr))
+		return;
+
+	p2p = to_ib_umem_p2p(mr->p2p_umem);
+	noio = ib_umem_p2p_lock(p2p);
+	if (p2p->mr)
+		ib_umem_p2p_cut_off(p2p->umem.ibdev, -EIO);
+	p2p->mr = NULL;
+	ib_umem_p2p_unmap(p2p);
+	ib_umem_p2p_unlock(p2p, noio);
+	p2p_hold_destroy(p2p->hold);
 }
 
 /**

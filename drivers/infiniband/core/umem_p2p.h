@@ -3,8 +3,6 @@
 #ifndef _UMEM_P2P_H
 #define _UMEM_P2P_H
 
-#include <linux/err.h>
-
 #include <rdma/ib_umem.h>
 #include <rdma/ib_verbs.h>
 
@@ -21,22 +19,12 @@ static inline bool ib_mr_is_p2p(const struct ib_mr *mr)
 	return mr->device->ops.revoke_user_mr && mr->p2p_umem;
 }
 
-/* Has ib_umem_arm_p2p() met a reset? */
-static inline bool ib_umem_p2p_reg_again(const struct ib_mr *mr)
-{
-	return mr == ERR_PTR(-ERESTART);
-}
-
 int ib_umem_p2p_dereg_mr(struct ib_mr *mr, struct ib_udata *udata);
+void ib_umem_p2p_abandon(struct ib_mr *mr);
 void ib_umem_p2p_release(struct ib_umem *umem);
 void ib_umem_p2p_explain(struct ib_device *device, int error);
 
 #else
-
-static inline bool ib_umem_p2p_reg_again(const struct ib_mr *mr)
-{
-	return false;
-}
 
 static inline bool ib_mr_is_p2p(const struct ib_mr *mr)
 {
@@ -46,6 +34,10 @@ static inline bool ib_mr_is_p2p(const struct ib_mr *mr)
 static inline int ib_umem_p2p_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
 {
 	return ib_dereg_mr_user(mr, udata);
+}
+
+static inline void ib_umem_p2p_abandon(struct ib_mr *mr)
+{
 }
 
 static inline void ib_umem_p2p_release(struct ib_umem *umem)

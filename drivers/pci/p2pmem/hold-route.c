@@ -23,7 +23,6 @@
 #include <linux/pci.h>
 #include <linux/pci-p2p-range.h>
 #include <linux/pci-p2pdma.h>
-#include <linux/rcupdate.h>
 #include <linux/seq_buf.h>
 #include <linux/vm_p2p.h>
 
@@ -38,10 +37,10 @@
 /* May sleep: some quirks look for an ACPI table. */
 static bool p2pdma_acs_redirects(struct pci_dev *client)
 {
-	/* Conventional PCI has no ACS, but the bridge above may be that of a PCIe slot. */
-	if (!pci_is_pcie(client))
-		client = pci_upstream_bridge(client);
-	return !client || pci_acs_path_enabled(client, NULL, P2PDMA_IOVA_ACS);
+	struct pci_dev *bridge = pci_upstream_bridge(client);
+
+	/* As for groups: functions that reach each other in their device are in one. */
+	return !bridge || pci_acs_path_enabled(bridge, NULL, P2PDMA_IOVA_ACS);
 }
 
 static bool p2pdma_is_reached_by_iova(struct p2pdma_provider *provider,
@@ -59,7 +58,7 @@ static bool p2pdma_is_reached_by_iova(struct p2pdma_provider *provider,
 	seq_buf_init(&why, reasons, sizeof(reasons));
 	if (barred)
 		seq_buf_printf(&why, " %s", barred);
-	else if (READ_ONCE(provider->live))
+	else
 		type = p2pdma_explain_route(provider->pdev, to_pci_dev(client),
 					    &dist, &why);
 	if (type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE && redirects &&
@@ -85,7 +84,8 @@ static bool p2pdma_is_reached_by_iova(struct p2pdma_provider *provider,
  *
  * The device's DMA mask does not count, because the caller picks the addresses. What
  * is mapped is not seen by provider or DMA API: only the hold keeps the memory. So the
- * hold is a lease, and its revoke() unmaps it.
+ * hold is a lease, and its revoke() unmaps it. A provider that is going may refuse DMA
+ * mappings already, but waits for revoke(): until then the answer is the route, as ever.
  *
  * Context: Process context, may sleep. @hold is not revoked, or its revoke() has not
  *	    returned.
@@ -111,14 +111,11 @@ bool pci_p2p_hold_is_reached_by_iova(const struct p2p_hold *hold,
 						 hold->extents, redirects);
 
 	for (i = 0; i < hold->nr_extents && reached; i++) {
-		/* As for a DMA mapping: it may be stopped, and another one's. */
-		rcu_read_lock();
 		provider = page_p2pdma_provider(&hold->extents[i].folio->page);
 		if (provider != last)
 			reached = p2pdma_is_reached_by_iova(provider, client,
 							    &hold->extents[i],
 							    redirects);
-		rcu_read_unlock();
 		last = provider;
 	}
 	return reached;

@@ -129,7 +129,9 @@ notices() {
 }
 
 unbind() {
-	echo "$provider" >"/sys/bus/pci/drivers/p2pmem-bar/unbind" || complain "unbind failed"
+	echo "$provider" >"/sys/bus/pci/drivers/p2pmem-bar/unbind" && return
+	complain "unbind failed"
+	return 1
 }
 
 bind() {
@@ -195,8 +197,9 @@ end_pair() {
 }
 
 adapter_driver() {
-	echo "$function" >"/sys/bus/pci/drivers/vmw_pvrdma/$1" ||
-		complain "$1 of the adapter failed"
+	echo "$function" >"/sys/bus/pci/drivers/vmw_pvrdma/$1" && return
+	complain "$1 of the adapter failed"
+	return 1
 }
 
 # The driver of the adapter waits for the process.
@@ -207,24 +210,25 @@ adapter_goes() {
 	adapter_driver unbind &
 	child=$!
 	sleep 1
+	kill -0 "$child" || complain "the adapter did not wait for the process"
 	end_pair
-	wait "$child"
+	wait "$child" || complain "the adapter does not go"
 	adapter_driver bind
 	bring_up
 	works_between ib_send_bw p2p ram
 }
 
 all_go() {
-	local children
+	local provider_child adapter_child
 
 	start_pair
 	unbind &
-	children=$!
+	provider_child=$!
 	adapter_driver unbind &
-	children+=" $!"
+	adapter_child=$!
 	end_pair
-	# shellcheck disable=SC2086 # two numbers
-	wait $children
+	wait "$provider_child" || complain "the provider does not go"
+	wait "$adapter_child" || complain "the adapter does not go"
 	adapter_driver bind
 	bind
 	bring_up

@@ -216,9 +216,16 @@ static int release_adapter(struct _test_data_rdma_mr *self)
 	destroy_ends(self);
 	if (self->far)
 		error |= ibv_dereg_mr(self->far);
-	error |= ibv_dereg_mr(self->near);
-	error |= ibv_dealloc_pd(self->pd);
-	error |= ibv_close_device(self->context);
+	if (self->near)
+		error |= ibv_dereg_mr(self->near);
+	if (self->pd)
+		error |= ibv_dealloc_pd(self->pd);
+	if (self->context)
+		error |= ibv_close_device(self->context);
+	self->far = NULL;
+	self->near = NULL;
+	self->pd = NULL;
+	self->context = NULL;
 	return error;
 }
 
@@ -233,6 +240,8 @@ FIXTURE_SETUP(rdma_mr)
 
 FIXTURE_TEARDOWN(rdma_mr)
 {
+	if (!access(FAIL_REVOKE, W_OK))
+		EXPECT_EQ(0, p2p_write_file(FAIL_REVOKE, "0"));
 	EXPECT_EQ(0, release_adapter(self));
 	p2p_release(&self->p2p);
 	EXPECT_BACK(self);
@@ -494,14 +503,35 @@ TEST_F(rdma_mr, unbind)
 	EXPECT_EQ(EFAULT, errno);
 }
 
-/* A receive that was posted before: the memory is not written to, the sender hears of it. */
+/* A receive that was posted before: the memory is somebody else's, and the sender hears of it. */
 TEST_F(rdma_mr, posted_before)
 {
+	size_t all = self->before;
+	char *mem;
+
 	ASSERT_EQ(0, post_receive(&self->ends[1], self->far, 0));
 	ASSERT_EQ(0, p2p_unbind(self->provider));
+	ASSERT_EQ(0, p2p_bind(self->provider));
+	mem = p2p_map(self->provider, all);
+	ASSERT_NE(MAP_FAILED, mem);
+	p2p_fill(mem, all, 9, 0);
 	ASSERT_EQ(0, post(&self->ends[0], IBV_WR_SEND, self->near, 0, NULL, 0));
 	EXPECT_EQ(IBV_WC_REM_OP_ERR, next_completion(&self->ends[0]));
 	EXPECT_EQ(IBV_WC_LOC_PROT_ERR, next_completion(&self->ends[1]));
+	EXPECT_EQ(-1, p2p_differs(mem, all, 9, 0));
+	EXPECT_EQ(0, munmap(mem, all));
+}
+
+/* The keys of a window would outlive the region. */
+TEST_F(rdma_mr, window)
+{
+	int klog = klog_open();
+
+	errno = 0;
+	EXPECT_EQ(NULL, ibv_reg_mr(self->pd, self->mem, SIZE, ALL_RIGHTS | IBV_ACCESS_MW_BIND));
+	EXPECT_EQ(EREMOTEIO, errno);
+	EXPECT_TRUE(klog_said(klog, getenv("P2P_RDMA"), "no memory window"));
+	close(klog);
 }
 
 /* The provider comes back. New regions work, whether old ones are deregistered or not. */
@@ -561,7 +591,7 @@ TEST_F(rdma_mr, reset)
 	EXPECT_EQ(-1, p2p_differs(self->ram + PIECE, PIECE, 9, 0));
 }
 
-/* Who registers memory meanwhile waits, and does not notice, however far it has come. */
+/* Who registers memory meanwhile is told to try again, however far it has come. */
 TEST_F(rdma_mr, reset_meets_registration)
 {
 	unsigned int *done = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
@@ -582,11 +612,11 @@ TEST_F(rdma_mr, reset_meets_registration)
 		while (pd && mem != MAP_FAILED && !done[1]) {
 			struct ibv_mr *mr = ibv_reg_mr(pd, mem, SIZE, ALL_RIGHTS);
 
-			if (!mr)
+			if (!mr && errno != EAGAIN)
 				_exit(errno);
-			if (ibv_dereg_mr(mr))
+			if (mr && ibv_dereg_mr(mr))
 				_exit(1);
-			__atomic_add_fetch(done, 1, __ATOMIC_RELAXED);
+			__atomic_add_fetch(&done[mr ? 0 : 2], 1, __ATOMIC_RELAXED);
 		}
 		_exit(pd && mem != MAP_FAILED ? 0 : 1);
 	}
@@ -600,6 +630,7 @@ TEST_F(rdma_mr, reset_meets_registration)
 	}
 	__atomic_store_n(&done[1], 1, __ATOMIC_RELAXED);
 	EXPECT_EQ(0, p2p_wait(child));
+	EXPECT_LT(0, done[2]);
 	EXPECT_EQ(0, munmap(done, self->page));
 }
 

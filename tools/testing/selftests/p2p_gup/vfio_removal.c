@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #include "variants.h"
+#include "range.h"
 #include "removal.h"
 #include "vfio.h"
 
@@ -31,6 +34,8 @@
 FIXTURE(vfio_removal)
 {
 	P2P_FIXTURE;
+	const char *driver;		/* of the provider */
+	const char *vram;		/* another one, of memory without struct pages */
 	struct vfio vfio;
 	char edu[P2P_ADDR_LEN];
 };
@@ -43,6 +48,8 @@ FIXTURE_SETUP(vfio_removal)
 		SKIP(p2p_skip_now(), "not configured: CONFIG_VFIO");
 	if (!vfio_find_edu(self->edu, sizeof(self->edu)))
 		SKIP(p2p_skip_now(), "no edu device is bound to vfio-pci");
+	self->driver = P2P_BAR_DRIVER;
+	self->vram = getenv("P2P_VRAM");
 	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
 	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 	p2p_fill(self->mem, self->size, SEED, 0);
@@ -55,6 +62,29 @@ FIXTURE_TEARDOWN(vfio_removal)
 	vfio_close(&self->vfio);
 	p2p_release(&self->p2p);
 	EXPECT_BACK(self);
+	if (self->vram && !p2p_has_driver(self->vram, VRAM))
+		EXPECT_EQ(0, p2p_driver_bind(VRAM, self->vram));
+}
+
+static char *map_provider(const struct _test_data_vfio_removal *self)
+{
+	return self->provider == self->vram ? map_vram(self->vram, self->size, 0) :
+					      p2p_map(self->provider, self->size);
+}
+
+/* The same with memory without struct pages. */
+static bool take_vram(const struct _test_data_vfio_removal *self,
+		      struct _test_data_vfio_removal *range)
+{
+	*range = *self;
+	range->driver = VRAM;
+	range->provider = self->vram;
+	range->before = p2p_available(self->vram);
+	range->mem = map_provider(range);
+	if (range->mem == MAP_FAILED)
+		return false;
+	p2p_fill(range->mem, range->size, SEED, 0);
+	return true;
 }
 
 enum got {
@@ -98,19 +128,36 @@ static enum got reads(struct _test_data_vfio_removal *self, uint64_t seed)
 	return is_nothing(ram, page) ? NOTHING : ELSE;
 }
 
-TEST_F(vfio_removal, unbind)
+static void unbind(struct __test_metadata *_metadata,
+		   struct _test_data_vfio_removal *self, int gone)
 {
 	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
 	EXPECT_EQ(IT, reads(self, SEED));
-	ASSERT_EQ(0, p2p_unbind(self->provider));
+	ASSERT_EQ(0, p2p_driver_unbind(self->driver, self->provider));
 	EXPECT_EQ(NOTHING, reads(self, SEED));
 
 	/* To the process it is mapped until it says otherwise. */
 	EXPECT_EQ(-EEXIST, vfio_map(&self->vfio, P2P_AT, self->ram, self->size));
-	EXPECT_EQ(-EFAULT, vfio_map(&self->vfio, 2 * P2P_AT, self->mem, self->size));
+	EXPECT_EQ(gone, vfio_map(&self->vfio, 2 * P2P_AT, self->mem, self->size));
 	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
 	EXPECT_EQ(0, vfio_unmap(&self->vfio, P2P_AT, self->size));
 	EXPECT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->ram, self->size));
+}
+
+TEST_F(vfio_removal, unbind)
+{
+	unbind(_metadata, self, -EFAULT);
+}
+
+TEST_F(vfio_removal, unbind_range)
+{
+	struct _test_data_vfio_removal range;
+
+	if (!self->vram)
+		SKIP(return, "P2P_VRAM names no device");
+	ASSERT_TRUE(take_vram(self, &range));
+	unbind(_metadata, &range, -ENODEV);
+	munmap(range.mem, range.size);
 }
 
 /* What comes next at that place is not the device's. */
@@ -211,7 +258,8 @@ static void *copy_thread(void *arg)
 	return NULL;
 }
 
-TEST_F(vfio_removal, unbind_in_flight)
+static void unbind_in_flight(struct __test_metadata *_metadata,
+			     struct _test_data_vfio_removal *self)
 {
 	struct copies copies = { .self = self };
 	size_t last = self->size - self->page;
@@ -223,11 +271,11 @@ TEST_F(vfio_removal, unbind_in_flight)
 		nr = number(&copies.nr_it);
 		EXPECT_TRUE(WAIT_UNTIL(number(&copies.nr_it) - nr >= 2));
 		EXPECT_EQ(-1, p2p_not_set(self->mem + last, self->page, POISON));
-		ASSERT_EQ(0, p2p_unbind(self->provider));
-		ASSERT_EQ(0, p2p_bind(self->provider));
+		ASSERT_EQ(0, p2p_driver_unbind(self->driver, self->provider));
+		ASSERT_EQ(0, p2p_driver_bind(self->driver, self->provider));
 		EXPECT_EQ(self->before, p2p_available(self->provider));
 		munmap(self->mem, self->size);
-		self->mem = p2p_map(self->provider, self->size);
+		self->mem = map_provider(self);
 		ASSERT_NE(MAP_FAILED, self->mem);
 		p2p_fill(self->mem, self->size, SEED, 0);
 
@@ -247,6 +295,22 @@ TEST_F(vfio_removal, unbind_in_flight)
 	EXPECT_LE(6, copies.nr_nothing);
 	/* one each time it is mapped, and one each time it is revoked */
 	EXPECT_GE(6, copies.nr_torn);
+}
+
+TEST_F(vfio_removal, unbind_in_flight)
+{
+	unbind_in_flight(_metadata, self);
+}
+
+TEST_F(vfio_removal, unbind_range_in_flight)
+{
+	struct _test_data_vfio_removal range;
+
+	if (!self->vram)
+		SKIP(return, "P2P_VRAM names no device");
+	ASSERT_TRUE(take_vram(self, &range));
+	unbind_in_flight(_metadata, &range);
+	munmap(range.mem, range.size);
 }
 
 /* What a child does, in memory that it shares. */
@@ -534,28 +598,44 @@ static void *map_thread(void *arg)
 	return NULL;
 }
 
-/* Does a thread wait for a lock? */
-static bool sleeps(const pid_t *thread)
+/*
+ * Does a thread wait in MAP_DMA for the container's lock? Other things that it may wait for
+ * come before that, in vfio_p2p_create().
+ */
+static bool waits_for_lock(const pid_t *thread)
 {
 	pid_t tid = __atomic_load_n(thread, __ATOMIC_ACQUIRE);
-	char path[64], state = 0;
+	bool waits = false, creates = false;
+	char path[64], line[200];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stack", tid);
 	file = tid ? fopen(path, "r") : NULL;
-	if (!file)
+	while (file && fgets(line, sizeof(line), file)) {
+		creates |= !!strstr(line, "vfio_p2p_create");
+		/* Whatever the compiler has made of vfio_dma_do_map(). */
+		waits |= strstr(line, "vfio_dma_do_map") ||
+			 strstr(line, "vfio_iommu_type1_ioctl");
+	}
+	if (file)
+		fclose(file);
+	return waits && !creates;
+}
+
+/* It may be on its way there at first. */
+static bool keeps_waiting(const pid_t *thread)
+{
+	if (!waits_for_lock(thread))
 		return false;
-	if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-		state = 0;
-	fclose(file);
-	return state == 'D';
+	usleep(20000);
+	return waits_for_lock(thread);
 }
 
 /* The memory is held already, and waits for the container's lock to be mapped. */
 static bool start_mapper(struct mapper *mapper)
 {
 	return !pthread_create(&mapper->thread, NULL, map_thread, mapper) &&
-	       WAIT_UNTIL(sleeps(&mapper->tid));
+	       WAIT_UNTIL(keeps_waiting(&mapper->tid));
 }
 
 TEST_F(vfio_removal, reset_meets_map)
