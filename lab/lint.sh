@@ -77,7 +77,7 @@ check_maintainers() {
 	# The section that the series adds.
 	title=$(git diff base HEAD -- MAINTAINERS | sed -n '/^+[A-Z][^:a-z]*$/{s/^+//p;q}')
 	for file in $(new_files .); do
-		scripts/get_maintainer.pl --no-git --no-git-fallback --sections -f "$file" | grep -qxF "$title" ||
+		scripts/get_maintainer.pl --no-git --no-git-fallback --sections -f "$file" | grep -xF "$title" >/dev/null ||
 			echo "$file: no F: line of '$title' covers it"
 	done
 }

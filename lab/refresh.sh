@@ -109,7 +109,7 @@ changed_inputs
 check_commits
 list_commits >"$scratch/commits"
 for name in $(git for-each-ref --format='%(refname:lstrip=3)' refs/heads/series); do
-	grep -v / "$scratch/commits" | grep -q "^$name " ||
+	grep -q "^$name [^/]*\$" "$scratch/commits" ||
 		die "the series $name ends outside p2p, or in the same commit as another one, or has a / in its name" \
 			"say which is its last: git -C build/linux branch -f series/$name <commit>" \
 			"or drop it, and its commits go to the series after it: git -C build/linux branch -D series/$name"

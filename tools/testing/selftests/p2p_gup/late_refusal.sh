@@ -97,10 +97,10 @@ late_write() {
 	late write
 	# The resync begins by itself, soon.
 	for _ in {1..100}; do
-		! dmesg | grep -q 'resync done' || break
+		! dmesg | grep 'resync done' >/dev/null || break
 		sleep 0.1
 	done
-	dmesg | grep -q 'resync done' || complain "nothing was synchronized"
+	dmesg | grep 'resync done' >/dev/null || complain "nothing was synchronized"
 	sound
 	[ "$(<"$(md_dir)/sync_action")" = idle ] || complain "it goes on"
 	must ./block_io "$md" works
@@ -196,7 +196,7 @@ late_write_with_bitmap() {
 	echo 100 >"$(md_dir)/bitmap/time_base"
 	late write
 	for _ in {1..100}; do
-		! dmesg | grep -q 'resync done' || break
+		! dmesg | grep 'resync done' >/dev/null || break
 		sleep 0.1
 	done
 	sound

@@ -46,7 +46,7 @@ mixed() {
 whole() {
 	local state
 
-	grep -A 1 "^$(basename "$(readlink -f "$md")") " /proc/mdstat | grep -q '\[UU\]' ||
+	grep -A 1 "^$(basename "$(readlink -f "$md")") " /proc/mdstat | grep '\[UU\]' >/dev/null ||
 		complain "the array is degraded"
 	for state in "$(md_dir)"/dev-*/state; do
 		! grep -qE 'faulty|want_replacement|write_error|blocked' "$state" ||

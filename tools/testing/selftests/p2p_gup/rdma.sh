@@ -247,7 +247,7 @@ copies() {
 	works_between ib_send_bw ram ram --gid-index=1
 	perftest ib_send_bw ram p2p --iters=5 --size=4096 --gid-index=1
 	[ "$client_status" != 0 ] || complain "rxe works with peer-to-peer memory"
-	dmesg | grep -q "rxe0: ib_send_bw.*can't register peer-to-peer memory: the CPU copies" ||
+	dmesg | grep "rxe0: ib_send_bw.*can't register peer-to-peer memory: the CPU copies" >/dev/null ||
 		complain "the log does not say why"
 	must rdma link delete rxe0
 	must ip address delete 10.8.8.1/24 dev "$net"
