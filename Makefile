@@ -6,7 +6,7 @@ topo  := $(or $(TOPO),switch)
 image := build/bzImage$(if $(filter-out lean,$(KERNEL)),-$(KERNEL))
 boot  := lab/run.py --topo $(topo) --kernel $(image)
 
-.PHONY: help deps tree refresh series kernel p2pctl docs demo check check-all coverage soak fuzz shell run bisect unchanged
+.PHONY: help deps tree refresh series kernel p2pctl docs demo demo-two check check-all coverage soak fuzz shell run bisect unchanged
 .PHONY: bench bench-gup latency regress lint clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -39,6 +39,9 @@ docs: tree ## ; build/docs: the documentation as HTML, without a warning that is
 
 demo: kernel ## ; a drive writes a picture straight into a graphics card
 	@lab/demo.py
+
+demo-two: kernel ## ; the data of one machine's drive goes to another machine's, through a BAR that both see
+	@lab/demo-two.py
 
 check: deps ## [TOPO=] [TEST=] [QUICK=1] ; every test, on both kernels and all topologies
 	@lab/check.py

@@ -10,6 +10,8 @@ minutes=${MINUTES:-30}
 # What to type for each; the name of its log is made of that.
 runs=(
 	"check"
+	"demo"
+	"demo-two"
 	"lint"
 	"docs"
 	"unchanged"

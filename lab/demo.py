@@ -20,6 +20,7 @@ import subprocess
 import sys
 
 from demo import picture, screen, witness
+from demo.report import Report
 from runner import cpio, program, session, tests, verdict
 from runner.paths import BUILD, GUEST, LAB, ROOT, LabError, build_guest
 from runner.plan import Plan
@@ -130,7 +131,7 @@ class Show:
         if not result.passed:
             raise LabError("\n    ".join([f"{guest.name}: the guest failed"] + result.failures()
                                          + [f"the logs are in {self.log_dir}"]))
-        return witness.reads(guest.log("nvme"))
+        return witness.commands(guest.log("nvme"), "read")
 
     def _listen(self, data, source):
         """Answers each 'held NAME' of the guest's once the screen was looked at."""
@@ -176,34 +177,6 @@ class Show:
         if not found:
             raise LabError(f"{show}: p2p-show printed no '{what}'")
         return int(found[1])
-
-
-class Report:
-    """Checks, each of which may fail, and the text that is left."""
-
-    def __init__(self):
-        self._lines = []
-        self.failed = []
-
-    def line(self, text=""):
-        """Adds a line."""
-        self._lines.append(text)
-
-    def check(self, good, text):
-        """Adds a line that says whether something holds."""
-        self.line(f"  {'ok  ' if good else 'FAIL'}  {text}")
-        if not good:
-            self.failed.append(text)
-
-    def row(self, title, p2p, ordinary):
-        """A line of the table."""
-        self.line(f"  {title:40}{p2p:>14,}{ordinary:>14,}")
-
-    def finish(self):
-        """Prints the report and leaves it in build/demo.txt."""
-        with open(os.path.join(BUILD, "demo.txt"), "w", encoding="utf-8") as file:
-            file.write("\n".join(self._lines) + "\n")
-        print("\n" + "\n".join(self._lines) + "\n", flush=True)
 
 
 def table(report, show, p2p, ordinary):
@@ -295,7 +268,7 @@ def demo(kernel):
     report.line("  DMA addresses and lengths are from QEMU's trace of the drive. The CPU's bytes")
     report.line("  are those of the screen that no DMA wrote. An instruction is a nanosecond of")
     report.line("  the guest's CPU time (-icount); how long real devices take is another matter.")
-    report.finish()
+    report.finish("demo")
     return verdict_of(report, (show.log_dir, refused.log_dir))
 
 

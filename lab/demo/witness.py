@@ -9,11 +9,12 @@ import re
 from runner.paths import LabError
 
 # The first two end the addresses of the command before.
-EVENTS = ("pci_nvme_io_cmd", "pci_nvme_admin_cmd", "pci_nvme_read",
+EVENTS = ("pci_nvme_io_cmd", "pci_nvme_admin_cmd", "pci_nvme_read", "pci_nvme_write",
           "pci_nvme_map_addr", "pci_nvme_map_addr_cmb")
 BLOCK = 512
 
-READ = re.compile(r"pci_nvme_read cid \d+ nsid (\d+) nlb \d+ count (\d+) lba 0x([0-9a-f]+)")
+COMMAND = re.compile(r"pci_nvme_(read|write) cid \d+ (?:opname '\w+' )?nsid \d+ nlb \d+ "
+                     r"count (\d+) lba 0x([0-9a-f]+)")
 ADDRESS = re.compile(r"pci_nvme_map_addr addr 0x([0-9a-f]+) len (\d+)")
 
 
@@ -22,30 +23,32 @@ def qemu_arguments(path):
     return ["-D", path] + [word for event in EVENTS for word in ("-trace", event)]
 
 
-class Read:
-    """One read command: what of the drive, and where to."""
+class Command:
+    """One command: what of the drive, and where the data went to or came from."""
 
-    def __init__(self, offset, length):
+    def __init__(self, kind, offset, length):
+        self.kind = kind
         self.offset = offset
         self.length = length
         self.segments = []
 
 
-def reads(path):
-    """Every read command of the trace."""
+def commands(path, kind):
+    """Every command of a kind, read or write, in the trace."""
     found, current = [], None
     with open(path, encoding="ascii", errors="replace") as trace:
         for line in trace:
-            read, address = READ.search(line), ADDRESS.search(line)
-            if read:
-                current = Read(int(read[3], 16) * BLOCK, int(read[2]))
-                found.append(current)
+            command, address = COMMAND.search(line), ADDRESS.search(line)
+            if command:
+                current = Command(command[1], int(command[3], 16) * BLOCK, int(command[2]))
+                if current.kind == kind:
+                    found.append(current)
             elif address and current:
                 current.segments.append((int(address[1], 16), int(address[2])))
             elif not address:
                 current = None
     if not found:
-        raise LabError(f"{path}: no read command; does this QEMU trace to a log (-trace help)?")
+        raise LabError(f"{path}: no {kind} command; does this QEMU trace to a log (-trace help)?")
     return found
 
 
@@ -72,13 +75,13 @@ def _union(ranges):
 
 
 class Account:
-    """Where the reads of one range of the drive put it."""
+    """Where the data of one range of the drive went to, or came from: a card, or RAM."""
 
-    def __init__(self, commands, offset, length, card, ram_size):
+    def __init__(self, found, offset, length, card, ram_size):
         card_at, card_size = card
-        self.commands = [read for read in commands
-                         if read.offset < offset + length and offset < read.offset + read.length]
-        self.segments = sorted(segment for read in self.commands for segment in read.segments)
+        self.commands = [each for each in found
+                         if each.offset < offset + length and offset < each.offset + each.length]
+        self.segments = sorted(segment for each in self.commands for segment in each.segments)
         on_screen = []
         self.to_card = self.to_ram = self.elsewhere = 0
         for address, size in self.segments:

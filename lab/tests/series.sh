@@ -346,11 +346,12 @@ mapfile -t tests < <(compgen -A function test_)
 
 echo TAP version 13
 echo "1..${#tests[@]}"
-failed=0
+failed=0 number=0
 for test in "${tests[@]}"; do
 	name=${test#test_}
+	number=$((number + 1))
 	if [ "$name" = this_repository ] && [ ! -d "$repository/build/linux" ]; then
-		echo "ok $name # SKIP no build/linux, make tree makes it"
+		echo "ok $number $name # SKIP no build/linux, make tree makes it"
 		continue
 	fi
 	mkdir "$scratch/$name"
@@ -360,9 +361,9 @@ for test in "${tests[@]}"; do
 	status=$?
 	set -e
 	if [ "$status" -eq 0 ]; then
-		echo "ok $name"
+		echo "ok $number $name"
 	else
-		echo "not ok $name"
+		echo "not ok $number $name"
 		tail -n 30 "$scratch/$name.log" | sed 's/^/# /'
 		failed=1
 	fi
