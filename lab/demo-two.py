@@ -7,17 +7,15 @@ device. The first one reads its drive into that memory by O_DIRECT, the second o
 its own drive (lab/demo/relay.c). Neither has the data in its RAM at any time: QEMU's trace of
 the drives tells where their DMA went, and the kernels count the same bytes.
 """
-import argparse
 import concurrent.futures
 import os
 import re
 import subprocess
-import sys
 
-from demo import witness
+from demo import command, witness
 from demo.report import Report
-from runner import cpio, drives, program, session, tests, verdict
-from runner.paths import BUILD, GUEST, LAB, LabError, build_guest
+from runner import cpio, drives, program, tests, verdict
+from runner.paths import GUEST, LAB, LabError, build_guest
 from runner.plan import Plan
 from runner.qemu import Guest
 from runner.topo import Topology, properties
@@ -74,6 +72,11 @@ class End:
         self.guest = Guest(topology, kernel, "lean", self._plan, initrds, label=f"demo-two-{kind}")
         self.account = self.counted = None
 
+    @property
+    def log_dir(self):
+        """Where to look when something went wrong."""
+        return os.path.relpath(self.guest.log_dir)
+
     def run(self):
         """Boots, and adds up what the drive did."""
         guest = self.guest
@@ -83,7 +86,7 @@ class End:
         if not result.passed:
             raise LabError("\n    ".join(
                 [f"{guest.name}: the guest failed"] + result.failures()
-                + [f"the logs are in {os.path.relpath(guest.log_dir)}"]))
+                + [f"the logs are in {self.log_dir}"]))
         bar = re.search(r"added peer-to-peer DMA memory 0x([0-9a-f]+)-0x([0-9a-f]+)",
                         outcome.console)
         first, last = (int(text, 16) for text in bar.groups())
@@ -135,28 +138,12 @@ def demo(kernel):
                      "nothing else")
         report.check(end.counted == LENGTH, f"{end.kind}: the kernel counted the same")
     report.line()
-    report.finish("demo-two")
-    if report.failed:
-        print(f"demo-two: FAIL: {report.failed[0]}\n    the logs are in build/log/switch-demo-two-*",
-              file=sys.stderr)
-        return 1
-    print("demo-two: PASS: this report is in build/demo-two.txt")
-    return 0
+    return report.finish("demo-two", "switch", [end.log_dir for end in (source, target)])
 
 
 def main():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kernel", help="a kernel image, instead of build/bzImage")
-    args = parser.parse_args()
-    kernel = args.kernel or session.image_of("lean")
-    if not os.path.exists(kernel):
-        raise LabError(f"no kernel image {kernel}: run make kernel")
-    stale = os.path.join(BUILD, "demo-two.txt")
-    if os.path.exists(stale):
-        os.unlink(stale)
-    return demo(kernel)
+    return demo(command.kernel(__doc__, "demo-two.txt"))
 
 
 if __name__ == "__main__":

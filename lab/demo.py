@@ -12,16 +12,14 @@ What was moved by whom comes from QEMU's trace of the drive's DMA.
 A second guest has the same two devices on root ports of their own. There the
 only route crosses the host bridge, and the kernel has to refuse it.
 """
-import argparse
 import os
 import re
 import socket
 import subprocess
-import sys
 
-from demo import picture, screen, witness
+from demo import command, picture, screen, witness
 from demo.report import Report
-from runner import cpio, program, session, tests, verdict
+from runner import cpio, program, tests, verdict
 from runner.paths import BUILD, GUEST, LAB, ROOT, LabError, build_guest
 from runner.plan import Plan
 from runner.qemu import Guest
@@ -235,17 +233,6 @@ def check_route(report, refused, commands):
     report.line()
 
 
-def verdict_of(report, log_dirs):
-    """Prints the last lines; returns the exit status."""
-    if report.failed:
-        print(f"demo: FAIL: {report.failed[0]}\n    the logs are in {' and '.join(log_dirs)}\n"
-              "    try next: make check TOPO=display", file=sys.stderr)
-        return 1
-    print("demo: PASS: look at build/demo.png; this report is in build/demo.txt\n"
-          "    try next: make shell TOPO=display")
-    return 0
-
-
 def demo(kernel):
     """Everything; returns the exit status."""
     step(f"drawing a picture of {picture.WIDTH}x{picture.HEIGHT} pixels, {picture.SIZE} bytes")
@@ -268,23 +255,13 @@ def demo(kernel):
     report.line("  DMA addresses and lengths are from QEMU's trace of the drive. The CPU's bytes")
     report.line("  are those of the screen that no DMA wrote. An instruction is a nanosecond of")
     report.line("  the guest's CPU time (-icount); how long real devices take is another matter.")
-    report.finish("demo")
-    return verdict_of(report, (show.log_dir, refused.log_dir))
+    return report.finish("demo", "display", (show.log_dir, refused.log_dir),
+                         "look at build/demo.png; ")
 
 
 def main():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kernel", help="a kernel image, instead of build/bzImage")
-    args = parser.parse_args()
-    kernel = args.kernel or session.image_of("lean")
-    if not os.path.exists(kernel):
-        raise LabError(f"no kernel image {kernel}: run make kernel")
-    for stale in ("demo.png", "demo-small.png", "demo.txt"):
-        if os.path.exists(os.path.join(BUILD, stale)):
-            os.unlink(os.path.join(BUILD, stale))
-    return demo(kernel)
+    return demo(command.kernel(__doc__, "demo.png", "demo-small.png", "demo.txt"))
 
 
 if __name__ == "__main__":

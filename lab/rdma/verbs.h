@@ -21,7 +21,7 @@ struct region {
 	struct region *next;
 };
 
-/* A work request, copied: QEMU's is in a ring of the guest, who may use it again. */
+/* A work request, copied: QEMU's is in a ring of the guest, which may use it again. */
 struct work {
 	uint64_t id;
 	enum ibv_wr_opcode opcode;

@@ -2,8 +2,8 @@
 /*
  * User MRs in peer-to-peer memory.
  *
- * An MR lets the adapter, and whoever has its rkey, access memory at any time, until the
- * program ends that. The memory of another device can go before. So such an MR
+ * An MR lets the adapter, and all peers that have its rkey, access memory at any time,
+ * until the program ends that. The memory of another device can go before. So such an MR
  * has a lease (mm/p2p_hold.c) in place of pins that nobody could take back, and when the
  * provider goes, or is reset, the driver makes the adapter forget the memory:
  *
@@ -24,8 +24,8 @@
  * It does not matter who goes first. A process that exits, and an adapter that is removed,
  * deregister through uverbs. The lock is taken inside of all that uverbs has, and
  * outside of what drivers take to talk to their adapters. The reset of a drive revokes MRs in
- * its memory, so nobody who has the lock may wait for memory to be written out to that
- * drive.
+ * its memory, so the lock must not be held while waiting for memory to be written out to
+ * that drive.
  *
  * As for MRs of dma-bufs, nothing counts for RLIMIT_MEMLOCK: the memory can't be swapped,
  * and whoever allocated it was charged for it by the provider.

@@ -11,7 +11,7 @@
  * address happens to be one of another device there goes to that device. ACS may have been
  * changed after groups were formed, so each port on the way is looked at again.
  *
- * The route to be had by bus addresses is of no use, so nobody is told here how to get it.
+ * A bus-address route does not help here, so the log does not suggest one.
  */
 
 #include <linux/device.h>

@@ -25,12 +25,7 @@
 #include "range.h"
 #include "vfio.h"
 
-#define PAGES		8
-#define SEED		1
-#define RAM_AT		0x100000
-#define P2P_AT		0x200000
 #define FAR_AT		0x400000
-#define POISON		0xdeadbeefcafef00dULL
 
 FIXTURE(vfio)
 {
@@ -48,10 +43,7 @@ FIXTURE_SETUP(vfio)
 	if (!vfio_find_edu(self->edu, sizeof(self->edu)))
 		SKIP(p2p_skip_now(), "no edu device is bound to vfio-pci");
 	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
-	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
-	p2p_fill(self->mem, self->size, SEED, 0);
-	ASSERT_TRUE(vfio_open(&self->vfio, self->edu));
-	ASSERT_EQ(0, vfio_map(&self->vfio, RAM_AT, self->ram, self->size));
+	ASSERT_TRUE(vfio_open_with_ram(&self->vfio, self->edu, &self->p2p));
 }
 
 FIXTURE_TEARDOWN(vfio)

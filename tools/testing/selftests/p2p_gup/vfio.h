@@ -11,8 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "p2pmem.h"
+
 #define VFIO_DRIVER	"vfio-pci"
 #define EDU_STEP	2048UL	/* less than 4 KiB, or QEMU aborts */
+
+/* The memory of a fixture, of either kind, and the addresses that the device uses. */
+#define PAGES		8
+#define SEED		1
+#define RAM_AT		0x100000
+#define P2P_AT		0x200000
+#define POISON		0xdeadbeefcafef00dULL
 
 struct vfio {
 	int container, group, device;
@@ -22,6 +31,7 @@ struct vfio {
 bool vfio_find_edu(char *address, size_t size);
 int vfio_open_group(const char *address);
 bool vfio_open(struct vfio *vfio, const char *address);
+bool vfio_open_with_ram(struct vfio *vfio, const char *address, struct p2p_fixture *p2p);
 void vfio_close(struct vfio *vfio);
 int vfio_attach(struct vfio *vfio, int group);
 

@@ -23,11 +23,6 @@
 #include "removal.h"
 #include "vfio.h"
 
-#define PAGES		8
-#define SEED		1
-#define RAM_AT		0x100000
-#define P2P_AT		0x200000
-#define POISON		0xdeadbeefcafef00dULL
 #define CONTROL		77	/* the seed of data that the device gets in any case */
 #define PATIENCE_MS	60000
 
@@ -51,10 +46,7 @@ FIXTURE_SETUP(vfio_removal)
 	self->driver = P2P_BAR_DRIVER;
 	self->vram = getenv("P2P_VRAM");
 	ASSERT_TRUE(p2p_setup(&self->p2p, &variant->p2p, PAGES * sysconf(_SC_PAGESIZE)));
-	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
-	p2p_fill(self->mem, self->size, SEED, 0);
-	ASSERT_TRUE(vfio_open(&self->vfio, self->edu));
-	ASSERT_EQ(0, vfio_map(&self->vfio, RAM_AT, self->ram, self->size));
+	ASSERT_TRUE(vfio_open_with_ram(&self->vfio, self->edu, &self->p2p));
 }
 
 FIXTURE_TEARDOWN(vfio_removal)
@@ -488,6 +480,8 @@ struct dirty {
 	struct vfio *vfio;
 	void *bitmap;
 	size_t page;
+	int fd;			/* of userfaultfd() */
+	pthread_t thread;
 	int ret;
 };
 
@@ -529,7 +523,7 @@ static bool userfault(int fd, void *mem, size_t size)
 }
 
 /* Has a thread keep the container's lock until unlock(). */
-static bool lock_container(struct dirty *dirty, pthread_t *thread, int fd)
+static bool lock_container(struct dirty *dirty)
 {
 	struct vfio_iommu_type1_dirty_bitmap start = {
 		.argsz = sizeof(start),
@@ -538,51 +532,58 @@ static bool lock_container(struct dirty *dirty, pthread_t *thread, int fd)
 	struct uffd_msg msg;
 
 	dirty->bitmap = p2p_ram(dirty->page);
-	return dirty->bitmap != MAP_FAILED && userfault(fd, dirty->bitmap, dirty->page) &&
+	return dirty->bitmap != MAP_FAILED && userfault(dirty->fd, dirty->bitmap, dirty->page) &&
 	       !ioctl(dirty->vfio->container, VFIO_IOMMU_DIRTY_PAGES, &start) &&
-	       !pthread_create(thread, NULL, dirty_thread, dirty) &&
+	       !pthread_create(&dirty->thread, NULL, dirty_thread, dirty) &&
 	       /* It waits now. */
-	       read(fd, &msg, sizeof(msg)) == sizeof(msg);
+	       read(dirty->fd, &msg, sizeof(msg)) == sizeof(msg);
 }
 
 /* 0, or what went wrong. */
-static int unlock_container(struct dirty *dirty, pthread_t thread, int fd)
+static int unlock_container(struct dirty *dirty)
 {
 	struct uffdio_zeropage zero = {
 		.range = { .start = (uintptr_t)dirty->bitmap, .len = dirty->page },
 	};
 
-	if (ioctl(fd, UFFDIO_ZEROPAGE, &zero))
+	if (ioctl(dirty->fd, UFFDIO_ZEROPAGE, &zero))
 		return -errno;
-	if (pthread_join(thread, NULL))
+	if (pthread_join(dirty->thread, NULL))
 		return -ECHILD;
+	close(dirty->fd);
 	munmap(dirty->bitmap, dirty->page);
 	return dirty->ret;
 }
 
+static struct dirty make_dirty(struct _test_data_vfio_removal *self)
+{
+	return (struct dirty) {
+		.vfio = &self->vfio, .page = self->page,
+		.fd = syscall(__NR_userfaultfd, O_CLOEXEC),
+	};
+}
+
 TEST_F(vfio_removal, locked_container)
 {
-	struct dirty dirty = { .vfio = &self->vfio, .page = self->page };
-	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	pthread_t thread;
+	struct dirty dirty = make_dirty(self);
 
-	if (fd < 0)
+	if (dirty.fd < 0)
 		SKIP(return, "not configured: CONFIG_USERFAULTFD");
 	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
 	EXPECT_EQ(IT, reads(self, SEED));
-	ASSERT_TRUE(lock_container(&dirty, &thread, fd));
+	ASSERT_TRUE(lock_container(&dirty));
 
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 	EXPECT_EQ(NOTHING, reads(self, SEED));
 
-	EXPECT_EQ(0, unlock_container(&dirty, thread, fd));
+	EXPECT_EQ(0, unlock_container(&dirty));
 	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
-	close(fd);
 }
 
-/* A thread that maps the memory. */
+/* A thread that maps the memory, and the one that it waits for. */
 struct mapper {
 	struct _test_data_vfio_removal *self;
+	struct dirty dirty;
 	pthread_t thread;
 	pid_t tid;
 	int ret;
@@ -634,25 +635,22 @@ static bool keeps_waiting(const pid_t *thread)
 /* The memory is held already, and waits for the container's lock to be mapped. */
 static bool start_mapper(struct mapper *mapper)
 {
-	return !pthread_create(&mapper->thread, NULL, map_thread, mapper) &&
+	return lock_container(&mapper->dirty) &&
+	       !pthread_create(&mapper->thread, NULL, map_thread, mapper) &&
 	       WAIT_UNTIL(keeps_waiting(&mapper->tid));
 }
 
 TEST_F(vfio_removal, reset_meets_map)
 {
-	struct dirty dirty = { .vfio = &self->vfio, .page = self->page };
-	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	struct mapper mapper = { .self = self };
-	pthread_t thread;
+	struct mapper mapper = { .self = self, .dirty = make_dirty(self) };
 
-	if (fd < 0)
+	if (mapper.dirty.fd < 0)
 		SKIP(return, "not configured: CONFIG_USERFAULTFD");
 	if (!p2p_can_reset(self->provider))
 		SKIP(return, "the device has no way to be reset");
-	ASSERT_TRUE(lock_container(&dirty, &thread, fd));
 	ASSERT_TRUE(start_mapper(&mapper));
 	EXPECT_EQ(0, p2p_reset(self->provider));
-	EXPECT_EQ(0, unlock_container(&dirty, thread, fd));
+	EXPECT_EQ(0, unlock_container(&mapper.dirty));
 	EXPECT_EQ(0, pthread_join(mapper.thread, NULL));
 
 	/* It was mapped as if there had been no reset. */
@@ -660,27 +658,21 @@ TEST_F(vfio_removal, reset_meets_map)
 	p2p_fill(self->mem, self->size, SEED + 1, 0);
 	EXPECT_EQ(IT, reads(self, SEED + 1));
 	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
-	close(fd);
 }
 
 TEST_F(vfio_removal, unbind_meets_map)
 {
-	struct dirty dirty = { .vfio = &self->vfio, .page = self->page };
-	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	struct mapper mapper = { .self = self };
-	pthread_t thread;
+	struct mapper mapper = { .self = self, .dirty = make_dirty(self) };
 
-	if (fd < 0)
+	if (mapper.dirty.fd < 0)
 		SKIP(return, "not configured: CONFIG_USERFAULTFD");
-	ASSERT_TRUE(lock_container(&dirty, &thread, fd));
 	ASSERT_TRUE(start_mapper(&mapper));
 	EXPECT_EQ(0, p2p_unbind(self->provider));
-	EXPECT_EQ(0, unlock_container(&dirty, thread, fd));
+	EXPECT_EQ(0, unlock_container(&mapper.dirty));
 	EXPECT_EQ(0, pthread_join(mapper.thread, NULL));
 	EXPECT_TRUE(mapper.ret == -ENODEV || mapper.ret == -EFAULT) TH_LOG("%d", mapper.ret);
 	EXPECT_EQ(NOTHING, reads(self, SEED));
 	EXPECT_EQ(0, vfio_unmap(&self->vfio, P2P_AT, self->size));
-	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -109,6 +109,15 @@ err_close:
 	return false;
 }
 
+/* The same, and a fixture's RAM is mapped. Its other memory has data, and is not. */
+bool vfio_open_with_ram(struct vfio *vfio, const char *address, struct p2p_fixture *p2p)
+{
+	if (!p2p_setup_ram(p2p))
+		return false;
+	p2p_fill(p2p->mem, p2p->size, SEED, 0);
+	return vfio_open(vfio, address) && !vfio_map(vfio, RAM_AT, p2p->ram, p2p->size);
+}
+
 void vfio_close(struct vfio *vfio)
 {
 	if (vfio->regs != MAP_FAILED)
