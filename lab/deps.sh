@@ -32,7 +32,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 step "installing ${lacking[*]}"
-apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+# Somebody else may be installing, as unattended-upgrades does after a boot.
+apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
 "${apt[@]}" update || die "apt-get update failed; missing: ${lacking[*]}" "$hint"
 "${apt[@]}" install -y --no-install-recommends "${lacking[@]}" ||
 	die "apt-get install failed; missing: ${lacking[*]}" "$hint" "or leave them out with DEPS=skip"

@@ -159,7 +159,8 @@ static bool give_driver(const char *device)
 		p2p_write_file("/sys/bus/pci/drivers_probe", device);
 		usleep(1000);
 	}
-	return true;
+	/* pciehp may have probed it first, and not be done: this takes the device lock. */
+	return !p2p_write_file(path, P2P_BAR_DRIVER);
 }
 
 static void ask_host(struct _test_data_hotplug *self, const char *verb)
