@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which block devices and which bios can use peer-to-peer memory, and which of it a
- * device reaches.
+ * Decides which block devices and bios can use peer-to-peer memory, and which
+ * of it a device can reach.
  *
- * The data of a bio is either in host memory or in peer-to-peer memory of a single
- * provider, that is, of a single page map. Direct I/O splits a vector that mixes
- * them into several bios, and bios of different memory never merge, so the same
- * holds for requests. The route to the memory is then a property of the whole
- * request, and a refusal affects nobody else's data. NVMe also forbids a command to
- * mix the drive's own controller memory buffer with other memory.
+ * The data of a bio is either in host memory or in peer-to-peer memory of a
+ * single provider, that is, of a single page map. Direct I/O splits a vector
+ * that mixes them into several bios, and bios of different memory never merge,
+ * so the same holds for requests. The route to the memory is then a property of
+ * the whole request, and a refusal does not affect unrelated data. NVMe also
+ * forbids mixing the drive's own controller memory buffer with other memory in
+ * one command.
  *
  * With QUEUE_FLAG_PCI_P2PDMA a driver promises to map all data for DMA with
- * dma_map_sgtable(). In addition, no layer above the driver may access the data with
- * the CPU, to checksum, encrypt or copy it. All of this is checked before pages are
- * taken from the process, so that a refused transfer has no side effects.
+ * dma_map_sgtable() or pci_p2pdma_map_page(). In addition, no layer above the
+ * driver may access the data with the CPU, to checksum, encrypt or copy it. All
+ * of this is checked before pages are taken from the process, so that a refused
+ * transfer has no side effects.
  *
- * For each of its bio_vecs such a bio has one reference to each folio, rather than one to
- * each page. Drivers end bios with interrupts off, and then all folios are released, so
- * their number is limited by BIO_P2P_MAX_SIZE.
+ * Each bio_vec of such a bio holds one reference per folio, rather than one per
+ * page. Drivers end bios with interrupts off, which releases all folios, so
+ * BIO_P2P_MAX_SIZE limits their number.
  *
  * Bounce buffers for high memory need no check, since VM_P2P exists on 64-bit kernels
  * only.
@@ -43,8 +45,9 @@
 #include "blk.h"
 
 /*
- * Memory made of base pages has 2048 folios then. Marking them dirty and releasing them
- * takes less than 300,000 instructions; a larger bio would save hardly any.
+ * In memory made of base pages this is 2048 folios. Marking them dirty and
+ * releasing them takes less than 300,000 instructions. A larger bio would save
+ * hardly anything.
  */
 #define BIO_P2P_MAX_SIZE	SZ_8M
 
@@ -64,7 +67,7 @@ static const char *bdev_p2p_obstacle(struct block_device *bdev)
 	return NULL;
 }
 
-/* The same for a single bio, including the layers between its submitter and the device. */
+/* bdev_p2p_obstacle() for a bio, including the layers above its device. */
 static const char *bio_p2p_obstacle(struct bio *bio)
 {
 	if (bio_flagged(bio, BIO_NO_P2P))
@@ -98,13 +101,13 @@ unsigned int bio_p2p_gup_flags(struct bio *bio)
 {
 	unsigned int held = bio->bi_vcnt ? FOLL_P2P_HELD : 0;
 
-	/* The common case: the device can't. */
+	/* The common case: the device does not support peer-to-peer DMA. */
 	if (!blk_queue_pci_p2pdma(bdev_get_queue(bio->bi_bdev)))
 		return 0;
 	return bio_p2p_obstacle(bio) ? 0 : FOLL_PCI_P2PDMA | held;
 }
 
-/* bio_p2p_run() for an ITER_P2P: as much as there is room for, into an empty bio. */
+/* bio_p2p_run() for an ITER_P2P: fills an empty bio, up to its maximum size. */
 static ssize_t bio_p2p_run_held(struct bio *bio, struct iov_iter *iter,
 				struct page **page, size_t *offset,
 				unsigned int gup_flags)
@@ -134,8 +137,8 @@ static ssize_t bio_p2p_run_held(struct bio *bio, struct iov_iter *iter,
  * Context: Process context.
  * Return: the number of contiguous bytes, a multiple of the logical block size; 0 if
  *	   @iter does not begin with such memory, or the caller has to get it page by
- *	   page; -EINVAL if @bio has memory of another provider, or as much as it may
- *	   have, and must end here; for an ITER_P2P also the errors of
+ *	   page; -EINVAL if @bio has memory of another provider, or its maximum
+ *	   size, and must end here; for an ITER_P2P also the errors of
  *	   iov_iter_get_p2p_run().
  */
 ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
@@ -145,10 +148,10 @@ ssize_t bio_p2p_run(struct bio *bio, struct iov_iter *iter, struct page **page,
 	unsigned long addr;
 	size_t len;
 
-	/* Zone append adds pages one by one, and not many. */
+	/* Zone append adds few pages, and one by one. */
 	if (bio_op(bio) == REQ_OP_ZONE_APPEND)
 		return 0;
-	/* Whether the bio's host memory continues shows only page by page. */
+	/* After host memory, only the page-wise path sees what follows. */
 	if (bio->bi_iter.bi_size && !(bio->bi_opf & REQ_P2P))
 		return 0;
 	if (bio->bi_iter.bi_size >= BIO_P2P_MAX_SIZE) {
@@ -301,8 +304,8 @@ bool bdev_p2p_reaches(struct block_device *bdev, const struct bio_vec *bv)
 EXPORT_SYMBOL_GPL(bdev_p2p_reaches);
 
 /*
- * Store the provider of a page, and why a device can't use the page: the reason if there
- * is one, or else how the device reaches the provider.
+ * Describe the provider of a page and why a device can't use the page: @reason,
+ * or if that is NULL, the route from the device to the provider.
  */
 static void blk_p2p_describe(struct block_device *bdev,
 			     const struct page *page, const char *reason,
@@ -328,9 +331,9 @@ static void blk_p2p_describe(struct block_device *bdev,
  * @bio: the bio
  * @bdev: the device that can't use or reach the memory: that of @bio, or one below it
  *
- * For stacking drivers, which refuse a bio before any device has been asked to transfer
- * it. The line names the device, the provider and the reason. Each user can cause one
- * such line in five seconds about the same device and provider.
+ * For stacking drivers, which refuse a bio before any device has been asked to
+ * transfer it. The log line names the device, the provider and the reason. Each
+ * user can cause one line per device and provider in five seconds.
  *
  * Context: Any. The caller keeps @bdev from going away.
  */

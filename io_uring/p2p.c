@@ -2,18 +2,18 @@
 /*
  * Registered buffers in peer-to-peer memory.
  *
- * Such a buffer has a ticket instead of pins. The pages would be pinned for as long as the
- * program likes, and their device could not be removed before. With a ticket, the
- * provider takes the memory back whenever it has to; the slot stays registered, and
- * requests that use it fail with -EREMOTEIO. Nothing waits for that: resource nodes of
- * a ring are recycled in order, so a request of another buffer that never ends would hold
- * up the revocation of this one if it had to take the buffer out of its slot.
+ * Such a buffer has a ticket instead of pins. Pins would last for as long as
+ * the program likes, and block the removal of the provider. With a ticket, the
+ * provider revokes the memory whenever it has to; the slot stays registered,
+ * and requests that use it fail with -EREMOTEIO. The revocation does not take
+ * the buffer out of its slot: a ring recycles resource nodes in order, so it
+ * would have to wait for requests on other buffers, which may never end.
  *
  * A request takes references to its pages when it is issued, see mm/p2p_iter.c. A
  * request that waits in the ring, in a link or for a worker has none.
  *
- * The memory is not locked, and not charged to RLIMIT_MEMLOCK: it can't be swapped, and
- * whoever allocated it was charged for it by the provider.
+ * The memory is not locked, and not charged to RLIMIT_MEMLOCK: it can't be
+ * swapped, and the provider has charged it to the user that allocated it.
  */
 
 #include <linux/err.h>
@@ -34,7 +34,7 @@
 #include "p2p.h"
 #include "rsrc.h"
 
-/* Uses end at once, so there is nothing to do when it is revoked. */
+/* Uses are short, so a revocation needs no callback. */
 const struct p2p_hold_ops io_p2p_hold_ops = {
 	.name	= "io_uring",
 	.mode	= P2P_HOLD_TICKET,
@@ -48,16 +48,16 @@ static int io_p2p_check_hold(const struct p2p_hold *hold)
 			      current->comm, task_pid_nr(current));
 		return -EREMOTEIO;
 	}
-	/* mremap() has rearranged the mapping. */
+	/* Otherwise mremap() has rearranged the mapping. */
 	return hold->nr_extents == 1 ? 0 : -EINVAL;
 }
 
 /**
- * io_p2p_buffer_create() - make what goes into a slot
- * @hold: the memory: an unarmed ticket with a single extent, which is the buffer's from
- *	  here on, or destroyed
- * @ubuf: at which address requests find it
- * @len: its size in bytes
+ * io_p2p_buffer_create() - create a registered buffer
+ * @hold: the memory, an unarmed ticket with a single extent; owned by the
+ *	  buffer on success, destroyed on failure
+ * @ubuf: the address of the buffer in requests
+ * @len: size of the buffer in bytes
  * @pimu: where to store the buffer
  *
  * Context: Process context.
@@ -92,14 +92,14 @@ err_destroy:
 /**
  * io_p2p_buffer_register() - register peer-to-peer memory
  * @iov: the buffer; validated
- * @pimu: where to store what goes into the slot
+ * @pimu: where to store the registered buffer
  *
  * Context: Process context, of the process that registers the buffer.
- * Return: 0; -ENOENT if the memory is of another kind; -EINVAL if it is of several
- *	   kinds or several mmap() calls, or is not contiguous because mremap() has
- *	   changed that; -EFAULT if it is not mapped, not writable, or was revoked;
- *	   -ENODEV if it is being revoked; -EREMOTEIO if it has no struct pages; -EINTR
- *	   after a fatal signal; -ENOMEM.
+ * Return: 0; -ENOENT if the memory is of another kind; -EINVAL if it spans
+ *	   several kinds of memory or several mmap() calls, or mremap() has made
+ *	   it non-contiguous; -EFAULT if it is not mapped, not writable, or was
+ *	   revoked; -ENODEV if it is being revoked; -EREMOTEIO if it has no
+ *	   struct pages; -EINTR after a fatal signal; -ENOMEM.
  */
 int io_p2p_buffer_register(const struct iovec *iov, struct io_mapped_ubuf **pimu)
 {
@@ -121,7 +121,7 @@ int io_p2p_buffer_register(const struct iovec *iov, struct io_mapped_ubuf **pimu
 }
 
 /**
- * io_p2p_buffer_unregister() - let go of the memory of a registered buffer
+ * io_p2p_buffer_unregister() - release the memory of a registered buffer
  * @imu: the buffer, which requests no longer use
  *
  * Context: Process context.
@@ -134,14 +134,14 @@ void io_p2p_buffer_unregister(struct io_mapped_ubuf *imu)
 }
 
 /**
- * io_p2p_file_has_dma() - check whether direct I/O of a file can be by DMA
+ * io_p2p_file_has_dma() - check whether direct I/O of a file can use DMA
  * @file: the file
  *
- * O_DIRECT on a pipe means something else, and some file systems have it on device nodes
- * and directories, too.
+ * O_DIRECT on a pipe means something else, and some file systems accept it on
+ * device nodes and directories, too.
  *
  * Context: Any.
- * Return: true if it is a regular file or a block device, and knows direct I/O.
+ * Return: true if @file is a regular file or block device with direct I/O.
  */
 bool io_p2p_file_has_dma(const struct file *file)
 {
@@ -151,7 +151,10 @@ bool io_p2p_file_has_dma(const struct file *file)
 	       (S_ISREG(mode) || S_ISBLK(mode));
 }
 
-/* A dma-buf was registered for one file, and is no more writable than it was opened. */
+/*
+ * A dma-buf may only be used with the file that it was registered for, and as
+ * its own open mode permits.
+ */
 static int io_p2p_check_target(const struct io_mapped_ubuf *imu,
 			       const struct file *file,
 			       const struct iov_iter *iter)
@@ -166,17 +169,19 @@ static int io_p2p_check_target(const struct io_mapped_ubuf *imu,
 }
 
 /**
- * io_p2p_check_request() - check that a buffer is used for what it can be used for
+ * io_p2p_check_request() - check that a request may use a registered buffer
  * @imu: the buffer
  * @kiocb: the request, a read or write
  * @iter: the part of the buffer
  *
- * Only direct I/O to files and drives is done by DMA. In all else the CPU has a part.
+ * Only direct I/O to files and block devices uses DMA alone. All other I/O
+ * involves the CPU.
  *
  * Context: Process context.
- * Return: 0; -EREMOTEIO if it is not direct I/O; for a dma-buf, -EFAULT if its length
- *	   is 0, -EBADF if it is not of the file that the buffer was registered for, and
- *	   -EACCES if the dma-buf does not permit that direction.
+ * Return: 0; -EREMOTEIO if @kiocb is not direct I/O; for a dma-buf, -EFAULT if
+ *	   the length is 0, -EBADF if the file is not the one that the buffer
+ *	   was registered for, and -EACCES if the dma-buf does not permit the
+ *	   direction.
  */
 int io_p2p_check_request(const struct io_mapped_ubuf *imu,
 			 const struct kiocb *kiocb, const struct iov_iter *iter)

@@ -49,7 +49,7 @@ bool io_p2p_file_has_dma(const struct file *file);
 int io_p2p_check_request(const struct io_mapped_ubuf *imu,
 			 const struct kiocb *kiocb, const struct iov_iter *iter);
 
-/* The buffer stays as long as the request. */
+/* The buffer outlives the request. */
 static inline void io_p2p_import(int ddir, struct iov_iter *iter,
 				 struct io_mapped_ubuf *imu, size_t offset,
 				 size_t len)
@@ -116,8 +116,8 @@ io_p2p_dmabuf_register(const struct io_uring_regbuf_desc *desc,
 #endif
 
 /*
- * The result of a read or write. Direct I/O may fall back to the page cache, where the
- * copy fails. -EFAULT would be misleading: report -EREMOTEIO.
+ * Adjust the result of a read or write. Direct I/O may fall back to the page
+ * cache, where copying fails with -EFAULT. Report -EREMOTEIO instead.
  */
 static inline ssize_t io_p2p_result(const struct iov_iter *iter, ssize_t ret)
 {

@@ -2,21 +2,22 @@
 /*
  * Registered buffers that are dma-bufs of peer-to-peer memory.
  *
- * Once it is registered, such a buffer is the same as one that was registered by its
- * address, see p2p.c, except for what Linux 7.4 defines for dma-bufs, where the memory is
- * mapped for a device's DMA at registration:
+ * Once registered, such a buffer is like one that was registered by its
+ * address, see p2p.c, except for two rules of Linux 7.4, which maps a dma-buf
+ * for a device's DMA at registration:
  *
  *	- the buffer has no address: requests pass offsets
  *	- it is for reads and writes of a single open file, the target
  *
- * Here DMA is mapped per request all the same, because a stacked device or a file system
- * decides only then which devices take part. If the target is a block device, registration
- * finds out whether that can reach the memory, so that a program can decide early to
- * do without. Of a file in a file system that is known only when it is read or written.
+ * Here the memory is mapped per request, because a stacked device or a file
+ * system chooses the devices only then. If the target is a block device,
+ * registration checks that it can reach the memory, so that a program can
+ * choose a fallback early. For a file in a file system, that is known only when
+ * the file is read or written.
  *
- * What the dma-buf was opened for limits its requests: a read writes to the memory. The
- * dma-buf itself is not needed after registration. The buffer keeps the memory, and
- * the target as a registered file is kept.
+ * The open mode of the dma-buf limits requests: a read writes to the memory.
+ * The dma-buf itself is not needed after registration. The buffer holds the
+ * memory, and a reference to the target.
  */
 
 #include <linux/blk-p2p.h>
@@ -111,17 +112,18 @@ static int io_p2p_register_target(struct dma_buf *dmabuf, struct file *target,
 
 /**
  * io_p2p_dmabuf_register() - register a dma-buf of peer-to-peer memory
- * @desc: which one, and for which file; validated
- * @pimu: where to store what goes into the slot
+ * @desc: the dma-buf and its target file; validated
+ * @pimu: where to store the registered buffer
  *
  * Context: Process context, of the process that registers the buffer. Waits while the
  *	    provider is being reset.
- * Return: 0; -EBADF if one of the file descriptors is not open; -EINVAL if there is no
- *	   dma-buf behind its one, or it is larger than 1 GiB; -EOPNOTSUPP if it is a
- *	   dma-buf of other memory, or the target is neither a block device nor a
- *	   regular file that is open for direct I/O; -EREMOTEIO if the target is a block
- *	   device that can't reach the memory; -ENODEV if the provider is gone, or has
- *	   failed; -EINTR after a fatal signal; -ENOMEM.
+ * Return: 0; -EBADF if a file descriptor is not open; -EINVAL if
+ *	   @desc->dmabuf_fd is not a dma-buf, or it is larger than 1 GiB;
+ *	   -EOPNOTSUPP if it is a dma-buf of other memory, or the target is
+ *	   neither a block device nor a regular file that is open for direct
+ *	   I/O; -EREMOTEIO if the target is a block device that can't reach the
+ *	   memory; -ENODEV if the provider is gone, or has failed; -EINTR after
+ *	   a fatal signal; -ENOMEM.
  */
 int io_p2p_dmabuf_register(const struct io_uring_regbuf_desc *desc,
 			   struct io_mapped_ubuf **pimu)

@@ -19,10 +19,11 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 
 from runner import program, session, tests, topo
-from runner.paths import CHECKED, KERNELS, ROOT, LabError, build_guest
+from runner.paths import CHECKED, DEBUG_FACTOR, KERNELS, ROOT, LabError, build_guest
 from runner.tap import FAIL, PASS, SKIP, Point, Report
 from runner.verdict import Result
 
@@ -144,7 +145,7 @@ def run_host_test(check, name):
 
 
 def guests_of(check, kernel_name):
-    """(topology, its tests) that are wanted on a kernel, the longest first."""
+    """(topology, its tests) that are wanted on a kernel."""
     found = []
     for name in fnmatch.filter(topo.names(), check.args.topo):
         topology = topo.Topology(name)
@@ -152,7 +153,7 @@ def guests_of(check, kernel_name):
                     if not check.args.quick or test.limit <= QUICK["seconds"]]
         if selected:
             found.append((topology, selected))
-    return sorted(found, key=lambda guest: -sum(test.limit for test in guest[1]))
+    return found
 
 
 def check_topologies(check, guests):
@@ -198,8 +199,8 @@ def run_all(check):
     if proofs and "lean" not in kernels:
         kernels.insert(0, "lean")
     check_topologies(check, guests)
-    # One kernel after the other, and without waiting for the guests of the one before. Guests
-    # wait for drives and for clocks, and there is a core to spare beside the last of them.
+    # One kernel after the other, and without waiting for the guests of the one before, which
+    # wait for drives and for clocks.
     with concurrent.futures.ThreadPoolExecutor(1) as builder:
         built = {name: builder.submit(check.step, "make", "kernel", f"KERNEL={name}",
                                       behind=place > 0)
@@ -211,12 +212,51 @@ def run_all(check):
                 build.cancel()
 
 
+class Queue:
+    """The parts that wait for a CPU, and for the kernel that they boot, if any, to be built.
+    The longest comes first, so that no CPU is idle for long at the end."""
+
+    def __init__(self, built):
+        self.built = built
+        self.waiting = []
+        self.lock = threading.Lock()
+
+    def add(self, kernel_name, seconds, call, *args):
+        """call(*args), which may take so many seconds. kernel_name: None if it boots none."""
+        self.waiting.append((seconds, kernel_name, call, args))
+        self.waiting.sort(key=lambda part: -part[0])
+
+    def take(self):
+        """The longest part whose kernel is there, or None when there are no more."""
+        while True:
+            with self.lock:
+                for part in self.waiting:
+                    if part[1] is None or self.built[part[1]].done():
+                        self.waiting.remove(part)
+                        return part
+                missing = [self.built[part[1]] for part in self.waiting]
+            if not missing:
+                return None
+            concurrent.futures.wait(missing, return_when=concurrent.futures.FIRST_COMPLETED)
+
+    def work(self):
+        """Runs one part after the other."""
+        while part := self.take():
+            _, kernel_name, call, args = part
+            # If it could not be built, that has been reported.
+            if kernel_name is None or self.built[kernel_name].result():
+                call(*args)
+
+    def run(self, jobs):
+        """Runs all parts, so many at a time."""
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            for worker in [pool.submit(self.work) for _ in range(jobs)]:
+                worker.result()
+
+
 def run_parts(check, wanted, proofs, guests, built):
     """The tests, each as soon as the kernel that it needs is there. built: by name, a future
     that tells whether the kernel has been built."""
-    for name in ("series", "calls"):
-        if name in wanted:
-            run_host_test(check, name)
     if any(guests.values()):
         check.say("selftests and PID 1")
         try:
@@ -224,17 +264,17 @@ def run_parts(check, wanted, proofs, guests, built):
         except LabError as error:
             check.broken("guest", str(error), "lab/guest/build.sh")
             return
-    for kernel_name, build in built.items():
-        if not build.result():
-            continue
-        for name in proofs if kernel_name == "lean" else ():
-            run_host_test(check, name)
-        # A guest keeps one CPU busy most of the time.
-        with concurrent.futures.ThreadPoolExecutor(check.args.jobs) as pool:
-            running = [pool.submit(run_guest, check, topology, kernel_name, selected)
-                       for topology, selected in guests.get(kernel_name, [])]
-            for guest in running:
-                guest.result()
+    queue = Queue(built)
+    for name in wanted:
+        queue.add("lean" if name in proofs else None, HOST_TESTS[name][1],
+                  run_host_test, check, name)
+    for kernel_name, found in guests.items():
+        factor = DEBUG_FACTOR if kernel_name == "debug" else 1
+        for topology, selected in found:
+            queue.add(kernel_name, factor * sum(test.limit for test in selected),
+                      run_guest, check, topology, kernel_name, selected)
+    # A guest keeps one CPU busy most of the time.
+    queue.run(check.args.jobs)
 
 
 def conclude(check):

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the data of lib/test_hmm.c's device private pages are: in RAM, or with the
- * parameter p2p_provider in the BAR of a PCI device. Then other devices can use them there,
- * which is what a driver of a device with memory of its own would have in mind.
+ * Backing pages of the device private pages of lib/test_hmm.c: in RAM or, with
+ * the parameter p2p_provider, in the BAR of a PCI device. Other devices can
+ * access the data in the BAR, as they could with a driver of a device that has
+ * its own memory.
  *
- * Such a driver adds the memory itself, and migrates all of it to RAM in remove(). Here it
- * is another driver's, so a notifier of the bus tells when that is going to be unbound. Until
- * then the memory has addresses. But it is out of reach while its device is being reset, for
- * which a driver would have reset_prepare(): don't reset the device meanwhile.
+ * Such a driver adds the memory itself, and migrates its contents to RAM in
+ * remove(). Here the memory belongs to another driver, so a bus notifier
+ * reports when that driver is about to be unbound. Until then the memory stays
+ * mapped. But it is inaccessible while its device is being reset. A real driver
+ * handles that in reset_prepare(); with this one, don't reset the device.
  *
- * Locks: device_lock(), dmirror_change_lock, dmirror_provider_lock. Pages are allocated with
- * the mmap_lock held, so the last one is the only one that is taken then.
+ * Lock order: device_lock(), dmirror_change_lock, dmirror_provider_lock. Pages
+ * are allocated with the mmap_lock held, so allocation takes only the last one.
  */
 #ifndef _LIB_TEST_HMM_P2P_H
 #define _LIB_TEST_HMM_P2P_H
@@ -28,7 +30,7 @@
 #include <linux/sched.h>
 #include <linux/string.h>
 
-/* The CPU reaches a BAR, but with instructions for I/O memory. */
+/* The CPU accesses a BAR with functions for I/O memory. */
 static inline void __iomem *dmirror_place_io(struct page *place)
 {
 	return (void __iomem __force *)page_address(place);
@@ -53,7 +55,7 @@ static void dmirror_write_place(struct page *place, const void *from)
 
 	if (is_pci_p2pdma_page(place)) {
 		memcpy_toio(dmirror_place_io(place), from, PAGE_SIZE);
-		/* It may be write-combining, and another device reads next. */
+		/* The BAR may be write-combining; another device reads next. */
 		wmb();
 		return;
 	}
@@ -62,7 +64,7 @@ static void dmirror_write_place(struct page *place, const void *from)
 	kunmap_local(to);
 }
 
-/* Between RAM and a place, or within RAM. */
+/* At most one of the two pages is in a BAR. */
 static void dmirror_copy_place(struct page *to, struct page *from)
 {
 	void *ram;
@@ -84,7 +86,7 @@ static void dmirror_clear_place(struct page *place)
 {
 	if (is_pci_p2pdma_page(place)) {
 		memset_io(dmirror_place_io(place), 0, PAGE_SIZE);
-		/* As above. */
+		/* See dmirror_write_place(). */
 		wmb();
 	} else {
 		clear_highpage(place);
@@ -95,11 +97,11 @@ static void dmirror_clear_place(struct page *place)
 /* Migrates what it can to RAM. */
 static void dmirror_evict_all(void);
 
-/* Where places are allocated. Changes with dmirror_change_lock held. */
+/* Device whose BAR has the backing pages. Changes under dmirror_change_lock. */
 static struct pci_dev *dmirror_provider;
 static DEFINE_MUTEX(dmirror_provider_lock);
 static DEFINE_MUTEX(dmirror_change_lock);
-static atomic_t dmirror_nr_p2p = ATOMIC_INIT(0);	/* places of dmirror_provider */
+static atomic_t dmirror_nr_p2p = ATOMIC_INIT(0);	/* pages in the BAR */
 
 static struct pci_dev *dmirror_set_provider(struct pci_dev *pdev)
 {
@@ -113,8 +115,8 @@ static struct pci_dev *dmirror_set_provider(struct pci_dev *pdev)
 }
 
 /*
- * With dmirror_change_lock held. A private page that is on its way into a page table, or out
- * of one, can't be migrated, but for no longer than that takes.
+ * Called with dmirror_change_lock held. A private page that is just being
+ * mapped or unmapped can't be migrated, so try again.
  */
 static void dmirror_change_provider(struct pci_dev *pdev)
 {
@@ -129,7 +131,7 @@ static void dmirror_change_provider(struct pci_dev *pdev)
 	dmirror_set_provider(pdev);
 }
 
-/* The driver is there still, and so is the memory. */
+/* Called while the driver is still bound and the memory exists. */
 static int dmirror_bus_notify(struct notifier_block *nb, unsigned long action,
 			      void *data)
 {
@@ -166,7 +168,7 @@ static int dmirror_provider_set(const char *val, const struct kernel_param *kp)
 	if (!pdev)
 		return error;
 
-	/* Once a driver that is being unbound is gone, it has no memory any more. */
+	/* Wait for an unbind under way, which removes the memory. */
 	device_lock(&pdev->dev);
 	mutex_lock(&dmirror_change_lock);
 	if (pci_has_p2pmem(pdev)) {
@@ -216,7 +218,7 @@ static struct page *dmirror_alloc_place(void)
 	return place;
 }
 
-/* Also with a page table locked. */
+/* May be called with a page table lock held. */
 static void dmirror_free_place(struct page *place)
 {
 	if (!is_pci_p2pdma_page(place)) {
@@ -225,7 +227,7 @@ static void dmirror_free_place(struct page *place)
 	}
 	pci_free_p2pmem(page_p2pdma_provider(place)->pdev, page_address(place),
 			PAGE_SIZE);
-	/* From here on the driver may go. */
+	/* From here on the driver may be unbound. */
 	atomic_dec(&dmirror_nr_p2p);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Calls each form of get_user_pages() for a test program, which chooses the
- * flags, looks at the pages that were got, and may hold them.
+ * flags, inspects the returned pages, and may hold them.
  *
- * mm/gup_test.c measures and compares; this tells what exactly came back.
+ * mm/gup_test.c measures and compares; this reports exactly what was returned.
  */
 
 #include <linux/init.h>
@@ -19,19 +19,19 @@
 
 #include "test_p2p.h"
 
-/* Pages that a call got; a file holds those of one call at a time. */
+/* Pages that a call returned; a file holds those of one call at a time. */
 struct p2p_test {
 	struct page **pages;
 	unsigned int nr_pages;
 	bool pinned;
-	bool exhausted;		/* P2P_TEST_MANY references to the first one's folio */
+	bool exhausted;		/* P2P_TEST_MANY references to the first folio */
 	struct tasklet_struct tasklet;	/* puts them */
 };
 
 struct p2p_test_form_ops {
 	long (*call)(struct mm_struct *mm, const struct p2p_test_gup *gup,
 		     struct page **pages);
-	unsigned int flags;		/* those it may be called with */
+	unsigned int flags;		/* allowed FOLL_* flags */
 	bool pins;
 };
 
@@ -47,7 +47,7 @@ static long call_get(struct mm_struct *mm, const struct p2p_test_gup *gup,
 	return ret;
 }
 
-/* Which VMA is behind each page is true while the lock is held. */
+/* The VMA of each page is valid while the lock is held. */
 static long call_get_vmas(struct mm_struct *mm, const struct p2p_test_gup *gup,
 			  struct page **pages)
 {
@@ -103,7 +103,7 @@ static long call_get_remote(struct mm_struct *mm,
 static long call_pin_remote(struct mm_struct *mm,
 			    const struct p2p_test_gup *gup, struct page **pages)
 {
-	/* A long-term pin can't let the lock go. */
+	/* A long-term pin can't drop the lock. */
 	bool may_unlock = !(gup->gup_flags & FOLL_LONGTERM);
 	int locked = 1;
 	long ret;
@@ -163,7 +163,7 @@ static long call_pin_fast_only(struct mm_struct *mm,
 					gup->gup_flags, pages);
 }
 
-/* Without FOLL_GET it takes no reference, so there is nothing to look at. */
+/* Without FOLL_GET it takes no reference, so no page is reported. */
 static long call_follow(struct mm_struct *mm, const struct p2p_test_gup *gup,
 			struct page **pages)
 {
@@ -263,7 +263,7 @@ static const struct p2p_test_form_ops p2p_test_forms[] = {
 	[P2P_TEST_GET_VMAS] = { call_get_vmas, SLOW_FLAGS },
 };
 
-/* Any context: the last reference to a page may be that of a bio. */
+/* Must work in any context: a bio may drop the last reference to a page. */
 static void p2p_test_put_pages(struct p2p_test *test)
 {
 	unsigned int i;
@@ -429,7 +429,7 @@ free:
 	return error;
 }
 
-/* Only pages that the caller can't lose while it looks: peer-to-peer memory. */
+/* Only for peer-to-peer memory: the pgmap reference keeps the struct page. */
 static int p2p_test_look_pfn(struct p2p_test_page *look)
 {
 	struct dev_pagemap *pgmap = get_dev_pagemap(look->pfn, NULL);
@@ -455,7 +455,7 @@ static int p2p_test_follow_pfn(unsigned long addr)
 	return error;
 }
 
-/* What takes thousands of threads with requests of a GiB each. */
+/* Saves thousands of threads with requests of a GiB each. */
 static int p2p_test_exhaust(struct p2p_test *test)
 {
 	if (!test->nr_pages || test->exhausted)

@@ -5,7 +5,7 @@
 
 #include "test_p2p_uapi.h"
 
-/* What an ioctl() takes and returns. */
+/* Argument and result of an ioctl(). */
 union p2p_test_arg {
 	unsigned long value;		/* of a command without a structure */
 	struct p2p_test_gup gup;

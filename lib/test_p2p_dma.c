@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Maps memory for DMA by a device of the caller's choice, and tells the addresses
- * that the device would use: the file p2p_test_dma in debugfs. No DMA is done.
+ * Maps memory for DMA by a device of the caller's choice, and reports the
+ * addresses that the device would use: the file p2p_test_dma in debugfs. No DMA
+ * is done.
  *
- * P2P_TEST_DMA takes memory of the calling process, P2P_TEST_POOL takes it from a
- * provider as a driver does. P2P_TEST_CONTEXTS maps in interrupts, too.
+ * P2P_TEST_DMA uses memory of the calling process, P2P_TEST_POOL allocates it
+ * from a provider as a driver does. P2P_TEST_CONTEXTS also maps in interrupts.
  */
 
 #include <linux/dma-mapping.h>
@@ -41,7 +42,7 @@ static void p2p_dma_ask(struct device *client, struct page **pages,
 	}
 }
 
-/* As a driver does that knows nothing of peer-to-peer memory. */
+/* Map like a driver without support for peer-to-peer memory. */
 static void p2p_dma_map_plain(struct device *client, struct page *page,
 			      struct p2p_test_segment *segment)
 {
@@ -57,7 +58,7 @@ static void p2p_dma_map_plain(struct device *client, struct page *page,
 	dma_unmap_page(client, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
 }
 
-/* As one does that knows of it. */
+/* Map like a driver with support for peer-to-peer memory. */
 static void p2p_dma_map_page(struct device *client, struct page *page,
 			     struct p2p_test_segment *segment)
 {
@@ -80,7 +81,7 @@ static void p2p_dma_map_page(struct device *client, struct page *page,
 			      is_bus_addr);
 }
 
-/* Each page by itself; then all of them by a list. */
+/* Map each page by itself; then all of them with a scatterlist. */
 static int p2p_dma_map(struct device *client, struct p2p_test_dma *arg,
 		       struct page **pages, struct p2p_test_segment *segments)
 {
@@ -114,7 +115,7 @@ static int p2p_dma_map(struct device *client, struct p2p_test_dma *arg,
 		dma_sync_sgtable_for_device(client, &sgt, DMA_BIDIRECTIONAL);
 		dma_unmap_sgtable(client, &sgt, DMA_BIDIRECTIONAL, 0);
 	}
-	/* Whatever happened, nothing may be left behind. */
+	/* In any case the scatterlist must be as before. */
 	for_each_sgtable_sg(&sgt, sg, i)
 		if (sg_is_dma_bus_address(sg) || sg_page(sg) != pages[i] ||
 		    sg->offset || sg->length != PAGE_SIZE)
@@ -123,7 +124,7 @@ static int p2p_dma_map(struct device *client, struct p2p_test_dma *arg,
 	return error;
 }
 
-/* As p2p_dma_map(), with the DMA mask that the caller wants. */
+/* p2p_dma_map() with the DMA mask that the caller requests. */
 static int p2p_dma_map_masked(struct pci_dev *client, struct p2p_test_dma *arg,
 			      struct page **pages,
 			      struct p2p_test_segment *segments)
@@ -199,7 +200,7 @@ static void p2p_dma_map_once(struct p2p_dma_context *context)
 	dma_addr_t addr;
 	int error;
 
-	/* So that the route has to be found, and remembered. */
+	/* Drop the cached route, so that the mapping has to find it again. */
 	pci_p2pdma_routes_changed();
 	error = pci_p2pdma_map_page(context->client, context->page, 0,
 				    PAGE_SIZE, DMA_BIDIRECTIONAL, &addr,
@@ -208,7 +209,7 @@ static void p2p_dma_map_once(struct p2p_dma_context *context)
 		pci_p2pdma_unmap_page(context->client, context->page, addr,
 				      PAGE_SIZE, DMA_BIDIRECTIONAL,
 				      is_bus_addr);
-	/* An IOMMU may have no room for a moment: what was unmapped is free later. */
+	/* An IOMMU may run out of addresses: it frees unmapped ones late. */
 	if (error != -ENOMEM) {
 		context->differs += context->result <= 0 &&
 				    context->result != error;
@@ -235,7 +236,7 @@ static void p2p_dma_start(struct p2p_dma_context *context,
 	hrtimer_start(&context->timer, ns_to_ktime(100 * NSEC_PER_USEC), mode);
 }
 
-/* On this CPU, all at once, as interrupts would have it. */
+/* Map in all contexts on this CPU, so that they interrupt each other. */
 static int p2p_dma_map_in_contexts(struct device *client, struct page *page,
 				   struct p2p_test_contexts *arg)
 {

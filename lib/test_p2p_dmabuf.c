@@ -29,8 +29,8 @@ struct p2p_importer {
 	struct dma_buf *dmabuf;
 	struct dma_buf_attachment *attach;	/* NULL for none */
 	struct pci_dev *client;			/* NULL if it is not PCI */
-	unsigned int max_segment;		/* of the client, before */
-	unsigned long boundary;			/* the same */
+	unsigned int max_segment;		/* of the client, to restore */
+	unsigned long boundary;			/* of the client, to restore */
 	u32 kind;				/* enum p2p_test_importer */
 	struct dma_fence *fence;		/* not signalled yet, or NULL */
 	struct iosys_map vmap;			/* null for none */
@@ -81,7 +81,7 @@ static const struct dma_buf_attach_ops p2p_importer_ram_ops = {
 	.move_notify	 = p2p_importer_notify,
 };
 
-/* The device has a driver of its own, which has set up what it does for good. */
+/* The device's driver has set these limits once, so save them to restore. */
 static void p2p_importer_limit(struct p2p_importer *importer,
 			       const struct p2p_test_attach *arg)
 {

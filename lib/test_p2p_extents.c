@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls pin_user_p2p_extents() for a test program, which looks at the extents and
- * may hold them: the file p2p_test_extents in debugfs.
+ * Calls pin_user_p2p_extents() for a test program, which inspects the extents
+ * and may hold them: the file p2p_test_extents in debugfs.
  */
 
 #include <linux/init.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the files of lib/test_p2p*.c in debugfs have in common. */
+/* Common code of the debugfs files of lib/test_p2p*.c. */
 
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -78,7 +78,7 @@ static const struct file_operations p2p_test_fops = {
 	.unlocked_ioctl	= p2p_test_ioctl,
 };
 
-/* @file stays, as nothing here is ever unloaded. */
+/* @file must never be freed: this code is never unloaded. */
 void __init p2p_test_create_file(const struct p2p_test_file *file)
 {
 	debugfs_create_file_unsafe(file->name, 0600, NULL, (void *)file,

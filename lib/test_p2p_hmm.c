@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mirrors memory of the calling process for a device of its choice, tells what
- * hmm_range_fault() returned, and counts how often the mirror has to let go: the file
- * p2p_test_hmm in debugfs. No DMA is done.
+ * Mirrors memory of the calling process for a device of its choice, reports
+ * what hmm_range_fault() returned, and counts invalidations of the mirror: the
+ * file p2p_test_hmm in debugfs. No DMA is done.
  */
 
 #include <linux/atomic.h>
@@ -25,7 +25,7 @@
 struct p2p_test_mirror {
 	struct mmu_interval_notifier notifier;
 	struct mutex lock;		/* taken by invalidate(), too */
-	bool there;			/* the notifier */
+	bool there;			/* notifier is inserted */
 	atomic_t nr_changed;
 };
 
@@ -58,7 +58,7 @@ static void p2p_hmm_put(struct p2p_test_mirror *mirror)
 	mirror->there = false;
 }
 
-/* With the lock held, so that the page can't go. */
+/* Called with the lock held, so that the page can't be invalidated. */
 static void p2p_hmm_map(struct device *client, unsigned long hmm_pfn,
 			struct p2p_test_entry *entry)
 {
@@ -156,7 +156,7 @@ static int p2p_hmm_mirror(struct p2p_test_mirror *mirror,
 	mirror->there = true;
 
 	arg->result = p2p_hmm_fault(mirror, &range, entries);
-	/* What was necessary until then does not count. */
+	/* Don't count invalidations during the fault. */
 	atomic_set(&mirror->nr_changed, 0);
 	if (!arg->result &&
 	    copy_to_user(u64_to_user_ptr(arg->entries), entries,
@@ -168,7 +168,7 @@ free:
 	return error;
 }
 
-/* A device that has no way to any peer-to-peer memory. */
+/* A device without a route to any peer-to-peer memory. */
 static struct device p2p_hmm_no_pci = {
 	.init_name = "p2p-test-hmm",
 };

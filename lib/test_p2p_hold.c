@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A holder of peer-to-peer memory, that does what a test program tells it: the file
+ * A holder of peer-to-peer memory that a test program controls: the file
  * p2p_test_hold in debugfs. It may map the memory for DMA, but no DMA is done.
  */
 
@@ -29,7 +29,7 @@
 
 #define P2P_TEST_MAX_HOLDS	10000
 
-/* A hold, and its mapping for DMA if it has one. */
+/* A hold, and its DMA mapping, if any. */
 struct p2p_held {
 	struct p2p_hold_file *file;
 	struct p2p_hold *hold;
@@ -37,7 +37,7 @@ struct p2p_held {
 	struct mutex lock;		/* protects all below; revoke() takes it */
 	bool is_mapped;
 	struct sg_table sgt;		/* of memory with struct pages */
-	struct pci_p2p_mapping mapping;	/* of other memory, which has a range */
+	struct pci_p2p_mapping mapping;	/* of memory without struct pages */
 };
 
 struct p2p_hold_file {
@@ -46,9 +46,9 @@ struct p2p_hold_file {
 	bool is_ticket;
 	bool is_armed;
 	struct pci_dev *client;
-	struct p2p_hold *used;		/* the first one, also when it is destroyed */
+	struct p2p_hold *used;		/* the first one, even if destroyed */
 	atomic_t nr_uses;
-	/* What revoke() and pause() look at, and count: */
+	/* Settings and counters of revoke() and pause(): */
 	struct mm_struct *mm;
 	unsigned int flags;
 	unsigned int delay;
@@ -86,7 +86,7 @@ static int p2p_held_map_pages(struct p2p_held *held)
 	return error;
 }
 
-/* What has to be undone before the memory goes. */
+/* The mapping must be undone before the memory goes away. */
 static int p2p_held_map(struct p2p_held *held)
 {
 	struct pci_p2p_range *range;
@@ -135,7 +135,10 @@ static void p2p_hold_file_called(struct p2p_hold *hold)
 		msleep(file->delay);
 }
 
-/* Until it returns the memory is the holder's: pages have the buffer's reference, or a pin. */
+/*
+ * Until revoke() returns, pages keep the buffer's reference and, for a lease,
+ * the pin.
+ */
 static void p2p_hold_file_check(struct p2p_hold *hold, int count)
 {
 	struct p2p_held *held = hold->private;
@@ -221,8 +224,9 @@ static struct file *p2p_hold_file_of(unsigned long addr)
 }
 
 /*
- * What an exporter knows by itself: that all of the memory is part of the file. Pages that
- * are pinned do not change hands, but others may have been mapped before they were.
+ * Check what an exporter knows anyway: that all of the memory is part of the
+ * file. Pinned pages stay in the file, but other pages may have been mapped
+ * before the pages were pinned.
  */
 static bool p2p_hold_file_has(const struct file *file, unsigned long addr,
 			      const struct p2p_extent *extents, unsigned int nr)
@@ -251,7 +255,7 @@ static bool p2p_hold_file_has(const struct file *file, unsigned long addr,
 	return has;
 }
 
-/* As an exporter does, which has the file and knows the memory. */
+/* Create a hold like an exporter, which has the file and the extents. */
 static struct p2p_hold *p2p_hold_file_by_file(const struct p2p_test_hold *arg,
 					      const struct p2p_hold_ops *ops,
 					      struct device *client, void *private)

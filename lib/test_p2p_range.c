@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client of peer-to-peer memory without struct pages, that maps memory of the
- * calling process for DMA by a device of its choice, tells the address, and may
- * keep the mapping, with a revoke() function or without: the file p2p_test_range in
- * debugfs. No DMA is done. And a provider, for as long as one call takes.
+ * A client of peer-to-peer memory without struct pages: the file p2p_test_range
+ * in debugfs. It maps memory of the calling process for DMA by a device of its
+ * choice, reports the address, and may keep the mapping, with or without a
+ * revoke() function. No DMA is done. It also acts as a provider:
+ * P2P_TEST_CREATE for the duration of the call, P2P_TEST_ADD until the driver
+ * is unbound.
  */
 
 #include <linux/dma-mapping.h>
@@ -72,7 +74,7 @@ static void p2p_range_put(struct p2p_range_file *file)
 		p2p_range_unmap(kept);
 	mutex_unlock(&file->lock);
 
-	/* Nobody calls revoke() any more, but work may wait. */
+	/* revoke() is not called any more, but its work may be pending. */
 	list_for_each_entry_safe(kept, next, &kepts, node) {
 		cancel_work_sync(&kept->revoked);
 		pci_dev_put(kept->client);
@@ -158,7 +160,7 @@ static int p2p_range_add_locked(struct pci_dev *pdev,
 	return error;
 }
 
-/* In place of the device's driver, which would do it in its probe(). */
+/* Act for the device's driver, which would do this in probe(). */
 static void p2p_range_create(struct p2p_test_create *arg, bool with_pages)
 {
 	struct pci_dev *pdev;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Stops a thread of a test program at a point inside the kernel, until the program
- * lets it go on: the file p2p_test_stall in debugfs. So a test of a race has the
- * order of things that it is about, each time.
+ * Stops a thread of a test program at a point inside the kernel, until the
+ * program lets it go on: the file p2p_test_stall in debugfs. This gives a test
+ * of a race the intended order of events each time.
  *
- * The points are tracepoints, so that nothing is in the way of anybody else. The
- * thread waits where it is, with what locks it holds, and preemption disabled: what
- * it is to race with must run on another CPU, and not wait for an RCU grace period.
+ * The points are tracepoints, so other code is not affected. The thread waits
+ * in the tracepoint, with all locks it holds and preemption disabled. So the
+ * code that it races with must run on another CPU, and must not wait for an RCU
+ * grace period.
  */
 
 #include <linux/bitops.h>
@@ -19,14 +20,14 @@
 
 #include "test_p2p.h"
 
-/* A thread that nobody lets go on goes on by itself. */
+/* After this time a stopped thread goes on by itself. */
 #define P2P_STALL_TIMEOUT	(10 * HZ)
 
 static unsigned long p2p_stall_is_open;	/* bit 0: one file is open at a time */
 
 static struct {
 	struct task_struct *task;	/* only ever compared with current */
-	unsigned int left;		/* points to pass before */
+	unsigned int left;		/* points to pass first */
 	bool stalled;
 	bool go_on;
 } p2p_stall;
@@ -43,7 +44,7 @@ static void p2p_stall_here(void)
 	}
 
 	WRITE_ONCE(p2p_stall.task, NULL);
-	/* Whoever sees this also sees all that the thread did before. */
+	/* A reader of this also sees all that the thread did before. */
 	smp_store_release(&p2p_stall.stalled, true);
 	/* Pairs with the release in p2p_stall_end(). */
 	while (!smp_load_acquire(&p2p_stall.go_on) &&
@@ -52,7 +53,7 @@ static void p2p_stall_here(void)
 	WRITE_ONCE(p2p_stall.stalled, false);
 }
 
-/* What page tables of user memory are allocated with, and little else. */
+/* GFP flags for page tables of user memory, and for little else. */
 #define GFP_PAGE_TABLE	(GFP_KERNEL_ACCOUNT | __GFP_ZERO)
 
 static void p2p_stall_page_alloc(void *data, struct page *page,
@@ -66,7 +67,7 @@ static void p2p_stall_page_alloc(void *data, struct page *page,
 static void p2p_stall_end(void)
 {
 	WRITE_ONCE(p2p_stall.task, NULL);
-	/* The thread goes on after what was done meanwhile. */
+	/* When it goes on, the thread sees all that was done meanwhile. */
 	smp_store_release(&p2p_stall.go_on, true);
 }
 
@@ -74,7 +75,7 @@ static long p2p_stall_ioctl(void *state, unsigned int cmd, union p2p_test_arg *a
 {
 	switch (cmd) {
 	case P2P_TEST_STALL:
-		/* Only the thread itself looks at these before it stops. */
+		/* Only this thread reads these before it stops. */
 		p2p_stall.left = arg->value;
 		p2p_stall.go_on = false;
 		WRITE_ONCE(p2p_stall.task, current);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * How a test program calls get_user_pages() through the file p2p_test in
- * debugfs. Private to lib/test_p2p.c and the selftests.
+ * The ioctl() interface of the files p2p_test* in debugfs. Private to
+ * lib/test_p2p*.c and the selftests.
  */
 #ifndef _LIB_TEST_P2P_UAPI_H
 #define _LIB_TEST_P2P_UAPI_H
@@ -32,9 +32,9 @@ enum p2p_test_form {
 };
 
 /**
- * struct p2p_test_page - a page that was got
+ * struct p2p_test_page - a page that a call returned
  * @pfn: its page frame number
- * @count: its reference count, which includes what the call took
+ * @count: its reference count, including the references that the call took
  * @is_p2p: whether it is peer-to-peer memory
  */
 struct p2p_test_page {
@@ -49,12 +49,11 @@ struct p2p_test_page {
  * @pages: (in) array of @nr_pages struct p2p_test_page to be filled, or 0
  * @nr_pages: (in) how many pages to ask for
  * @form: (in) enum p2p_test_form
- * @gup_flags: (in) FOLL_* flags; those that the form must not be called with
- *	       give -EINVAL
- * @pid: (in) for the remote forms: whose memory; 0 for the caller's own
+ * @gup_flags: (in) FOLL_* flags; -EINVAL for those that the form does not allow
+ * @pid: (in) for the remote forms: the process to use; 0 for the caller
  * @hold: (in) 1: keep the pages until P2P_TEST_PUT or close()
- * @result: (out) what the function returned: how many pages, or -errno; -EBADMSG if
- *	    it returned other VMAs than those of the pages
+ * @result: (out) what the function returned: how many pages, or -errno;
+ *	    -EBADMSG if it returned wrong VMAs
  */
 struct p2p_test_gup {
 	__u64 addr;
@@ -68,7 +67,7 @@ struct p2p_test_gup {
 };
 
 /**
- * struct p2p_test_sg - the scatterlist that is made of the pages that are held
+ * struct p2p_test_sg - makes a scatterlist of the held pages
  * @lengths: (in) array of @nr_entries __u32, receives the length of each entry
  * @nr_entries: (in) room in @lengths; (out) how many entries there are
  * @first: (in) how many of the pages to add in a first step; the others are
@@ -83,7 +82,7 @@ struct p2p_test_sg {
 /**
  * struct p2p_test_extent - an extent that was pinned
  * @pfn: page frame number of its folio's first page
- * @offset: where it begins in the folio, in bytes
+ * @offset: its offset in the folio, in bytes
  * @len: its length, in bytes
  * @count: the reference count of the folio, which includes the pin
  * @order: the order of the folio
@@ -119,18 +118,18 @@ struct p2p_test_pin {
 #define P2P_TEST_GUP	_IOWR('P', 0x01, struct p2p_test_gup)
 #define P2P_TEST_PUT	_IO('P', 0x02)
 #define P2P_TEST_SG	_IOWR('P', 0x03, struct p2p_test_sg)
-/* The same, in softirq context. */
+/* P2P_TEST_PUT, in softirq context. */
 #define P2P_TEST_PUT_SOFTIRQ	_IO('P', 0x09)
 /* in: a pfn of struct p2p_test_page; out: the rest */
 #define P2P_TEST_LOOK	_IOWR('P', 0x04, struct p2p_test_page)
 
-/* follow_pfn() of an address, the argument: 0, or fails with its error. */
+/* Returns the result of follow_pfn() for the address that is the argument. */
 #define P2P_TEST_FOLLOW_PFN	_IO('P', 0x14)
-/* Takes so many references to the folio of the first page that is held. */
+/* Takes P2P_TEST_MANY references to the folio of the first held page. */
 #define P2P_TEST_EXHAUST	_IO('P', 0x13)
 #define P2P_TEST_MANY		0x40000000
 
-/* The file p2p_test_extents, which knows P2P_TEST_PUT, too. */
+/* The file p2p_test_extents, which also supports P2P_TEST_PUT. */
 #define P2P_TEST_EXTENTS _IOWR('P', 0x05, struct p2p_test_pin)
 
 /* A PCI function. */
@@ -141,17 +140,17 @@ struct p2p_test_function {
 };
 
 /**
- * struct p2p_test_segment - a page, or what a range of pages was mapped to
+ * struct p2p_test_segment - a page, and a DMA segment of a range of pages
  * @phys: physical address of the page
  * @page_addr: what pci_p2pdma_map_page(), or for RAM dma_map_page(), returned as the
  *	       address of the page, ~0 for an error
  * @plain_addr: what dma_map_page() returned for the page, ~0 for an error
- * @sg_addr: DMA address of the segment of this index, if there is one
+ * @sg_addr: DMA address of the segment with this index, if there is one
  * @sg_len: its length in bytes, 0 if there is none
  * @is_bus_addr: whether the segment is marked as a bus address
  * @reaches: whether pci_p2pdma_reaches() says that the page can be reached
- * @run_reaches: the same of all from the first page on, if they are one run
- * @page_is_bus_addr: whether @page_addr is said to be a bus address
+ * @run_reaches: the same for the pages up to this one, if they are contiguous
+ * @page_is_bus_addr: whether @page_addr was reported as a bus address
  * @page_error: what pci_p2pdma_map_page() returned
  */
 struct p2p_test_segment {
@@ -171,7 +170,7 @@ struct p2p_test_segment {
  * struct p2p_test_dma - maps user memory for DMA, and unmaps it
  * @addr: (in) user address, page-aligned
  * @segments: (in) array of @nr_pages struct p2p_test_segment to be filled
- * @mask: (in) DMA mask of the client, which must have no driver; 0 leaves it
+ * @mask: (in) DMA mask for the client, which must have no driver; 0: unchanged
  * @nr_pages: (in) how many pages; each is an entry of a scatterlist
  * @client: (in) the device
  * @result: (out) how many segments dma_map_sgtable() made, or -errno
@@ -188,16 +187,16 @@ struct p2p_test_dma {
 };
 
 /**
- * struct p2p_test_pool - does what a driver does that uses peer-to-peer memory
- * @client: (in) the device that memory is wanted for
- * @len: (in) how much of it, in bytes
+ * struct p2p_test_pool - allocates and maps memory like a driver
+ * @client: (in) the device that needs memory
+ * @len: (in) how much memory, in bytes
  * @provider: (out) what pci_p2pmem_find_many() found
- * @distance: (out) what pci_p2pdma_distance_many() says of both
+ * @distance: (out) what pci_p2pdma_distance_many() returned for both
  * @nr_entries: (out) entries of the scatterlist that pci_p2pmem_alloc_sgl() made
  * @bus_addr: (out) pci_p2pmem_virt_to_bus() of other memory of the provider
- * @single_addr: (out) what dma_map_single() returned for that, ~0 for an error
+ * @single_addr: (out) what dma_map_single() returned for it, ~0 for an error
  * @sg_addr: (out) DMA address of the scatterlist's first entry
- * @sg_bytes: (out) how much the scatterlist has, as mapped
+ * @sg_bytes: (out) length of all segments of the mapped scatterlist
  * @result: (out) how many segments dma_map_sgtable() made, or -errno
  */
 struct p2p_test_pool {
@@ -214,15 +213,15 @@ struct p2p_test_pool {
 };
 
 /**
- * struct p2p_test_contexts - maps a page in all contexts in which drivers do
+ * struct p2p_test_contexts - maps a page in all contexts that drivers use
  * @addr: (in) user address, page-aligned
  * @client: (in) the device
  * @runs: (in) how often, in each context
- * @process: (out) what pci_p2pdma_map_page() returned in process context, other than
- *	     -ENOMEM; 1 if that was all
+ * @process: (out) what pci_p2pdma_map_page() returned in process context, other
+ *	     than -ENOMEM; 1 if it returned nothing else
  * @softirq: (out) what it returned in softirq context
  * @hardirq: (out) what it returned in hardirq context
- * @differs: (out) how often it was something else
+ * @differs: (out) how often the result changed within a context
  */
 struct p2p_test_contexts {
 	__u64 addr;
@@ -238,28 +237,28 @@ struct p2p_test_contexts {
 #define P2P_TEST_DMA	_IOWR('P', 0x06, struct p2p_test_dma)
 /* Fails with ENODEV if no provider can be used by the client. */
 #define P2P_TEST_POOL	_IOWR('P', 0x07, struct p2p_test_pool)
-/* Routes are forgotten all the time meanwhile. Fails with ETIME if it takes too long. */
+/* Drops cached routes before each mapping. Fails with ETIME after a timeout. */
 #define P2P_TEST_CONTEXTS _IOWR('P', 0x0c, struct p2p_test_contexts)
 
-/* What becomes of a mapping of a range. */
+/* How long a mapping of a range is kept. */
 enum p2p_test_keep {
 	P2P_TEST_KEEP_NOT,		/* it is unmapped at once */
 	P2P_TEST_KEEP,			/* kept until P2P_TEST_PUT or close() */
-	P2P_TEST_KEEP_REVOCABLE,	/* or until the provider wants it back */
+	P2P_TEST_KEEP_REVOCABLE,	/* or until the provider revokes it */
 };
 
 /**
  * struct p2p_test_range - maps memory without struct pages for DMA
  * @addr: (in) user address
  * @len: (in) length, in bytes
- * @skip: (in) how far behind @addr to begin, in bytes, whatever is mapped there
+ * @skip: (in) bytes of the range to skip at @addr; need not be mapped there
  * @client: (in) the device
  * @write: (in) whether the device will write to the memory
  * @keep: (in) enum p2p_test_keep
  * @result: (out) 0; -ENOTTY if @addr is memory of another kind; -ENXIO if there is
  *	    no such device; or what pci_p2p_range_of_user() or pci_p2p_range_map()
  *	    returned
- * @offset: (out) at which offset of the range the memory is
+ * @offset: (out) offset of the memory at @addr in the range
  * @dma_addr: (out) the address that @client would use
  */
 struct p2p_test_range {
@@ -275,10 +274,10 @@ struct p2p_test_range {
 };
 
 /**
- * struct p2p_test_create - makes memory without struct pages, and takes it back
+ * struct p2p_test_create - creates memory without struct pages, and revokes it
  * @provider: (in) the device, which must have a driver
  * @bar: (in) number of the BAR
- * @offset: (in) where in the BAR, in bytes
+ * @offset: (in) offset in the BAR, in bytes
  * @len: (in) length, in bytes
  * @result: (out) 0; -ENXIO if there is no such device; or what
  *	    pci_p2p_range_create() returned
@@ -293,24 +292,25 @@ struct p2p_test_create {
 	__u32 reserved;
 };
 
-/* The file p2p_test_range, which knows P2P_TEST_PUT, too. */
+/* The file p2p_test_range, which also supports P2P_TEST_PUT. */
 #define P2P_TEST_RANGE	_IOWR('P', 0x08, struct p2p_test_range)
 #define P2P_TEST_CREATE	_IOWR('P', 0x0b, struct p2p_test_create)
 /*
- * Adds memory with struct pages instead, as the device's driver might. It stays until the
- * driver is unbound. The result is that of pci_p2pdma_add_resource().
+ * Adds memory with struct pages instead, as the device's driver might. The
+ * memory stays until the driver is unbound. The result is that of
+ * pci_p2pdma_add_resource().
  */
 #define P2P_TEST_ADD	_IOWR('P', 0x15, struct p2p_test_create)
-/* How many mappings of this file had to go because the provider wanted it. */
+/* How many mappings of this file the provider has revoked. */
 #define P2P_TEST_REVOKED _IO('P', 0x0a)
 
 /* How a driver imports a dma-buf. */
 enum p2p_test_importer {
-	P2P_TEST_DYNAMIC,		/* unmaps when it is told */
-	P2P_TEST_DEAF,			/* is told, and unmaps at P2P_TEST_UNMAP */
-	P2P_TEST_PINNED,		/* the same, and has pinned the memory */
+	P2P_TEST_DYNAMIC,		/* unmaps in move_notify() */
+	P2P_TEST_DEAF,			/* unmaps only at P2P_TEST_UNMAP */
+	P2P_TEST_PINNED,		/* the same, with the memory pinned */
 	P2P_TEST_RAM_ONLY,		/* can't use peer-to-peer memory */
-	P2P_TEST_STATIC,		/* can't be told */
+	P2P_TEST_STATIC,		/* has no move_notify() */
 	P2P_TEST_NO_IMPORTER,		/* attaches no device */
 };
 
@@ -342,7 +342,7 @@ struct p2p_test_attach {
  * @segments: (in) array of @nr_segments struct p2p_test_segment, of which sg_addr,
  *	      sg_len and is_bus_addr are filled
  * @nr_segments: (in) room in @segments; (out) how many there are
- * @nr_entries: (out) how many entries of the scatterlist they come from
+ * @nr_entries: (out) how many scatterlist entries they come from
  * @dir: (in) enum dma_data_direction: 0 both, 1 to the device, 2 from it
  * @result: (out) what dma_buf_map_attachment() returned
  */
@@ -359,7 +359,7 @@ struct p2p_test_dmabuf_map {
  * @offset: (in) of the word
  * @value: the word
  * @write: (in) 1: @value is written, else read
- * @is_iomem: (out) what sort of memory it is
+ * @is_iomem: (out) whether the mapping is I/O memory
  * @result: (out) what dma_buf_vmap() returned
  * @reserved: 0
  */
@@ -372,40 +372,41 @@ struct p2p_test_vmap {
 	__u32 reserved;
 };
 
-/* The file p2p_test_dmabuf, which knows P2P_TEST_PUT, too. */
+/* The file p2p_test_dmabuf, which also supports P2P_TEST_PUT. */
 #define P2P_TEST_ATTACH	 _IOWR('P', 0x30, struct p2p_test_attach)
 #define P2P_TEST_MAP	 _IOWR('P', 0x31, struct p2p_test_dmabuf_map)
 #define P2P_TEST_UNMAP	 _IO('P', 0x32)
 /* How often move_notify() was called. */
 #define P2P_TEST_NOTIFIED _IO('P', 0x33)
-/* DMA begins, as far as others can tell, and ends. */
+/* Adds a fence, as if DMA had begun, and signals it. */
 #define P2P_TEST_FENCE	 _IO('P', 0x34)
 #define P2P_TEST_SIGNAL	 _IO('P', 0x35)
 #define P2P_TEST_VMAP	 _IOWR('P', 0x36, struct p2p_test_vmap)
 #define P2P_TEST_VUNMAP	 _IO('P', 0x37)
 
 /*
- * The file p2p_test_stall, which one program may have open at a time. The calling
- * thread stops at the next page table that it gets, or, with an argument of n, at the
- * one after n others.
+ * The file p2p_test_stall, which can be open only once at a time. The calling
+ * thread stops when it allocates its next page table or, with an argument of n,
+ * after n others.
  */
 #define P2P_TEST_STALL	 _IO('P', 0x10)
-/* Does the thread stand still? 0 or 1. */
+/* Returns 1 while the thread is stopped, else 0. */
 #define P2P_TEST_STALLED _IO('P', 0x11)
 #define P2P_TEST_GO_ON	 _IO('P', 0x12)
 
-/* What the functions of a holder do. */
-#define P2P_TEST_HOLD_MMAP_LOCK	1	/* they take the mmap_lock of the caller */
-#define P2P_TEST_HOLD_END_USES	2	/* they end the uses */
-#define P2P_TEST_HOLD_MAP	4	/* the client maps a lease for DMA until then */
+/* What revoke() and pause() of a holder do. */
+#define P2P_TEST_HOLD_MMAP_LOCK	1	/* take the mmap_lock of the caller */
+#define P2P_TEST_HOLD_END_USES	2	/* end the uses */
+#define P2P_TEST_HOLD_MAP	4	/* unmap the lease, mapped by the client */
 #define P2P_TEST_HOLD_FLAGS	7
 
 /**
  * struct p2p_test_hold - holds memory, until P2P_TEST_PUT or close()
  * @addr: (in) user address
  * @len: (in) length, in bytes
- * @extents: (in) array of @nr_extents struct p2p_test_extent to be filled, or 0; without
- *	     struct pages pfn, count and order are 0, and offset is the address
+ * @extents: (in) array of @nr_extents struct p2p_test_extent to be filled, or 0;
+ *	     for memory without struct pages, pfn, count and order are 0, and
+ *	     offset is the physical address
  * @nr_extents: (in) room in @extents; (out) how many extents a hold has
  * @nr: (in) how many holds to create, at least 1
  * @ticket: (in) whether they are tickets, rather than leases
@@ -416,8 +417,8 @@ struct p2p_test_vmap {
  * @has_client: (in) whether there is one
  * @flags: (in) P2P_TEST_HOLD_*
  * @delay: (in) how long revoke() and pause() take, in milliseconds
- * @result: (out) 0; -ENOTTY if the memory is of another kind; or what the function
- *	    returned that failed, and then there is no hold
+ * @result: (out) 0; -ENOTTY if the memory is of another kind; or the error of
+ *	    the function that failed; after an error there is no hold
  * @reserved: 0
  */
 struct p2p_test_hold {
@@ -439,11 +440,11 @@ struct p2p_test_hold {
 };
 
 /**
- * struct p2p_test_holds - what became of the holds of a file
+ * struct p2p_test_holds - state of the holds of a file
  * @nr_revoke: how often revoke() has returned
  * @nr_pause: how often pause() has returned
  * @nr_revoked: how many holds are revoked
- * @nr_wrong: how often revoke() found a folio that it did not hold any more
+ * @nr_wrong: how often revoke() found a folio with too few references
  */
 struct p2p_test_holds {
 	__u32 nr_revoke;
@@ -452,19 +453,22 @@ struct p2p_test_holds {
 	__u32 nr_wrong;
 };
 
-/* The file p2p_test_hold, which knows P2P_TEST_PUT, too. */
+/* The file p2p_test_hold, which also supports P2P_TEST_PUT. */
 #define P2P_TEST_HOLD		_IOWR('P', 0x20, struct p2p_test_hold)
 /* Arms all holds, once; fails with ENODEV if one was revoked. */
 #define P2P_TEST_HOLD_ARM	_IO('P', 0x21)
-/* Begins a use of the first hold, a ticket that is armed, and ends one, also later. */
+/*
+ * Begins or ends a use of the first hold, which must be an armed ticket. A use
+ * can also end after P2P_TEST_PUT.
+ */
 #define P2P_TEST_HOLD_USE	_IO('P', 0x22)
 #define P2P_TEST_HOLD_UNUSE	_IO('P', 0x23)
 /* Waits until the first hold can be used. */
 #define P2P_TEST_HOLD_WAIT	_IO('P', 0x24)
 #define P2P_TEST_HOLD_LOOK	_IOR('P', 0x25, struct p2p_test_holds)
 
-/* What is known of a page. */
-#define P2P_TEST_HMM_VALID	1	/* the flags of the entry */
+/* Flags of struct p2p_test_entry. */
+#define P2P_TEST_HMM_VALID	1	/* up to BUS: the HMM_PFN_* flags */
 #define P2P_TEST_HMM_WRITE	2
 #define P2P_TEST_HMM_ERROR	4
 #define P2P_TEST_HMM_P2P	8
@@ -475,9 +479,9 @@ struct p2p_test_holds {
 /**
  * struct p2p_test_entry - a page that is mirrored
  * @pfn: its page frame number, 0 if it is not valid
- * @dma_addr: where the client would find it
+ * @dma_addr: its DMA address for the client
  * @flags: P2P_TEST_HMM_*
- * @order: that of the entry of the page table
+ * @order: order of its page table entry
  */
 struct p2p_test_entry {
 	__u64 pfn;
@@ -493,9 +497,9 @@ struct p2p_test_entry {
  * @entries: (in) array of @nr_pages struct p2p_test_entry to be filled
  * @nr_pages: (in) how many pages
  * @fault: (in) 1: all pages are required; 2: for writing; 0: none
- * @client: (in) the device that mirrors it, and for a moment maps it for DMA
+ * @client: (in) the device that mirrors it, and briefly maps it for DMA
  * @not_pci: (in) 1: a device that is not PCI instead
- * @has_client: (in) 0: without a device, as a driver does that knows nothing of
+ * @has_client: (in) 0: no device, like a driver without support for
  *		peer-to-peer memory
  * @result: (out) what hmm_range_fault() returned; -ENXIO if there is no such device
  */
@@ -510,9 +514,9 @@ struct p2p_test_hmm {
 	__s32 result;
 };
 
-/* The file p2p_test_hmm, which knows P2P_TEST_PUT, too. */
+/* The file p2p_test_hmm, which also supports P2P_TEST_PUT. */
 #define P2P_TEST_HMM	 _IOWR('P', 0x40, struct p2p_test_hmm)
-/* How often the mirror had to let go of something. */
+/* How often the mirror was invalidated. */
 #define P2P_TEST_HMM_CHANGED _IO('P', 0x41)
 
 #endif /* _LIB_TEST_P2P_UAPI_H */

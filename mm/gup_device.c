@@ -24,7 +24,7 @@
 
 #include "internal.h"
 
-/* How many page table entries and folios one call looks at, give or take a few. */
+/* Roughly how many page table entries and folios one call looks at. */
 #define GUP_DEVICE_WORK		1024
 
 /* May the walk use an entry? The lockless walk has no VMA to ask. */
@@ -176,8 +176,8 @@ static bool gup_device_still(const struct gup_device_leaf *leaf,
  * @flags: FOLL_WRITE if they must be writable; other FOLL_* flags
  *
  * Context: The caller holds the mmap_lock.
- * Return: how many pages are mapped, physically one after the other; fewer than
- *	   there are if a page table ends.
+ * Return: how many physically contiguous pages are mapped; fewer than there are
+ *	   if a page table ends.
  */
 unsigned long gup_device_mapped(struct mm_struct *mm, unsigned long addr,
 				unsigned long max, unsigned int flags)
@@ -444,7 +444,7 @@ long gup_device_pages(struct mm_struct *mm, unsigned long addr,
 			gup_device_release(leaf.pfn, nr, flags, !!pages);
 			break;
 		}
-		/* The folio has its reference from the entry before. */
+		/* The folio has its reference from the previous entry. */
 		if (!pages && done && PageTail(pfn_to_page(leaf.pfn)))
 			gup_put_folio(page_folio(pfn_to_page(leaf.pfn)), 1,
 				      flags);

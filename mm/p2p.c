@@ -14,12 +14,12 @@
  * with FOLL_PCI_P2PDMA that it can handle memory that the CPU must not touch and
  * that only some devices can reach.
  *
- * Mappings that p2p_vma_init_io() sets up have VM_IO, too, and no struct pages:
- * get_user_pages() returns nothing, and drivers identify the memory by the file.
+ * Mappings that p2p_vma_init_io() sets up also have VM_IO, and no struct pages:
+ * get_user_pages() fails, and drivers identify the memory by the file.
  *
  * Since page tables hold no references, the owner of the file revokes access with
- * unmap_mapping_range(); tlb_end_vma() flushes a VM_P2P mapping before that function
- * can no longer find its VMA, as it does for VM_PFNMAP. See
+ * unmap_mapping_range(); tlb_end_vma() flushes a VM_P2P mapping while that
+ * function can still find the VMA, as for VM_PFNMAP. See
  * Documentation/mm/p2p_lifetime.rst.
  */
 
@@ -45,8 +45,9 @@
  *
  * The mapping can't grow by mremap() and is left out of core dumps. @vma gets
  * an uncached page protection; the architecture may change it to that of the
- * kernel's own mapping of the same memory. vm_pgoff becomes the page frame number, and
- * the file's f_mapping->private_data is NULL or set by p2p_holds_init().
+ * kernel's own mapping of the same memory. The caller adds the page frame
+ * number of the memory to vm_pgoff. The f_mapping->private_data of vm_file must
+ * be NULL or set by p2p_holds_init().
  *
  * Context: Process context. The caller holds the mmap_lock for writing and is
  *	    the mmap() method of @vma's file; nothing is mapped yet.
@@ -72,8 +73,8 @@ EXPORT_SYMBOL_GPL(p2p_vma_init);
  * p2p_vma_init_io() - make a VMA a mapping of device memory without struct pages
  * @vma: the VMA that is being set up by an mmap() method
  *
- * Like p2p_vma_init(), but get_user_pages() never returns anything of the mapping; a
- * driver that knows the mapped file uses the memory as a range, see
+ * Like p2p_vma_init(), but get_user_pages() never returns pages of the mapping;
+ * drivers find the memory by the mapped file, and use it as a range, see
  * linux/pci-p2p-range.h.
  *
  * Context: as p2p_vma_init().
@@ -104,7 +105,7 @@ void p2p_vma_open(struct vm_area_struct *vma)
 }
 EXPORT_SYMBOL_GPL(p2p_vma_open);
 
-/* How much memory one fault maps by base pages. */
+/* How much memory one fault maps with base pages. */
 #define P2P_SMALL	max(SZ_64K, PAGE_SIZE)
 
 static bool p2p_vma_is_small(const struct vm_area_struct *vma)
@@ -131,8 +132,8 @@ static bool p2p_has_huge_pmd(void)
  * @pe_size: what the huge_fault() method was called with, or PE_SIZE_PTE
  *
  * Context: Any.
- * Return: the order of the memory that such an entry maps, or -1 if there are no
- *	   such entries here.
+ * Return: the order of the memory that such an entry maps, or -1 if such
+ *	   entries are not supported.
  */
 int p2p_fault_order(enum page_entry_size pe_size)
 {
@@ -183,7 +184,7 @@ vm_fault_t vmf_insert_p2p_pages(struct vm_fault *vmf, unsigned long addr,
 	/* All memory of a page map has the same memory type. */
 	track_pfn_insert(vma, &prot, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP));
 
-	/* Write faults of shared mappings bring a preallocated page table. */
+	/* Write faults of shared mappings preallocate a page table. */
 	if (vmf->prealloc_pte && pmd_none(READ_ONCE(*vmf->pmd)))
 		pmd_install(vma->vm_mm, vmf->pmd, &vmf->prealloc_pte);
 	if (pte_alloc(vma->vm_mm, vmf->pmd))
@@ -212,7 +213,7 @@ EXPORT_SYMBOL_GPL(vmf_insert_p2p_pages);
 /**
  * vmf_insert_p2p() - map peer-to-peer memory at a faulting address
  * @vmf: the fault, in a VM_P2P mapping
- * @pfn: page frame number of the first page to map, a multiple of the size
+ * @pfn: page frame number of the first page to map, a multiple of 2^@order
  * @order: how much to map: 0, or what p2p_fault_order() returned
  *
  * Maps 2^@order pages by one entry, at the faulting address or, if that is not
@@ -256,10 +257,10 @@ EXPORT_SYMBOL_GPL(vmf_insert_p2p);
  * @vmf: the fault, in a VM_P2P mapping
  * @nr_pages: where to store the number of pages
  *
- * A fault costs many times what mapping one more page does, and a program that uses
- * one page of a buffer is likely to use the next. As for files, but not adjustable:
- * the whole of a mapping of up to 64 KiB, an aligned 64 KiB of a larger one, as far
- * as one page table reaches.
+ * A fault costs many times as much as mapping one more page, and a program that
+ * uses one page of a buffer is likely to use the next. Like the fault-around of
+ * files, but not adjustable, this is all of a mapping of up to 64 KiB, or an
+ * aligned 64 KiB of a larger one, within one page table.
  *
  * Context: Process context, from a fault() method.
  * Return: the user address of the first page.
@@ -278,7 +279,7 @@ unsigned long p2p_fault_around(const struct vm_fault *vmf,
 }
 EXPORT_SYMBOL_GPL(p2p_fault_around);
 
-/* The page frame number of memory without a struct page. */
+/* Returns the page frame number of memory without struct pages. */
 static pfn_t p2p_io_pfn(struct vm_area_struct *vma, unsigned long addr)
 {
 	return __pfn_to_pfn_t(linear_page_index(vma, addr),

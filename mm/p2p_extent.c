@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Ranges of user memory, instead of pages.
+ * Runs and extents of user memory, instead of arrays of pages.
  *
- * Device memory is contiguous, and so are its mappings; an array of pages describes
- * that at great length. These functions return a range of a VM_P2P mapping as it is,
- * at a cost that depends on the number of folios rather than of pages.
+ * Device memory is contiguous, and so are its mappings; an array of pages is a
+ * wasteful description of both. These functions return ranges of a VM_P2P
+ * mapping, at a cost that depends on the number of folios, not of pages.
  */
 
 #include <linux/export.h>
@@ -53,7 +53,8 @@ static struct dev_pagemap *p2p_run_pgmap(unsigned long pfn)
 
 /*
  * Takes the folios of a range up to the first page that is not physically contiguous
- * with those before it or has another provider. Interrupts are on between the steps.
+ * with those before it or has another provider. Interrupts are enabled between
+ * the steps.
  */
 static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
 				   unsigned int flags, unsigned long *first)
@@ -75,7 +76,7 @@ static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
 			gup_device_release(pfn, nr, flags, false);
 			break;
 		}
-		/* Each step has taken a reference to this folio. */
+		/* The folio has its reference from the previous step. */
 		if (done && PageTail(pfn_to_page(pfn)))
 			gup_put_folio(page_folio(pfn_to_page(pfn)), 1, flags);
 		done += nr;
@@ -83,7 +84,7 @@ static unsigned long p2p_run_pages(unsigned long addr, unsigned long nr_pages,
 	return done;
 }
 
-/* Releases the folios of a run that none of its first @used pages belongs to. */
+/* Releases the folios of a run that contain none of its first @used pages. */
 static void p2p_run_trim(unsigned long first, unsigned long nr_pages,
 			 unsigned long used, unsigned int flags)
 {
@@ -98,7 +99,7 @@ static void p2p_run_trim(unsigned long first, unsigned long nr_pages,
 }
 
 /**
- * get_user_p2p_run() - get the pages of a range, as a bio_vec keeps them
+ * get_user_p2p_run() - get the pages of a range, for a bio_vec
  * @start: user address
  * @len: length of the range, in bytes, at least 1
  * @block: the length is rounded down to a multiple of this, in bytes; a power of two
@@ -141,7 +142,7 @@ EXPORT_SYMBOL_GPL(get_user_p2p_run);
 /**
  * put_user_p2p_run() - release what get_user_p2p_run() returned
  * @page: the first page
- * @nr_pages: how many pages the range has a part of
+ * @nr_pages: how many pages the range touches
  *
  * Drops one reference to each folio.
  *
@@ -154,9 +155,9 @@ void put_user_p2p_run(struct page *page, unsigned long nr_pages)
 EXPORT_SYMBOL_GPL(put_user_p2p_run);
 
 /*
- * Faults in the page at @addr. Returns 0 when it is mapped; -EAGAIN after dropping the
- * mmap_lock, so that the caller looks again; -EBUSY if the fault would have to wait
- * and @held forbids that.
+ * Faults in the page at @addr. Returns 0 when it is mapped; -EAGAIN after
+ * dropping the mmap_lock, so that the caller looks up the VMA again; -EBUSY if
+ * the fault would have to wait and @held forbids that.
  */
 static int p2p_run_fault(struct vm_area_struct *vma, unsigned long addr,
 			 unsigned int gup_flags, bool held)
@@ -180,9 +181,10 @@ static int p2p_run_fault(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Takes a run where the page tables have no entry yet, or one without the permission.
- * If the caller holds pages already (@held), returns 0 rather than wait for more: the
- * reset of a device waits for pages that are held.
+ * Takes a run where the page tables have no entry yet, or one that does not
+ * permit the access. If the caller already holds pages (@held), returns 0
+ * instead of waiting for more, because the reset of a device waits for pages
+ * that are held.
  */
 static long p2p_run_slow(unsigned long start, unsigned long max,
 			 unsigned int gup_flags, bool held, struct page **page)
@@ -232,9 +234,9 @@ unlock:
  * @start: user address
  * @len: length of the range, in bytes, at least 1
  * @gup_flags: FOLL_WRITE if the device writes to the memory, FOLL_NOFAULT to
- *	       leave memory alone that was not touched yet, and FOLL_NOWAIT to not wait
- *	       for the end of a reset
- * @extents: where to store what was found
+ *	       not fault in memory, and FOLL_NOWAIT to not wait for the end of a
+ *	       reset
+ * @extents: where to store the extents
  * @max: how many extents there is room for, at least 1
  *
  * pin_user_pages() for VM_P2P mappings, without an array of pages. An extent is a
@@ -246,9 +248,10 @@ unlock:
  * Return: how many extents were pinned. They may cover less than @len, if @max is too
  *	   small or memory of another kind follows. 0 if the memory at @start is of
  *	   another kind, use pin_user_pages() then, or with FOLL_NOWAIT, if its device is
- *	   being reset. -EFAULT if there is no memory, or if it does not permit the
- *	   access; -EINTR after a fatal signal; -ENOMEM without memory for a page table,
- *	   or if a folio has too many references; -EINVAL for other flags.
+ *	   being reset. -EFAULT if nothing is mapped there, or the access is not
+ *	   permitted; -EINTR after a fatal signal; -ENOMEM without memory for a
+ *	   page table, or if a folio has too many references; -EINVAL for other
+ *	   flags.
  */
 int pin_user_p2p_extents(unsigned long start, size_t len,
 			 unsigned int gup_flags, struct p2p_extent *extents,

@@ -47,8 +47,8 @@ EXPORT_SYMBOL_GPL(p2p_folio_form);
  * All pages have a reference count of 0 afterwards. A lockless walk that found a tail
  * page before tries to increment the count of the head, which remains 0 throughout.
  *
- * Context: Any. The cost is about three instructions per page; for a folio of a PUD,
- *	    call it where a millisecond does not matter.
+ * Context: Any. The cost is about three instructions per page, or a millisecond
+ *	    for a folio of PUD size.
  */
 void p2p_folio_take_apart(struct folio *folio)
 {

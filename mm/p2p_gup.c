@@ -8,8 +8,8 @@
  * is not final, since the walk under the mmap_lock follows, decides again, and
  * returns the proper error.
  *
- * /proc/vmstat counts the pages that walks find, by the kind of walk, and the calls
- * that are refused. The tracepoints of vm_p2p report each of them.
+ * /proc/vmstat counts the pages that walks find, by type of walk, and the
+ * refused calls. The tracepoints of vm_p2p report each of these events.
  */
 
 #define pr_fmt(fmt) "p2p: " fmt
@@ -65,10 +65,11 @@ static int p2p_gup_refused(const struct vm_area_struct *vma,
 }
 
 /*
- * Does the walk inspect the mapping rather than transfer data? Then its refusal needs
- * no log line. FOLL_DUMP asks what is mapped, as move_pages() does, and ptrace()
- * falls back to the mapping's access() method. KVM, which is the one that asks for
- * FOLL_HWPOISON, maps memory without struct pages into a guest by its page table entries.
+ * Does the walk inspect the mapping rather than transfer data? Then its refusal
+ * needs no log line. A walk with FOLL_DUMP asks what is mapped, for example for
+ * move_pages(), and ptrace() falls back to the mapping's access() method. KVM,
+ * the only caller with FOLL_HWPOISON that takes references, maps memory without
+ * struct pages into guests by the process's page table entries.
  */
 static bool p2p_gup_is_inspection(const struct vm_area_struct *vma,
 				  unsigned int gup_flags)
@@ -95,8 +96,8 @@ static int p2p_gup_not_here(const struct vm_area_struct *vma,
 /*
  * May get_user_pages() return the pages of a mapping? Walks that take no reference, as
  * for MAP_POPULATE and mlock(), always may: they only fill the page tables.
- * FOLL_LONGTERM is refused because nothing could force the page back when its device
- * goes away.
+ * FOLL_LONGTERM is refused because such a pin could not be revoked when the
+ * provider is removed.
  */
 static int p2p_gup_check(const struct vm_area_struct *vma,
 			 unsigned int gup_flags)
@@ -120,8 +121,8 @@ static int p2p_gup_check(const struct vm_area_struct *vma,
  * @vma: the mapping
  * @gup_flags: the FOLL_* flags of the walk
  *
- * VM_P2P mappings are shared and their pages belong to a device: a forced write has
- * nothing to copy, and no page is anonymous or secret.
+ * VM_P2P mappings are shared, and their pages belong to a device: forced writes
+ * can't copy a page, and no page is anonymous or secret.
  *
  * Context: The caller holds the mmap_lock.
  * Return: 0 when the walk may go on; -EREMOTEIO if the caller did not pass
@@ -154,12 +155,12 @@ int p2p_gup_check_vma(struct vm_area_struct *vma, unsigned int gup_flags)
 }
 
 /**
- * p2p_gup_hint() - log how a device's memory can be used where its pages are refused
+ * p2p_gup_hint() - log how to use a device's memory as a buffer
  * @vma: a mapping without struct pages, VM_IO or VM_PFNMAP, but not VM_P2P
  * @gup_flags: the FOLL_* flags of the walk
  *
- * A program that maps the resourceN file of a PCI device to use it as a buffer gets
- * -EFAULT, and finds no reason for it. Callers without FOLL_PCI_P2PDMA could not use
+ * A program that maps the resourceN file of a PCI device to use it as a buffer
+ * gets -EFAULT without a reason. Callers without FOLL_PCI_P2PDMA could not use
  * peer-to-peer memory either, so they get no hint.
  *
  * Context: The caller holds the mmap_lock.
@@ -177,7 +178,7 @@ void p2p_gup_hint(const struct vm_area_struct *vma, unsigned int gup_flags)
 		  current->comm, task_pid_nr(current), file);
 }
 
-/* Looks at one page table's worth, so that interrupts are off for a short time only. */
+/* Takes at most one page table's worth, to keep interrupts off only briefly. */
 static long p2p_follow_batch(struct vm_area_struct *vma, unsigned long addr,
 			     unsigned long nr, struct page **pages,
 			     unsigned int flags)
@@ -237,12 +238,13 @@ struct page *p2p_follow_page(struct vm_area_struct *vma, unsigned long addr,
  * As follow_hugetlb_page(): takes the pages of the whole mapping and faults in those
  * that are not mapped.
  *
- * Context: Process context. The caller holds the mmap_lock. If it is dropped, *@locked
- *	    is 0 and *@nr_pages, too.
- * Return: @i and the number of pages found here, which may be 0. If that is 0, also
- *	   -EINTR after a fatal signal; -ENOMEM without memory for a page table, or if
- *	   the first page has too many references; -EFAULT if a page can't be mapped,
- *	   or is not mapped and @gup_flags has FOLL_NOFAULT; -EHWPOISON.
+ * Context: Process context. The caller holds the mmap_lock. If the function
+ *	    drops it, it sets *@locked and *@nr_pages to 0.
+ * Return: @i plus the number of pages found here. If that is 0, possibly an
+ *	   error: -EINTR after a fatal signal; -ENOMEM without memory for a page
+ *	   table, or if the first page has too many references; -EFAULT if a
+ *	   page can't be mapped, or is not mapped and @gup_flags has
+ *	   FOLL_NOFAULT; -EHWPOISON.
  */
 long p2p_follow_pages(struct vm_area_struct *vma, struct page **pages,
 		      struct vm_area_struct **vmas, unsigned long *start,

@@ -3,30 +3,36 @@
  * hmm_range_fault() on VM_P2P mappings, and on device-private memory that has an address
  * on the bus.
  *
- * A caller that names its device in hmm_range.p2p_dev gets the entries of peer-to-peer
- * memory that the device has a route to. It gets no references: when the memory is
- * revoked, moved or unmapped, its MMU notifier is called, and it lets go as it does of
- * any other memory that it mirrors.
+ * A caller that sets hmm_range.p2p_dev to its device gets the entries of
+ * peer-to-peer memory to which the device has a route. It gets no references:
+ * when the memory is revoked, moved or unmapped, the caller's MMU notifier is
+ * called, and the device stops using the memory, as for any other memory that
+ * it mirrors.
  *
- * hmm_range_fault() reads entries without a lock, because a later change would make
- * its caller start over. But without a reference, the struct page, and all that it
- * leads to, exists only as long as the entry does. So the route is looked for with the
- * page table locked: whoever revokes the memory has to zap the entry first.
+ * hmm_range_fault() reads entries without a lock, because a later change makes
+ * its caller start over. But without a reference, the struct page, and
+ * everything that it points to, exists only as long as the entry does. So the
+ * route is looked up under the lock of the page table: a revocation has to zap
+ * the entry first.
  *
- * Device-private memory of another device is the same kind of memory if it lies behind a
- * BAR: the private page, to which no address belongs, only stands for it. Its owner tells the
- * page of the BAR by the method p2p_page() of its page map. The rules for the method:
+ * Device-private memory of another device is peer-to-peer memory, too, if it
+ * lies behind a BAR. The private page has no address on the bus; the p2p_page()
+ * method of its page map, provided by its owner, returns the page of the BAR.
+ * The rules for the method:
  *
- * - It is called with the page table locked that has the entry of the private page. It does
- *   not sleep, and takes no lock with which anybody waits for a page table or a page.
- * - It takes no reference. From the time that the private page is in a page table, the
- *   page that is returned is where its data are, until the MMU notifiers were called for each
- *   address where it is. So the owner migrates memory, or waits for its last user,
- *   before it moves the data or lets go of the BAR, as when its driver is unbound.
- * - The data may be read and written there at any time meanwhile, by a device.
- * - An error may be temporary. It has no consequence but migration to RAM, which is
- *   what everybody gets who names no device. Memory without struct pages is such a case:
- *   there is no entry of struct hmm_range for it.
+ * - It is called under the lock of the page table with the entry of the private
+ *   page. It does not sleep, and takes no lock that is held anywhere while
+ *   waiting for a page table or a page.
+ * - It takes no reference. From the time that a page table has the private page
+ *   until the MMU notifiers were called for each of its addresses, its data
+ *   stay in the page that the method returns. So before the owner moves the
+ *   data or releases the BAR, for example when its driver is unbound, it
+ *   migrates the memory or waits for its last user.
+ * - Meanwhile, devices may read and write the data there at any time.
+ * - An error may be temporary. Its only effect is migration to RAM, as for
+ *   callers that don't set p2p_dev. The method returns an error for a BAR
+ *   without struct pages, because struct hmm_range has no entries for such
+ *   memory.
  */
 
 #include <linux/dma-map-ops.h>
@@ -43,7 +49,7 @@
 #include "internal.h"
 
 /**
- * p2p_hmm_route() - look for the route from the caller's device to mapped memory
+ * p2p_hmm_route() - find the route from the caller's device to mapped memory
  * @range: what hmm_range_fault() was called with
  * @pfn: page frame number of the first page
  * @nr_pages: how many, mapped by one entry
@@ -93,7 +99,7 @@ int p2p_hmm_pte(const struct hmm_range *range, struct mm_struct *mm,
 	return error;
 }
 
-/* With the page table locked that has @entry. Returns an error as p2p_hmm_route(). */
+/* Called under the lock of @entry's page table. Returns as p2p_hmm_route(). */
 static int p2p_hmm_find_place(const struct hmm_range *range, swp_entry_t entry,
 			      unsigned long *hmm_pfn)
 {
@@ -116,8 +122,8 @@ static int p2p_hmm_find_place(const struct hmm_range *range, swp_entry_t entry,
 }
 
 /**
- * p2p_hmm_private() - look for device-private memory of another device in its BAR
- * @range: what hmm_range_fault() was called with; it names a device
+ * p2p_hmm_private() - find another device's private memory in its BAR
+ * @range: what hmm_range_fault() was called with; p2p_dev is set
  * @mm: the address space
  * @pmdp: the entry of the page table
  * @ptep: where the entry was read
@@ -125,8 +131,8 @@ static int p2p_hmm_find_place(const struct hmm_range *range, swp_entry_t entry,
  * @hmm_pfn: where to store the output entry
  *
  * Context: The caller holds the mmap_lock.
- * Return: 0; -EREMOTEIO if the owner does not tell a place, or the device can't reach it;
- *	   -EBUSY if the entry has changed.
+ * Return: 0; -EREMOTEIO if the owner returns no page, or the device can't reach
+ *	   it; -EBUSY if the entry has changed.
  */
 int p2p_hmm_private(const struct hmm_range *range, struct mm_struct *mm,
 		    pmd_t *pmdp, pte_t *ptep, pte_t pte, unsigned long *hmm_pfn)

@@ -23,7 +23,7 @@ static struct address_space mapping;
 static struct file file;
 static struct device provider;
 
-/* What the functions of the holder did, and do. */
+/* Calls of the holder's methods, and what the methods do besides counting. */
 static struct {
 	unsigned int nr_revoke;
 	unsigned int nr_pause;
@@ -57,7 +57,7 @@ static const struct p2p_hold_ops ticket = {
 	.pause	= note_pause,
 };
 
-/* The least that a holder can be. */
+/* A holder without methods. */
 static const struct p2p_hold_ops plain_ticket = {
 	.name	= "plain ticket",
 	.mode	= P2P_HOLD_TICKET,
@@ -76,7 +76,7 @@ static int test_init(struct kunit *test)
 	return 0;
 }
 
-/* Holds of tickets end a grace period later. */
+/* Tickets are freed a grace period later. */
 static bool wait_no_holds(void)
 {
 	int i;
@@ -86,7 +86,7 @@ static bool wait_no_holds(void)
 	return file_count(&file) == 1;
 }
 
-/* Each hold has gone, and with it the file that it kept. */
+/* All holds are freed, and with them their references to the file. */
 static void test_exit(struct kunit *test)
 {
 	KUNIT_EXPECT_TRUE(test, wait_no_holds());
@@ -119,7 +119,7 @@ static long create_error(const struct p2p_hold_ops *ops)
 	return 0;
 }
 
-/* In another thread, with a way to see whether it is over. */
+/* A call of p2p_holds_stop() in another thread. */
 struct stop {
 	struct work_struct work;
 	enum p2p_holds_status how;
@@ -231,7 +231,7 @@ static void revoked_before_armed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, called.nr_revoke);
 }
 
-/* Removal waits for him, too. */
+/* Removal waits for unarmed holds, too. */
 static void removal_awaits_unarmed(struct kunit *test)
 {
 	const struct p2p_hold_ops *const all[] = { &lease, &ticket };
@@ -261,7 +261,7 @@ static void ticket_survives_reset(struct kunit *test)
 	p2p_holds_stop(&holds, P2P_HOLDS_PAUSED);
 	KUNIT_EXPECT_EQ(test, 1, called.nr_pause);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, p2p_hold_begin_use(hold));
-	/* One that is created meanwhile begins afterwards. */
+	/* A ticket that is created during a reset is usable afterwards. */
 	late = create_armed(test, &plain_ticket);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, p2p_hold_begin_use(late));
 	p2p_holds_go_live(&holds);
@@ -286,14 +286,14 @@ static void ticket_survives_reset(struct kunit *test)
 	p2p_hold_destroy(late);
 }
 
-/* A reset ends before a use that it could not wait for. */
+/* A use ends only after a reset that did not wait for it. */
 static void use_outlasts_reset(struct kunit *test)
 {
 	struct p2p_hold *hold = create_armed(test, &plain_ticket);
 
 	KUNIT_ASSERT_EQ(test, 0, p2p_hold_begin_use(hold));
 	p2p_holds_stop(&holds, P2P_HOLDS_PAUSED);
-	/* Not before the grace period of the counter is over, either. */
+	/* Still true after the grace period of the counter. */
 	msleep(A_WHILE);
 	KUNIT_EXPECT_TRUE(test, p2p_holds_are_busy(&holds));
 	p2p_holds_go_live(&holds);
@@ -305,7 +305,7 @@ static void use_outlasts_reset(struct kunit *test)
 	p2p_hold_destroy(hold);
 }
 
-/* A counter is 0 a grace period later. */
+/* A counter reaches 0 a grace period later. */
 static bool wait_idle(void)
 {
 	int i;
@@ -315,7 +315,7 @@ static bool wait_idle(void)
 	return !p2p_holds_are_busy(&holds);
 }
 
-/* Each reset asks for the end of a use, until it comes. */
+/* Each reset calls pause() until the use has ended. */
 static void told_each_time(struct kunit *test)
 {
 	struct p2p_hold *hold = create_armed(test, &ticket);
@@ -329,7 +329,7 @@ static void told_each_time(struct kunit *test)
 	p2p_holds_stop(&holds, P2P_HOLDS_LOST);
 	KUNIT_EXPECT_EQ(test, 3, called.nr_pause);
 
-	/* Nothing to ask for, while there can't be a use. */
+	/* No call of pause() while there can't be a use. */
 	p2p_hold_end_use(hold);
 	KUNIT_EXPECT_TRUE(test, wait_idle());
 	p2p_holds_stop(&holds, P2P_HOLDS_PAUSED);
@@ -356,7 +356,7 @@ static void removal_awaits_use(struct kunit *test)
 	p2p_hold_destroy(hold);
 }
 
-/* A use keeps what it is of, whoever created it. */
+/* A use keeps the buffer after the hold was destroyed. */
 static void use_outlasts_hold(struct kunit *test)
 {
 	struct p2p_hold *hold = create_armed(test, &ticket);
@@ -378,7 +378,7 @@ static void end_the_use(struct p2p_hold *hold)
 	p2p_hold_end_use(hold);
 }
 
-/* As an importer of a dma-buf does when it is told to move. */
+/* As move_notify() of a dma-buf importer may do. */
 static void called_to_end_uses(struct kunit *test)
 {
 	struct p2p_hold *hold = create_armed(test, &ticket);
@@ -408,7 +408,7 @@ static void create_and_destroy(struct p2p_hold *hold)
 	mutex_unlock(&holders_lock);
 }
 
-/* revoke() may take a lock under which others create holds of a file, and destroy theirs. */
+/* revoke() may take a lock under which holds of a file come and go. */
 static void revoke_takes_locks(struct kunit *test)
 {
 	struct p2p_hold *hold = create_armed(test, &lease);
@@ -444,7 +444,7 @@ static void destroy_awaits_revoke(struct kunit *test)
 	end_stop(&stop);
 }
 
-/* A failure meets a reset that is not over, and finds revoke() at work. */
+/* A failure during a reset, while revoke() is running. */
 static void stops_take_turns(struct kunit *test)
 {
 	struct p2p_hold *hold = create_armed(test, &lease);
@@ -462,7 +462,7 @@ static void stops_take_turns(struct kunit *test)
 	p2p_hold_destroy(hold);
 }
 
-/* Who waits for a ticket, maybe with a lock that revoke() takes. */
+/* A task that waits for a ticket, maybe with a lock that revoke() takes. */
 static struct {
 	struct work_struct work;
 	struct p2p_hold *hold;

@@ -2,35 +2,39 @@
 /*
  * Holds: peer-to-peer memory that is used for longer than a call.
  *
- * An RDMA region, a virtual machine's memory and a registered buffer last until a
- * program ends them, and the device behind the memory may have to go before. A pin
- * could not be taken back. A hold can: it has a function that makes its holder let go.
- * Therefore FOLL_LONGTERM remains refused, and this takes its place.
+ * RDMA regions, guest memory and registered buffers last until a program ends
+ * them, but the provider of the memory may have to be removed before. A pin
+ * can't be revoked. A hold can: it has a method that makes its holder release
+ * the memory. So holds replace FOLL_LONGTERM, which remains refused.
  *
  *	lease	has pins, and a device may use the memory at any time
  *	ticket	has no pins; each use takes a reference that can be refused
  *
- * Both keep the buffer, as a mapping does, and so its memory, which outlives the
- * process, until the holder or the provider ends the hold. Creation has two steps, so
- * that the holder can program its device in between, and learns if that was in vain:
+ * Until the holder or the provider ends the hold, both keep the buffer, as a
+ * mapping does, so the memory outlives the process. Creation has two steps, so
+ * that the holder can program its device in between, and learns whether the
+ * hold was revoked meanwhile:
  *
  *	hold = p2p_hold_create_user(addr, len, FOLL_WRITE, &ops, dev, priv);
  *	map hold->extents for DMA, and program the device
  *	error = p2p_hold_arm(hold);
  *	if (error)	-ENODEV: undo the second line, and p2p_hold_destroy()
  *
- * A provider that goes, or is reset, zaps the mappings and refuses faults. Then it
- * calls p2p_holds_stop(), which refuses new holds and new uses, makes each holder let
- * go, and waits for uses. After that only transfers have pins.
+ * A provider that is removed or reset zaps the mappings and refuses faults.
+ * Then it calls p2p_holds_stop(), which refuses new leases and new uses, and
+ * calls revoke() or pause() of the holders. After a failure or for removal, it
+ * also refuses new tickets; for removal, it waits for uses. After that only
+ * transfers have pins.
  *
  * holds->calls is the outermost lock, except for that of the provider's device.
- * p2p_holds_stop() and p2p_holds_go_live() hold it, also while they call revoke() and
- * pause().
+ * p2p_holds_stop() and p2p_holds_go_live() hold it, the former also while it
+ * calls revoke() and pause().
  *
- * holds->lock is a leaf. It protects the states, and nobody is called with it held.
- * A reset calls revoke() and pause(), too. They may take an mmap_lock, and locks of the
- * holder's, but no lock under which anybody creates a hold of user memory or touches user
- * memory: both wait for the end of the reset.
+ * holds->lock is a leaf. It protects the states, and no method is called with
+ * it held. revoke() and pause() are also called for a reset, so they may take
+ * an mmap_lock and the holder's own locks, but no lock that is held anywhere
+ * while a hold of user memory is created or user memory is accessed: both wait
+ * for the end of the reset.
  *
  * The states, and what orders their changes, are in Documentation/mm/p2p_lifetime.rst.
  */
@@ -94,7 +98,7 @@ void p2p_hold_go_live(struct p2p_hold *hold)
 	    !hold->idle)
 		return;
 
-	/* The count is 0, so no change of its mode is under way to be waited for. */
+	/* The count is 0, so there is no change of its mode to wait for. */
 	percpu_ref_reinit(&hold->uses);
 	hold->idle = false;
 	hold->holds->nr_busy++;
@@ -102,10 +106,10 @@ void p2p_hold_go_live(struct p2p_hold *hold)
 }
 
 /**
- * p2p_hold_refuse_uses() - let no use of a ticket begin
+ * p2p_hold_refuse_uses() - refuse new uses of a ticket
  * @hold: any hold
  *
- * The last use sets hold->idle.
+ * The end of the last use sets hold->idle.
  *
  * Context: Any. The caller has holds->lock.
  */
@@ -118,12 +122,12 @@ void p2p_hold_refuse_uses(struct p2p_hold *hold)
 }
 
 /**
- * p2p_hold_is_over() - check whether nobody needs a hold's memory any more
+ * p2p_hold_is_over() - check whether a hold's memory is no longer needed
  * @hold: the hold
  *
  * Context: Any. The caller has holds->lock.
- * Return: true, once, if the holder has let go or is not there any more, and no use is
- *	   left. The caller calls p2p_hold_settle() then.
+ * Return: true, only once, if revoke() has returned or the hold was destroyed,
+ *	   and no use is left. The caller then calls p2p_hold_settle().
  */
 bool p2p_hold_is_over(struct p2p_hold *hold)
 {
@@ -145,7 +149,7 @@ void p2p_hold_settle(struct p2p_hold *hold)
 {
 	struct p2p_holds *holds = hold->holds;
 
-	/* Otherwise it has no pins, or no struct pages. */
+	/* Tickets have no pins, and some leases no struct pages. */
 	if (p2p_hold_is_lease(hold) && hold->nr_extents && hold->extents->folio)
 		unpin_user_p2p_extents(hold->extents, hold->nr_extents);
 
@@ -182,7 +186,7 @@ static void p2p_hold_idle(struct percpu_ref *uses)
 }
 
 /**
- * p2p_hold_alloc() - make a hold that has no memory yet
+ * p2p_hold_alloc() - allocate a hold that has no memory yet
  * @file: the buffer or range that it keeps
  * @ops: the kind of holder, and the mode
  * @client: the device that will use the memory, or NULL
@@ -215,7 +219,7 @@ struct p2p_hold *p2p_hold_alloc(struct file *file,
 		kfree(hold);
 		return ERR_PTR(-ENOMEM);
 	}
-	/* Otherwise p2p_hold_begin_use() would take it for a counter at address 0. */
+	/* Otherwise p2p_hold_begin_use() would use a counter at address 0. */
 	if (ops->mode == P2P_HOLD_LEASE)
 		hold->uses.percpu_count_ptr = __PERCPU_REF_ATOMIC_DEAD;
 	hold->private = private;
@@ -228,21 +232,21 @@ struct p2p_hold *p2p_hold_alloc(struct file *file,
 	INIT_WORK(&hold->settle, p2p_hold_settle_work);
 	hold->idle = true;
 	hold->client = get_device(client);
-	/* It may be gone, and its number used again, when the log names it. */
+	/* Copied, because the log may name the process after its exit. */
 	hold->pid = task_tgid_nr(current);
 	get_task_comm(hold->comm, current);
 	return hold;
 }
 
 /**
- * p2p_hold_register() - let the provider know of a hold
+ * p2p_hold_register() - add a hold to the list of its provider
  * @hold: a new hold
  *
  * From here on the memory stays until the hold is over.
  *
  * Context: Process context.
- * Return: 0; -ENODEV if the provider is going or has failed; -EAGAIN for a lease while
- *	   it is being reset.
+ * Return: 0; -ENODEV if the provider is being removed or has failed; -EAGAIN
+ *	   for a lease while it is being reset.
  */
 int p2p_hold_register(struct p2p_hold *hold)
 {
@@ -282,22 +286,22 @@ static int p2p_hold_pin_extents(struct p2p_hold *hold)
 }
 
 /**
- * p2p_hold_create() - hold memory of a buffer that the caller knows
- * @file: the buffer, or range: what VM_P2P mappings of the memory have as vm_file
- * @extents: the memory, which was used before, or NULL. Copied.
+ * p2p_hold_create() - hold memory of a buffer that is given by its file
+ * @file: the buffer, or range: the vm_file of VM_P2P mappings of the memory
+ * @extents: the memory, which must be in use already, or NULL; copied
  * @nr: how many extents, or 0
  * @ops: the kind of holder, and the mode
  * @client: the device that will use the memory, for the log, or NULL
  * @private: for the holder, in the hold
  *
  * As p2p_hold_create_user(), for callers that have the buffer's file instead of an
- * address. What is written there about the time until p2p_hold_arm() applies.
+ * address. Its rules for the time until p2p_hold_arm() apply here, too.
  *
  * Context: Process context. May sleep. The caller has a reference to @file.
- * Return: the hold; an ERR_PTR() of -ENODEV if the provider is going or has failed;
- *	   -EAGAIN for a lease while it is being reset; -EOPNOTSUPP if it does not
- *	   support holds; -EINVAL if @ops are wrong; -ENOMEM, also if a folio has too
- *	   many references.
+ * Return: the hold; an ERR_PTR() of -ENODEV if the provider is being removed or
+ *	   has failed; -EAGAIN for a lease while it is being reset; -EOPNOTSUPP
+ *	   if it does not support holds; -EINVAL if @ops are wrong; -ENOMEM,
+ *	   also if a folio has too many references.
  */
 struct p2p_hold *p2p_hold_create(struct file *file,
 				 const struct p2p_extent *extents,
@@ -340,13 +344,14 @@ EXPORT_SYMBOL_GPL(p2p_hold_create);
 
 /**
  * p2p_hold_arm() - finish the creation of a hold
- * @hold: an unarmed hold; the holder's device is prepared
+ * @hold: an unarmed hold; the holder has prepared its device
  *
  * From now on revoke() may be called, even before this function returns.
  *
  * Context: Process context. Does not sleep.
- * Return: 0; -ENODEV if the hold was revoked since it was created: the holder undoes
- *	   what it prepared, and calls p2p_hold_destroy(). revoke() is not called then.
+ * Return: 0; -ENODEV if the hold was revoked after its creation: the holder
+ *	   undoes its preparations, and calls p2p_hold_destroy(). revoke() is
+ *	   not called then.
  */
 int p2p_hold_arm(struct p2p_hold *hold)
 {
@@ -370,14 +375,15 @@ EXPORT_SYMBOL_GPL(p2p_hold_arm);
  * @hold: the hold, in any state; must not be used any more, except to end uses that
  *	  have begun
  *
- * The caller's device is off the memory, and its DMA mappings are gone, except those
- * of uses that end later. revoke() and pause() of this hold are not called any more, and
- * have returned. Pins, and the buffer, may be kept a little longer, by a revocation that
- * is under way.
+ * The caller's device no longer uses the memory, and its DMA mappings are gone,
+ * except those of uses that end later. When this function returns, revoke() and
+ * pause() of the hold have returned and are not called again. A concurrent
+ * revocation may keep the pins and the buffer a little longer.
  *
- * Context: Process context. Waits for revoke() and pause() if they are being called; so
- *	    the caller must not hold a lock that they take, nor be one of them. Does
- *	    not wait for uses. Without these functions it does not sleep.
+ * Context: Process context. Waits for revoke() or pause() of the hold if one is
+ *	    running; so the caller must not hold a lock that they take, nor be
+ *	    one of them. Does not wait for uses. Does not sleep if the hold has
+ *	    neither method.
  */
 void p2p_hold_destroy(struct p2p_hold *hold)
 {
@@ -412,12 +418,13 @@ EXPORT_SYMBOL_GPL(p2p_hold_is_revoked);
 
 /**
  * p2p_hold_unusable() - tell why a ticket can't be used
- * @hold: a ticket that is armed, and can't be used, or could not
+ * @hold: an armed ticket that can't be used, or could not a moment ago
  *
  * Context: Any but NMI.
  * Return: -EINVAL, with a warning, for a lease; -ENODEV if the hold was revoked, or
- *	   the provider has failed; -EAGAIN otherwise, as a reset begins or ends, or a
- *	   use has outlasted one.
+ *	   the provider has failed; -EAGAIN otherwise: during a reset, or while
+ *	   a use that began before it has not ended, or if the ticket is usable
+ *	   again.
  */
 int p2p_hold_unusable(struct p2p_hold *hold)
 {
@@ -437,12 +444,12 @@ EXPORT_SYMBOL_GPL(p2p_hold_unusable);
  * p2p_hold_wait_usable() - wait until a reset of the provider is over
  * @hold: a ticket that is armed
  *
- * Waits for uses, too, that the reset has not waited for.
+ * Also waits for uses that have outlasted the reset.
  *
- * Context: Process context. The caller has no use of a ticket, and no pages, that
- *	    the reset may be waiting for, and no lock that it takes by revoke() of a
- *	    lease or pause().
- * Return: 0 or -EAGAIN if it is worth while to try again; -ENODEV as
+ * Context: Process context. The caller has no use of a ticket and no pages that
+ *	    the reset may be waiting for, and no lock that revoke() of a lease
+ *	    or pause() takes.
+ * Return: 0 or -EAGAIN if it is worth trying again; -ENODEV as
  *	   p2p_hold_begin_use(); -EINTR after a fatal signal.
  */
 int p2p_hold_wait_usable(struct p2p_hold *hold)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the files mm/p2p_hold*.c share. */
+/* Shared by mm/p2p_hold*.c. */
 #ifndef _MM_P2P_HOLD_H
 #define _MM_P2P_HOLD_H
 

@@ -19,19 +19,19 @@
 
 #include "p2p_hold.h"
 
-/* When to log whom a provider waits for, and how often from then on. */
+/* Delay of the first log line about a wait, and interval of the next ones. */
 #define P2P_HOLD_REPORT_FIRST	HZ
 #define P2P_HOLD_REPORT		(10 * HZ)
 
 /**
  * p2p_holds_init() - prepare a provider for holds
- * @holds: to be initialised; there as long as any file that maps the memory
- * @mapping: what VM_P2P mappings of the memory have as vm_file->f_mapping
+ * @holds: to be initialised; must outlive the files that VM_P2P mappings map
+ * @mapping: the vm_file->f_mapping of VM_P2P mappings of the memory
  * @dev: the provider; used by p2p_holds_stop() only
  *
  * No holds can be created until p2p_holds_go_live().
  *
- * Context: Process context, before anybody can map the memory.
+ * Context: Process context, before the memory can be mapped.
  */
 void p2p_holds_init(struct p2p_holds *holds, struct address_space *mapping,
 		    struct device *dev)
@@ -53,8 +53,8 @@ EXPORT_SYMBOL_GPL(p2p_holds_init);
  *
  * Tickets become usable again, except those that were revoked.
  *
- * Context: Process context, with the same locks as p2p_holds_stop(). Waits for calls
- *	    of that for @holds.
+ * Context: Process context, with the same locks as p2p_holds_stop(). Waits for
+ *	    calls of p2p_holds_stop() for @holds.
  */
 void p2p_holds_go_live(struct p2p_holds *holds)
 {
@@ -80,12 +80,12 @@ void p2p_holds_go_live(struct p2p_holds *holds)
 }
 EXPORT_SYMBOL_GPL(p2p_holds_go_live);
 
-/* On the stack of p2p_holds_stop(): names whom it waits for. */
+/* On the stack of p2p_holds_stop(): logs which hold it waits for. */
 struct p2p_hold_watch {
 	struct timer_list timer;
 	struct p2p_holds *holds;
-	/* Under the lock: */
-	struct p2p_hold *hold;		/* is being called */
+	/* Protected by holds->lock: */
+	struct p2p_hold *hold;		/* whose method is running */
 	bool all_called;
 };
 
@@ -107,7 +107,7 @@ static void p2p_hold_report(struct timer_list *timer)
 			 hold->name, hold->comm, hold->pid,
 			 hold->client ? dev_name(hold->client) : "none");
 	spin_unlock_irqrestore(&holds->lock, flags);
-	/* A console may be slow. */
+	/* A console may be slow, so print without the lock. */
 	if (hold)
 		dev_warn(holds->dev, "waiting for %s, to let go of peer-to-peer memory\n",
 			 text);
@@ -121,7 +121,7 @@ static void p2p_hold_stop(struct p2p_hold *hold, enum p2p_holds_status how)
 	if (hold->state == P2P_HOLD_REVOKED)
 		return;
 	if (!p2p_hold_is_lease(hold) && how != P2P_HOLDS_GONE) {
-		/* A use may be left of the time before the last reset. */
+		/* A use from before the last reset may be left. */
 		hold->due = hold->state == P2P_HOLD_ARMED && !hold->idle;
 		return;
 	}
@@ -132,7 +132,7 @@ static void p2p_hold_stop(struct p2p_hold *hold, enum p2p_holds_status how)
 		hold->holds->nr_busy++;
 }
 
-/* The second half, with the lock held, which is dropped meanwhile. */
+/* The second half. Called with the lock held; drops and retakes it. */
 static void p2p_hold_call(struct p2p_hold *hold, struct p2p_hold_watch *watch)
 	__must_hold(&hold->holds->lock)
 {
@@ -142,7 +142,7 @@ static void p2p_hold_call(struct p2p_hold *hold, struct p2p_hold_watch *watch)
 	bool over;
 
 	kref_get(&hold->ref);
-	/* The holder's module may be gone after that. */
+	/* After p2p_hold_destroy(), the holder's module may be gone. */
 	if (hold->due && !hold->destroyed)
 		call = revoked ? hold->ops->revoke : hold->ops->pause;
 	if (call) {
@@ -168,29 +168,31 @@ static void p2p_hold_call(struct p2p_hold *hold, struct p2p_hold_watch *watch)
 	spin_lock_irq(&holds->lock);
 }
 
-/* The task that runs device_shutdown() needs the locks that a removal is called with. */
+/* A removal has locks that the task that runs device_shutdown() needs. */
 static bool p2p_hold_system_is_down(void)
 {
 	return system_state >= SYSTEM_HALT && system_state <= SYSTEM_RESTART;
 }
 
 /**
- * p2p_holds_stop() - make holders let go of a provider's memory
+ * p2p_holds_stop() - make holders release a provider's memory
  * @holds: the holds of the provider
  * @how: P2P_HOLDS_PAUSED for a reset, P2P_HOLDS_LOST after a failure, P2P_HOLDS_GONE if
  *	 the memory is to be removed
  *
- * The caller has zapped the mappings, and refuses faults; so no new hold can be
- * created either. Leases are revoked in any case, tickets for P2P_HOLDS_GONE only. When
- * this returns, revoke() or pause() of each hold has returned, and no use of a ticket
- * begins. For P2P_HOLDS_GONE uses have ended, too, and holds that were being
- * created are destroyed; otherwise p2p_holds_are_busy() tells. After a second, and then
- * every ten, the log names a holder that has not let go. Only the end of the system
- * ends the wait for uses. A revoke() that waits itself has to see to that, too.
+ * The caller has zapped the mappings and refuses faults, so no user memory can
+ * be pinned for a new hold. Leases are revoked in any case, tickets only for
+ * P2P_HOLDS_GONE. When this function returns, revoke() or pause() of each hold
+ * has returned, and no use of a ticket can begin. For P2P_HOLDS_GONE, all uses
+ * have ended, too, and holds that were being created are destroyed; otherwise,
+ * p2p_holds_are_busy() tells whether uses are left. After one second, and then
+ * every ten seconds, the log names a holder that has not released the memory.
+ * The wait for uses ends early only when the system halts or restarts. A
+ * revoke() that waits must also end its wait then.
  *
- * Context: Process context, with no lock held but that of the provider's device, and
- *	    what its bus holds while it handles errors. Calls for the same @holds wait
- *	    for each other.
+ * Context: Process context, with no lock held but that of the provider's
+ *	    device, and those of its bus during error handling. Calls for the
+ *	    same @holds wait for each other.
  */
 void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 {
@@ -198,7 +200,7 @@ void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 	struct p2p_hold *hold;
 	LIST_HEAD(todo);
 
-	/* What revoke() and pause() rely on: one call of a hold at a time. */
+	/* revoke() and pause() rely on one call per hold at a time. */
 	mutex_lock(&holds->calls);
 	timer_setup_on_stack(&watch.timer, p2p_hold_report, 0);
 	mod_timer(&watch.timer, jiffies + P2P_HOLD_REPORT_FIRST);
@@ -215,7 +217,7 @@ void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 		cond_resched();
 		spin_lock_irq(&holds->lock);
 	}
-	/* Whoever waits for a reset to end may have a lock that revoke() takes. */
+	/* A task that waits for a reset may have a lock that revoke() takes. */
 	wake_up_all(&holds->wait);
 
 	list_splice_init(&holds->list, &todo);
@@ -228,7 +230,7 @@ void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 	wake_up_all(&holds->wait);
 	spin_unlock_irq(&holds->lock);
 
-	/* It may take long, so it is neither load nor a hung task. */
+	/* The wait may be long, and must not count as load or a hung task. */
 	while (how == P2P_HOLDS_GONE &&
 	       !wait_event_idle_timeout(holds->wait, list_empty(&holds->list),
 					HZ))
@@ -246,7 +248,7 @@ EXPORT_SYMBOL_GPL(p2p_holds_stop);
  * @holds: the holds of a provider, after p2p_holds_stop()
  *
  * Context: Process context.
- * Return: true if a ticket is in use, or a lease has not let go.
+ * Return: true if a ticket is in use, or a revoked lease still has the memory.
  */
 bool p2p_holds_are_busy(struct p2p_holds *holds)
 {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Holds: those of user memory, see p2p_hold.c.
+ * Holds of user memory, see p2p_hold.c.
  *
- * A hold keeps a buffer, so its pages must be that buffer's. The pages are looked up and
- * pinned first. Then the mappings are compared with them: pages that are pinned do not
- * change hands, and a mapping of a buffer's file at that moment shows whose they are.
- * Once the provider knows of the hold, a ticket can do without the pins.
+ * A hold keeps a buffer, so its pages must belong to that buffer. The pages are
+ * looked up and pinned first, and then compared with the mappings: pinned pages
+ * can't move to another buffer, and a mapping of the buffer's file at that
+ * moment shows that they belong to the buffer. Once the hold is in the
+ * provider's list, a ticket does not need the pins.
  */
 
 #include <linux/err.h>
@@ -24,10 +25,10 @@
 
 #include "p2p_hold.h"
 
-/* How many extents to expect at first. */
+/* Initial size of the array of extents. */
 #define P2P_HOLD_EXTENTS	32U
 
-/* Why was nothing pinned: is it memory of another kind, or can it not be had now? */
+/* Nothing was pinned: is this peer-to-peer memory that is not available now? */
 static bool p2p_hold_must_wait(unsigned long addr)
 {
 	struct mm_struct *mm = current->mm;
@@ -42,8 +43,8 @@ static bool p2p_hold_must_wait(unsigned long addr)
 }
 
 /*
- * Pins all of a range of user memory, and stores the extents. Never waits for a reset
- * with pins, because the reset would wait for them.
+ * Pins all of a range of user memory, and stores the extents. Never waits for a
+ * reset while it has pins, because the reset would wait for them.
  */
 static int p2p_hold_pin(struct p2p_hold *hold, unsigned long addr, size_t len,
 			unsigned int gup_flags)
@@ -73,7 +74,7 @@ static int p2p_hold_pin(struct p2p_hold *hold, unsigned long addr, size_t len,
 			max = min_t(unsigned long, nr_pages, max * 8UL);
 			continue;
 		}
-		/* What is it that comes next? */
+		/* Find out why the next page was not pinned. */
 		nr = pin_user_p2p_extents(addr + found, 1, gup_flags, &next, 1);
 		if (!nr)
 			nr = p2p_hold_must_wait(addr + found) ? -EAGAIN : -EINVAL;
@@ -86,7 +87,7 @@ static int p2p_hold_pin(struct p2p_hold *hold, unsigned long addr, size_t len,
 	return 0;
 }
 
-/* Is that part of an extent mapped there, and is it a part of the hold's file? */
+/* Is the page at @phys mapped at @addr, and from the hold's file? */
 static bool p2p_hold_is_mapped(const struct p2p_hold *hold,
 			       struct vm_area_struct *vma, unsigned long addr,
 			       phys_addr_t phys)
@@ -96,8 +97,8 @@ static bool p2p_hold_is_mapped(const struct p2p_hold *hold,
 }
 
 /*
- * The mappings may have changed before the pins were there, and the pages be of
- * another buffer than that which the hold keeps.
+ * The mappings may have changed before the pages were pinned. Fails if the
+ * pages belong to a buffer other than the hold's.
  */
 static int p2p_hold_verify(const struct p2p_hold *hold, unsigned long addr)
 {
@@ -129,7 +130,7 @@ static int p2p_hold_verify(const struct p2p_hold *hold, unsigned long addr)
 	return error;
 }
 
-/* A buffer is contiguous, so most tickets have one extent in the end. */
+/* A buffer is contiguous, so most tickets end up with one extent. */
 static void p2p_hold_join_extents(struct p2p_hold *hold)
 {
 	struct p2p_extent *last = hold->extents;
@@ -146,7 +147,10 @@ static void p2p_hold_join_extents(struct p2p_hold *hold)
 	hold->nr_extents = last - hold->extents + 1;
 }
 
-/* Memory without struct pages: as for pci_p2p_range_of_user(), it is in one mapping. */
+/*
+ * Memory without struct pages. All of it must be in one mapping, as for
+ * pci_p2p_range_of_user().
+ */
 static int p2p_hold_find_io(struct p2p_hold *hold, unsigned long addr, size_t len,
 			    unsigned int gup_flags)
 {
@@ -193,7 +197,7 @@ static struct file *p2p_hold_file(unsigned long addr, bool *has_pages)
 	return file;
 }
 
-/* Returns -EAGAIN after a reset, or during one, if that is not to be waited for. */
+/* Returns -EAGAIN after waiting for a reset; with FOLL_NOWAIT, during one. */
 static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t len,
 			      unsigned int gup_flags, bool has_pages)
 {
@@ -226,31 +230,32 @@ static int p2p_hold_init_user(struct p2p_hold *hold, unsigned long addr, size_t 
  * p2p_hold_create_user() - hold peer-to-peer memory of the current process
  * @addr: user address, of any alignment
  * @len: how much memory, in bytes, at least 1
- * @gup_flags: FOLL_WRITE if a device will write to the memory; FOLL_NOWAIT for callers
- *	       that the reset of another device, as in the recovery from an error,
- *	       may wait for
+ * @gup_flags: FOLL_WRITE if a device will write to the memory; FOLL_NOWAIT for
+ *	       callers for which the reset of another device may wait, for
+ *	       example during error recovery
  * @ops: the kind of holder, and the mode
  * @client: the device that will use the memory, for the log, or NULL
  * @private: for the holder, in the hold
  *
  * The memory must belong to one buffer, or one range of memory without struct pages,
- * and need not stay mapped. It stays charged to those who allocated it. The hold is
- * unarmed: the holder may prepare its device, but in doing so must not wait for
- * userspace, and then calls p2p_hold_arm() or p2p_hold_destroy(), since a removal of
- * the provider may be waiting for that. Waits while the provider is being reset, unless
- * @gup_flags forbid that.
+ * and need not stay mapped. It stays charged to the user who allocated it. The
+ * hold is unarmed: the holder prepares its device, without waiting for
+ * userspace, and then calls p2p_hold_arm() or p2p_hold_destroy(); a removal of
+ * the provider may be waiting for that. Waits while the provider is being
+ * reset, unless @gup_flags has FOLL_NOWAIT.
  *
- * Whether @client can reach the memory is found out by mapping it for DMA.
+ * Does not check whether @client can reach the memory; only a DMA mapping does.
  *
  * Context: Process context, with the address space of the caller and without its
  *	    mmap_lock, or any lock that a revoke() or pause() takes. May sleep.
- * Return: the hold; NULL if there is other memory at @addr, or none; an ERR_PTR() of
- *	   -EFAULT if some of it is not there, or does not permit the access, or was
- *	   revoked; -EINVAL if it is of several buffers or of several kinds, or @ops
- *	   are wrong; -EREMOTEIO if memory without struct pages follows the other;
- *	   -ENODEV if the provider is going or has failed; -EOPNOTSUPP if it does not
- *	   support holds; -EAGAIN, with FOLL_NOWAIT, while it is being reset; -EINTR
- *	   after a fatal signal; -ENOMEM.
+ * Return: the hold; NULL if memory of another kind, or none, is mapped at
+ *	   @addr; an ERR_PTR() of -EFAULT if part of the memory is not mapped,
+ *	   does not permit the access, or was revoked; -EINVAL if it belongs to
+ *	   several buffers or is of several kinds, or @ops are wrong; -EREMOTEIO
+ *	   if memory without struct pages follows memory with struct pages;
+ *	   -ENODEV if the provider is being removed or has failed; -EOPNOTSUPP
+ *	   if it does not support holds; -EAGAIN, with FOLL_NOWAIT, while it is
+ *	   being reset; -EINTR after a fatal signal; -ENOMEM.
  */
 struct p2p_hold *p2p_hold_create_user(unsigned long addr, size_t len,
 				      unsigned int gup_flags,

@@ -2,20 +2,21 @@
 /*
  * ITER_P2P: peer-to-peer memory of a ticket as an iov_iter.
  *
- * A program that registers a buffer with io_uring once, and then uses it for many
- * requests, has no address space behind the iterator of a request: there is a hold
- * instead of user addresses. A request takes references to the pages that it needs, as
- * get_user_pages() would, but without a look at page tables. So once it is under way
- * it is what any other direct I/O request is, for a driver, for a reset, and for a
- * removal of the provider, however long the request waits in somebody's queue. The use
- * of the ticket lasts no longer than taking the references does.
+ * A program registers a buffer with io_uring once, and then uses it for many
+ * requests. The iterator of such a request refers to a hold, not to user
+ * addresses. A request takes references to the pages that it needs, as
+ * get_user_pages() would, but without reading page tables. From then on, a
+ * driver, a reset or a removal of the provider treats it like any other direct
+ * I/O request, however long the request is queued. The ticket is in use only
+ * while the references are taken.
  *
- * An iterator type of its own, because all who handle ITER_BVEC take its pages for
- * memory that the CPU may copy, a network card may send, and any device reaches. This
- * one copies nothing: functions that copy do so for 0 bytes, those that fault memory in
- * don't succeed, and iov_iter_get_pages2() refuses. Who can handle peer-to-peer memory
- * says so by FOLL_PCI_P2PDMA, as for user memory. Zeros are the exception: a read of a
- * file's hole is direct I/O, too.
+ * This is a separate iterator type, because code that handles ITER_BVEC assumes
+ * that the CPU may copy its pages, a network card may send them, and any device
+ * reaches them. For an ITER_P2P, functions that copy return 0 bytes, those that
+ * fault in memory don't succeed, and iov_iter_get_pages2() fails. Callers that
+ * can handle peer-to-peer memory pass FOLL_PCI_P2PDMA, as for user memory. The
+ * exception is iov_iter_zero(), since a read of a file's hole is direct I/O,
+ * too.
  *
  * The memory of such an iterator is physically contiguous, and iov_offset counts from
  * its beginning.
@@ -39,17 +40,17 @@
 
 #include "internal.h"
 
-/* A removal of the provider waits while that much is written. */
+/* Size of one write of zeros, for which a removal of the provider waits. */
 #define P2P_ITER_ZERO	SZ_64K
 
 /**
- * iov_iter_p2p() - make an iterator of a ticket's memory
+ * iov_iter_p2p() - initialise an iterator of a ticket's memory
  * @i: the iterator
  * @direction: ITER_SOURCE or ITER_DEST
- * @hold: the ticket, armed, with a single extent, which has struct pages; must stay as
- *	  long as @i is used, but not as long as the pages that it gave are
+ * @hold: an armed ticket with a single extent, which has struct pages; must
+ *	  outlive @i, but not the pages taken from it
  * @offset: where in the ticket's memory to begin, in bytes
- * @count: how many bytes there are from there
+ * @count: how many bytes from @offset on
  *
  * Context: Any.
  */
@@ -78,7 +79,7 @@ static struct page *iov_iter_p2p_page(const struct iov_iter *i)
 	       PFN_DOWN(iov_iter_p2p_offset(i));
 }
 
-/* Returns -EAGAIN only if it must not wait. */
+/* Returns -EAGAIN only without @may_wait. */
 static int p2p_iter_begin_use(struct p2p_hold *hold, bool may_wait)
 {
 	int error;
@@ -89,16 +90,16 @@ static int p2p_iter_begin_use(struct p2p_hold *hold, bool may_wait)
 			return 0;
 		if (error != -EAGAIN || !may_wait)
 			break;
-		/* As a fault would. By the time it returns the next reset may have begun. */
+		/* Wait as a fault would. The next reset may have begun then. */
 		error = p2p_hold_wait_usable(hold);
 	} while (!error || error == -EAGAIN);
 	return error == -ENODEV ? -EREMOTEIO : error;
 }
 
 /*
- * Takes a reference to each page, or to each folio. During a use the folios have the
- * references of their buffer, and so stay what they are. Returns false, and no reference
- * is taken, if a folio has too many.
+ * Takes a reference to each page (@each) or to each folio. During a use, the
+ * references of the buffer keep the folios from changing. Returns false,
+ * without taking any reference, if a folio has too many.
  */
 static bool p2p_iter_get(struct page *page, unsigned long nr_pages, bool each)
 {
@@ -151,18 +152,19 @@ static ssize_t p2p_iter_take(struct iov_iter *i, size_t maxsize,
  * @maxsize: how many bytes to get at the most, at least 1
  * @page: where to store the first page
  * @start: where to store the offset of the data in @page
- * @gup_flags: FOLL_P2P_HELD if the caller has something that a reset of the provider
- *	       waits for
+ * @gup_flags: FOLL_P2P_HELD if the caller has pages or other resources that a
+ *	       reset of the provider waits for
  *
  * As iov_iter_get_pages_flags(), for callers that keep a range without an array of
- * pages. The caller owns one reference to each folio, see put_user_p2p_run().
+ * pages. The caller gets one reference to each folio, see put_user_p2p_run().
  *
- * Context: Process context. Waits while the provider is being reset, unless @gup_flags
- *	    has FOLL_P2P_HELD, or iov_iter_p2p_set_nowait() has told not to.
- * Return: how many bytes, less than @maxsize only if there are no more; 0 if it would
- *	   have to wait with what FOLL_P2P_HELD is about; -EAGAIN if it would have to
- *	   wait otherwise; -EREMOTEIO if the memory was revoked; -ENOMEM if
- *	   a folio has too many references; -EINTR after a fatal signal.
+ * Context: Process context. Waits while the provider is being reset, unless
+ *	    @gup_flags has FOLL_P2P_HELD or iov_iter_p2p_set_nowait() has
+ *	    forbidden it.
+ * Return: how many bytes, less than @maxsize only if there are no more; if it
+ *	   would have to wait and must not, 0 with FOLL_P2P_HELD, and -EAGAIN
+ *	   without; -EREMOTEIO if the memory was revoked; -ENOMEM if a folio has
+ *	   too many references; -EINTR after a fatal signal.
  */
 ssize_t iov_iter_get_p2p_run(struct iov_iter *i, size_t maxsize,
 			     struct page **page, size_t *start,
@@ -206,10 +208,10 @@ ssize_t iov_iter_get_p2p_pages(struct iov_iter *i, struct page **pages,
  * @i: the iterator; advanced by the number of bytes returned
  *
  * Context: Process context. Waits while the provider is being reset, unless
- *	    iov_iter_p2p_set_nowait() has told not to.
+ *	    iov_iter_p2p_set_nowait() has forbidden it.
  * Return: how many bytes; less than @bytes if there are no more, if the memory was
- *	   revoked, after a fatal signal, or if it would have to wait. See
- *	   iov_iter_p2p_zero_error().
+ *	   revoked, after a fatal signal, or if it would have to wait and must
+ *	   not. See iov_iter_p2p_zero_error().
  */
 size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
 {
@@ -226,7 +228,7 @@ size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
 		/* The page map's own mapping of the BAR. */
 		mem = (void __iomem *)page_to_virt(iov_iter_p2p_page(i));
 		memset_io(mem + offset, 0, len);
-		/* The answer is behind the zeros, and what comes next behind it. */
+		/* The read returns only after the zeros have arrived. */
 		mb();
 		readb(mem + offset + len - 1);
 		p2p_hold_end_use(i->hold);
@@ -243,7 +245,7 @@ size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
  * @i: the iterator
  *
  * Context: Any but NMI.
- * Return: -EAGAIN if it would have had to wait and must not; -EREMOTEIO otherwise.
+ * Return: -EAGAIN if it would have to wait and must not; -EREMOTEIO otherwise.
  */
 int iov_iter_p2p_zero_error(const struct iov_iter *i)
 {
@@ -253,11 +255,11 @@ int iov_iter_p2p_zero_error(const struct iov_iter *i)
 }
 
 /**
- * iov_iter_wait_p2p() - wait until pages of an ITER_P2P can be had
+ * iov_iter_wait_p2p() - wait until pages of an ITER_P2P are available
  * @i: the iterator
  *
- * For callers that pass FOLL_P2P_HELD and got nothing for that, when they have let go of
- * what the reset waits for.
+ * For callers that got no pages because of FOLL_P2P_HELD, after they have
+ * released everything that the reset may wait for.
  *
  * Context: Process context. Waits while the provider is being reset.
  * Return: 0; -EREMOTEIO if the memory was revoked; -EINTR after a fatal signal.
@@ -276,8 +278,8 @@ EXPORT_SYMBOL_GPL(iov_iter_wait_p2p);
 /**
  * iov_iter_p2p_refused() - log that an ITER_P2P can't be used
  *
- * Description: For functions that would give its pages to a caller that has not said it
- * can handle them.
+ * Description: For functions that would return its pages to a caller without
+ * FOLL_PCI_P2PDMA.
  *
  * Context: Process context.
  * Return: -EREMOTEIO.

@@ -6,11 +6,11 @@
 
 #include <kunit/test.h>
 
-/* Users that nobody is. */
+/* Users that don't exist. */
 #define TEST_USER(i)	((1ULL << 40) + (i))
 #define TEST_PAIR(i)	((void *)(0x1000UL + (i)))
 
-/* How many of so many lines may be printed, each about another pair. */
+/* Returns how many of @nr lines, each about another pair, may be printed. */
 static unsigned int lines_about(u64 user, unsigned int nr)
 {
 	unsigned int i, allowed = 0;
@@ -58,11 +58,11 @@ static void each_pair(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 3, lines_about(TEST_USER(1), 3));
 	KUNIT_EXPECT_TRUE(test, p2p_ratelimit_about_by(TEST_USER(0), TEST_PAIR(0),
 						       TEST_PAIR(0)));
-	/* They are no lines of the other kind. */
+	/* Lines about pairs don't count as other lines. */
 	KUNIT_EXPECT_EQ(test, DEFAULT_RATELIMIT_BURST, lines(TEST_USER(0), 100));
 }
 
-/* Who has many pairs has no more lines, and leaves others theirs. */
+/* A user with many pairs gets no more lines, and others keep theirs. */
 static void many_pairs(struct kunit *test)
 {
 	KUNIT_EXPECT_EQ(test, P2P_USER_PAIRS + DEFAULT_RATELIMIT_BURST,

@@ -6,16 +6,17 @@
  * there are. With a single limit, one user whose transfers are refused all the time
  * would suppress the lines of all others.
  *
- * Each user has a slot while there are lines of his, so that users cannot make the
- * kernel allocate memory. When all slots are taken, the others share one. A user with
- * many IDs, from /etc/subuid, can use these only in a user namespace, whose owner
- * counts instead. Of a namespace that root made, as for a container, it is the ID of
- * root there. Kernel threads and interrupts share one limit, because the user they work
+ * A user who causes lines occupies one of a fixed number of slots, so that
+ * users cannot make the kernel allocate memory. Users without a slot share one
+ * limit. A user with many IDs, from /etc/subuid, can use them only in a user
+ * namespace, where lines count for the owner of the namespace. If root created
+ * the namespace, as for a container, they count for the user who is root inside
+ * it. Kernel threads and interrupts share one limit, because the user they work
  * for is unknown.
  *
- * Lines about the same pair of things, of which one is enough, have slots of their own.
- * A user gets some of these, and so keeps nobody else from having one. The lines about
- * further pairs count as other lines of that user do.
+ * Lines about the same pair of things, of which one is enough, use separate
+ * slots. Each user gets only a few of these, so that others get some, too.
+ * Lines about further pairs count like the user's other lines.
  */
 
 #include <linux/cred.h>
@@ -51,7 +52,7 @@ static struct p2p_ratelimit_slot p2p_ratelimit_users[P2P_NR_USERS] = {
 		P2P_RATELIMIT_SLOT(p2p_ratelimit_users, DEFAULT_RATELIMIT_BURST, 0),
 };
 
-/* For those that find no room. */
+/* For users without a slot. */
 static DEFINE_RATELIMIT_STATE(p2p_ratelimit_others, DEFAULT_RATELIMIT_INTERVAL,
 			      DEFAULT_RATELIMIT_BURST);
 
@@ -65,8 +66,9 @@ static struct p2p_ratelimit_slot p2p_ratelimit_pairs[P2P_NR_PAIRS] = {
 static DEFINE_RAW_SPINLOCK(p2p_ratelimit_lock);
 
 /*
- * The user who causes lines. Root makes namespaces for others, who are told apart by
- * who is root there; or by their own IDs, if that is root of the machine.
+ * Returns the user for whom lines count. In a user namespace that is its owner,
+ * or, if root created it, the user who is root inside it. If that is the
+ * machine's root, too, it is the current user.
  */
 static u64 p2p_ratelimit_user(void)
 {
@@ -88,8 +90,9 @@ static u64 p2p_ratelimit_user(void)
 }
 
 /*
- * Returns the limit of a user's lines about a pair, in its slot or in one that nobody
- * uses; NULL if there is none, or the user has his share of them.
+ * Returns the rate limit of a user's lines about a pair, in its slot or in an
+ * unused one; NULL if there is no such slot, or the user already has @share of
+ * them.
  */
 static struct ratelimit_state *
 p2p_ratelimit_find(struct p2p_ratelimit_slot *slots, unsigned int nr_slots,
@@ -117,7 +120,7 @@ p2p_ratelimit_find(struct p2p_ratelimit_slot *slots, unsigned int nr_slots,
 		slot = unused;
 		slot->user = user;
 		slot->pair = pair;
-		/* Nobody counts there any more. */
+		/* The slot was unused, so no other CPU counts in it. */
 		slot->state.begin = 0;
 		slot->state.printed = 0;
 		slot->state.missed = 0;
@@ -143,7 +146,7 @@ static bool p2p_ratelimit_about_by(u64 user, const void *subject,
 	u64 pair = hash_64((unsigned long)subject, 64) ^ (unsigned long)object;
 	struct ratelimit_state *state;
 
-	/* 0 is no pair. */
+	/* A pair of 0 means an empty slot. */
 	state = p2p_ratelimit_find(p2p_ratelimit_pairs, P2P_NR_PAIRS, user,
 				   hash_64(pair, 64) | 1, P2P_USER_PAIRS);
 	return state ? __ratelimit(state) : p2p_ratelimit_by(user);
@@ -165,12 +168,12 @@ bool p2p_ratelimit(void)
 EXPORT_SYMBOL_GPL(p2p_ratelimit);
 
 /**
- * p2p_ratelimit_about() - may the current user cause another line about the same?
+ * p2p_ratelimit_about() - may another line about a pair be printed?
  * @subject: what the line is about, for example a device
  * @object: what the line says of it, for example the memory it can't reach
  *
- * For events that a program can repeat at will: one line in five seconds is enough. Those
- * about many pairs are limited as by p2p_ratelimit().
+ * For events that a program can repeat at will: one line in five seconds is
+ * enough. Lines about too many pairs are limited as by p2p_ratelimit().
  *
  * Context: Any.
  * Return: true if the line may be printed.

@@ -2,8 +2,9 @@
 /*
  * Peer-to-peer memory as data of mapped devices.
  *
- * A mapped device can use it while all targets of its table pass data through untouched
- * (DM_TARGET_PASSES_P2P) and all devices below them can use it.
+ * A mapped device can use such memory while all targets of its table pass data
+ * through untouched (DM_TARGET_PASSES_P2P) and all devices below them can use
+ * it.
  */
 #include <linux/blk-p2p.h>
 
@@ -37,7 +38,7 @@ static bool dm_table_all_devs(struct dm_table *t,
 	return true;
 }
 
-/* The table is about to become the live one of the mapped device that has the queue. */
+/* Called before @t becomes the live table of the device with queue @q. */
 void dm_table_set_p2p(struct dm_table *t, struct request_queue *q)
 {
 	if (dm_table_all_devs(t, device_not_p2p_capable, NULL))

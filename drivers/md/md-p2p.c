@@ -9,22 +9,24 @@
  * An array can use such memory while all its drives can. This includes spares, because
  * a spare becomes a member without I/O being stopped.
  *
- * The array checks that all drives reach the provider before it writes to any of them.
- * A bio has memory of a single provider (see blk-p2p.c), so that is one question per
- * drive. If a route changes afterwards, the DMA mapping of one leg of a mirror fails and
- * the legs differ.
+ * The array checks that all drives reach the memory of a bio before it writes
+ * to any of them. If a route changes afterwards, the DMA mapping of one leg of
+ * a mirror fails and the legs differ.
  *
- * A failed transfer of peer-to-peer memory does not prove that the drive is faulty: the
- * route, or the provider, may have failed it. Otherwise any user of such memory could
- * have a drive failed or get bad blocks recorded. So a failed read is tried on the other
- * copies and nothing is repaired. A write fails as a whole, and a resync of what it was
- * to write follows, which uses host memory and so finds out whether the drive is to blame.
+ * A failed transfer of peer-to-peer memory does not prove that the drive is
+ * faulty: the route or the provider may be the cause. If md blamed the drive,
+ * any user of such memory could have a drive failed or get bad blocks recorded.
+ * So a failed read is tried on the other copies and nothing is repaired. A
+ * write that fails on any leg fails as a whole, and its sectors are resynced.
+ * The resync uses host memory, so it shows whether the drive is faulty.
  *
- * Any user of such memory can provoke these resyncs, which slow down all other users
- * of the array. So there is a pause after each of them. What has failed meanwhile is
- * recorded as out of sync in the bitmap and the superblocks. The pause is a short one if
- * a drive has failed in another way than by a refusal. If it is dead, nobody else may
- * write to the array and find out, and all writes of peer-to-peer memory fail until then.
+ * Any user of such memory can provoke these resyncs, which slow down all other
+ * users of the array. So there is a pause after each of them. Sectors of writes
+ * that fail during the pause are recorded as out of sync in the bitmap and the
+ * superblocks. The pause is short if a drive has failed a write rather than
+ * refused it. If that drive is dead, and no host memory is written to the
+ * array, only the resync can detect it, and until then all writes of
+ * peer-to-peer memory fail.
  */
 #include <linux/align.h>
 #include <linux/blk-p2p.h>
@@ -40,7 +42,7 @@
 #include "md-bitmap.h"
 #include "md-p2p.h"
 
-/* The pause after a resync: the minimum in jiffies, and as a multiple of its duration. */
+/* Pause after a resync: minimum in jiffies, and multiple of its duration. */
 #define MD_P2P_PAUSE_MIN	(10 * HZ)
 #define MD_P2P_PAUSE_FACTOR	9
 
@@ -89,8 +91,8 @@ void md_p2p_update(struct mddev *mddev)
 }
 
 /*
- * A drive was added to an array that may be running, but is not in use yet. The caller
- * holds the reconfig_mutex.
+ * A drive, which is not in use yet, was added to an array that may be running.
+ * The caller holds the reconfig_mutex.
  */
 void md_p2p_add_drive(struct mddev *mddev)
 {
@@ -148,10 +150,10 @@ bool md_p2p_permits(struct mddev *mddev, struct bio *bio)
 }
 
 /*
- * A write has failed on some legs and not on others: have a resync make the copies equal
- * again. The bits of the bitmap, if there is one, are still set, and the superblocks
- * say that the array is not clean. With @error a leg has failed the write, as opposed to
- * refusing it.
+ * A write has failed on some legs but not on others: schedule a resync that
+ * makes the copies equal again. The bits of the bitmap, if there is one, are
+ * still set, and the superblocks say that the array is not clean. @error is
+ * true if a leg has failed the write rather than refused it.
  */
 void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 			 sector_t nr_sectors, bool error)
@@ -172,8 +174,8 @@ void md_p2p_write_failed(struct mddev *mddev, sector_t sector,
 EXPORT_SYMBOL_GPL(md_p2p_write_failed);
 
 /*
- * The slow half of md_p2p_copies_differ(). If a resync has been requested meanwhile,
- * recovery_cp tells.
+ * The slow path of md_p2p_copies_differ(). If a resync has been requested
+ * meanwhile, recovery_cp covers the sectors instead.
  */
 bool md_p2p_is_failed(struct mddev *mddev, sector_t sector, sector_t nr_sectors)
 {
@@ -189,8 +191,8 @@ bool md_p2p_is_failed(struct mddev *mddev, sector_t sector, sector_t nr_sectors)
 EXPORT_SYMBOL_GPL(md_p2p_is_failed);
 
 /*
- * A check or a recovery may have cleared bits of the bitmap without making all copies
- * equal. Set them again, on the drives, too.
+ * A check or a recovery may have cleared bits of the bitmap without making all
+ * copies equal. Set them again, also in the bitmaps on the drives.
  */
 static void md_p2p_dirty_bitmap(struct mddev *mddev, sector_t from, sector_t to)
 {
@@ -230,16 +232,16 @@ static bool md_p2p_put_off(struct mddev *mddev)
 }
 
 /*
- * Request a resync of what md_p2p_write_failed() has reported, unless there is a pause
- * and the caller can wait for its end. An array that is being stopped can't. The caller
- * holds the reconfig_mutex, and no resync is running.
+ * Request a resync of the sectors that md_p2p_write_failed() has reported.
+ * During a pause, put it off unless @now is true, as for an array that is being
+ * stopped. The caller holds the reconfig_mutex, and no resync is running.
  */
 void md_p2p_want_resync(struct mddev *mddev, bool now)
 {
 	bool clean = mddev->recovery_cp == MaxSector;
 	sector_t from, to;
 
-	/* What an earlier resync has left over ends nowhere in particular. */
+	/* An earlier resync may be incomplete, so don't end early. */
 	mddev->p2p_resync_end = MaxSector;
 	if (READ_ONCE(mddev->p2p_failed_from) == MaxSector ||
 	    (!now && md_p2p_put_off(mddev)))
@@ -249,7 +251,10 @@ void md_p2p_want_resync(struct mddev *mddev, bool now)
 	from = mddev->p2p_failed_from;
 	to = min(mddev->p2p_failed_to, mddev->resync_max_sectors);
 	mddev->recovery_cp = min(mddev->recovery_cp, from);
-	/* Pairs with the barriers in md-p2p.h: one of the two tells what differs. */
+	/*
+	 * Pairs with the barriers in md-p2p.h: readers find the sectors in
+	 * recovery_cp if not in p2p_failed_from.
+	 */
 	smp_wmb();
 	WRITE_ONCE(mddev->p2p_failed_from, MaxSector);
 	mddev->p2p_failed_to = 0;
@@ -276,8 +281,8 @@ static bool md_p2p_is_resync(struct mddev *mddev)
 }
 
 /*
- * A resync, check or recovery starts to transfer data. The time that it had to wait for
- * other arrays on the same drives does not count.
+ * A resync, check or recovery starts to transfer data. The time it spent
+ * waiting for other arrays on the same drives does not count.
  */
 void md_p2p_sync_began(struct mddev *mddev)
 {
@@ -286,9 +291,9 @@ void md_p2p_sync_began(struct mddev *mddev)
 }
 
 /*
- * Is a resync done when it has come to a sector? It is at the end of what writes have
- * failed, if nothing else was out of sync when it was requested. With a bitmap it starts
- * at sector 0, for bits that are set there, and so has to look at all of them.
+ * Is a resync done once it has reached @sector? Yes at the end of the range of
+ * failed writes, if nothing else was out of sync when the resync was requested.
+ * With a bitmap, the resync starts at sector 0 and has to look at all bits.
  */
 bool md_p2p_sync_done(struct mddev *mddev, sector_t sector)
 {
@@ -296,7 +301,10 @@ bool md_p2p_sync_done(struct mddev *mddev, sector_t sector)
 	       md_p2p_is_resync(mddev);
 }
 
-/* It has completed or was interrupted. The caller holds the reconfig_mutex. */
+/*
+ * A resync, check or recovery has completed or was interrupted. The caller
+ * holds the reconfig_mutex.
+ */
 void md_p2p_sync_ended(struct mddev *mddev)
 {
 	u64 now = get_jiffies_64();

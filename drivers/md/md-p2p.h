@@ -77,8 +77,8 @@ static inline void md_p2p_end_pause(struct mddev *mddev)
 #endif
 
 /*
- * Up to where the copies are the same, for superblocks. This includes a resync that
- * has not begun yet.
+ * The sector up to which the copies are the same, for superblocks. Considers
+ * also failed writes for which no resync has been requested yet.
  */
 static inline sector_t md_p2p_recovery_cp(const struct mddev *mddev)
 {
@@ -90,9 +90,10 @@ static inline sector_t md_p2p_recovery_cp(const struct mddev *mddev)
 }
 
 /*
- * May copies of these sectors differ until a resync that has not begun yet? Then all
- * reads take the same copy, so that they return the same data. The caller looks at
- * recovery_cp afterwards, which tells of a resync that has been requested.
+ * May the copies of these sectors differ, with no resync requested yet? If so,
+ * all reads must use the same copy, so that they return the same data. The
+ * caller checks recovery_cp afterwards, which covers a resync that has been
+ * requested.
  */
 static inline bool md_p2p_copies_differ(struct mddev *mddev, sector_t sector,
 					sector_t nr_sectors)
@@ -105,7 +106,7 @@ static inline bool md_p2p_copies_differ(struct mddev *mddev, sector_t sector,
 	       md_p2p_is_failed(mddev, sector, nr_sectors);
 }
 
-/* Has a bio failed that has peer-to-peer memory? */
+/* Has a bio with peer-to-peer memory failed? */
 static inline bool md_p2p_failed(const struct bio *bio)
 {
 	return unlikely(bio->bi_status) && bio->bi_opf & REQ_P2P;

@@ -32,8 +32,8 @@
 #define ROUTE_LINE	512
 
 /*
- * Returns true if an IOMMU translates what the device's driver maps. The domain would
- * tell for certain, but nothing here keeps it from being freed.
+ * Returns true if an IOMMU translates the DMA mappings of the device's driver.
+ * The IOMMU domain would be more reliable, but could be freed meanwhile.
  */
 static bool p2pmem_translated(struct device *dev)
 {
@@ -46,7 +46,7 @@ static bool p2pmem_addressable(struct pci_dev *provider, struct device *client,
 {
 	bool bus = type == PCI_P2PDMA_MAP_BUS_ADDR;
 
-	/* An IOVA is always one that it can address. */
+	/* The DMA API picks an IOVA that the client can address. */
 	if (!bus && get_dma_ops(client))
 		return true;
 	return !client->dma_mask ||
@@ -105,12 +105,12 @@ void pci_p2pdma_describe_route(struct device *client, const struct page *page,
 	while (client && !dev_is_pci(client))
 		client = client->parent;
 
-	/* It may change while no driver is bound, see p2pmem/adopt.c. */
+	/* memory->pdev may change while not live, see p2pmem/adopt.c. */
 	rcu_read_lock();
 	memory = page_p2pdma_provider(page);
 	provider = READ_ONCE(memory->pdev);
 	if (!READ_ONCE(memory->live)) {
-		/* Not even its place in the topology need be there. */
+		/* The device may not even be in the topology any more. */
 		snprintf(text, size, "%s: its driver was unbound",
 			 pci_name(provider));
 		goto out;
@@ -123,15 +123,15 @@ void pci_p2pdma_describe_route(struct device *client, const struct page *page,
 	seq_buf_init(&line, text, size);
 	seq_buf_printf(&line, "%s: ", pci_name(provider));
 	p2pmem_route_line(&line, provider, to_pci_dev(client));
-	/* Without the newline; what did not fit is missing. */
+	/* Removes the newline; a line that is too long was truncated. */
 	text[min_t(size_t, seq_buf_used(&line), size) - 1] = '\0';
 out:
 	rcu_read_unlock();
 }
 
 /*
- * Returns the part from @off on. Lines before it are made and thrown away, so that no
- * state is needed between two reads.
+ * Returns the text from @off on. Lines before that are made and thrown away, so
+ * no state is needed between two reads.
  */
 static ssize_t p2pmem_routes_read(struct file *file, struct kobject *kobj,
 				  struct bin_attribute *attr, char *buf,

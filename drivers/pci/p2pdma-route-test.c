@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit test of the routes between PCI devices, on a tree that does not exist:
- * emulated switches rarely have ACS.
+ * KUnit test of the routes between PCI devices, on a tree of fake devices,
+ * because emulated switches rarely have ACS.
  *
  *	00.0 host bridge
  *	01.0 root port ----- upstream port --+-- downstream port 0 -- client
@@ -202,7 +202,7 @@ static void acs_redirect_above(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, why, "");
 }
 
-/* Through the host bridge, if at all, while a bridge on the way can't be asked. */
+/* While a bridge on the way can't be read, there is no route by bus address. */
 static void expect_unknown(struct kunit *test, bool unknown)
 {
 	struct tree *tree = test->priv;
@@ -215,7 +215,7 @@ static void expect_unknown(struct kunit *test, bool unknown)
 	KUNIT_EXPECT_EQ_MSG(test, unknown,
 			    strstarts(why, " acs-unknown=0000:02:00.0"),
 			    "%s", why);
-	/* It is on nobody's way there. */
+	/* That bridge is not on the way of the other client. */
 	path(tree, &tree->client[1], &dist, why, sizeof(why));
 	KUNIT_EXPECT_PTR_EQ_MSG(test, strstr(why, "acs"), NULL, "%s", why);
 }
@@ -250,7 +250,7 @@ static void other_root_port(struct kunit *test)
 	char why[128];
 	int dist;
 
-	/* Some CPUs are allowed as a whole. */
+	/* With some CPUs any host bridge is allowed. */
 	if (path(tree, &tree->client[1], &dist, why, sizeof(why)) ==
 	    PCI_P2PDMA_MAP_THRU_HOST_BRIDGE)
 		KUNIT_EXPECT_STREQ(test, why, "");
@@ -260,7 +260,7 @@ static void other_root_port(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dist, 6);
 }
 
-/* Nothing but ACS control makes the kernel forget what it found out. */
+/* Only writes to ACS control make the kernel forget its routes. */
 static void written_by_userspace(struct kunit *test)
 {
 	struct tree *tree = test->priv;
@@ -282,8 +282,8 @@ static void written_by_userspace(struct kunit *test)
 }
 
 /*
- * What finds a route is right whether a slot holds it or not. Two devices share a
- * slot here; neither is a PCI device, so that nobody has to be asked.
+ * pci_p2pdma_route() is right whether a slot holds the route or not. Two
+ * devices share a slot here. Neither is a PCI device, so no topology is needed.
  */
 static void slots(struct kunit *test)
 {
@@ -311,7 +311,7 @@ static void slots(struct kunit *test)
 				(unsigned long)dev[0] + PCI_P2PDMA_MAP_NOT_SUPPORTED);
 	}
 
-	/* It changes hands once a tick. */
+	/* The slot changes hands at most once per tick. */
 	do {
 		slot->key = (unsigned long)dev[0] + PCI_P2PDMA_MAP_NOT_SUPPORTED;
 		now = jiffies;
@@ -324,13 +324,13 @@ static void slots(struct kunit *test)
 	pci_p2pdma_route(&state, dev[1], provider);
 	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[1]);
 
-	/* Nobody else owns what is outdated. */
+	/* An outdated slot changes hands at once. */
 	slot->filled = jiffies;
 	pci_p2pdma_routes_changed();
 	pci_p2pdma_route(&state, dev[0], provider);
 	KUNIT_EXPECT_EQ(test, slot->key & ~P2PDMA_ROUTE_MASK, (unsigned long)dev[0]);
 
-	/* While another CPU fills it, it is left alone, and not believed. */
+	/* A slot that another CPU is filling is neither changed nor used. */
 	slot->generation = 1;
 	slot->filled = now - HZ;
 	slot->key = (unsigned long)dev[1] + PCI_P2PDMA_MAP_BUS_ADDR;
@@ -339,7 +339,7 @@ static void slots(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, slot->generation, 1);
 }
 
-/* Nobody reaches a provider that was stopped, whatever a slot says. */
+/* There is no route to a stopped provider, whatever a slot says. */
 static void stopped(struct kunit *test)
 {
 	struct tree *tree = test->priv;
@@ -361,7 +361,7 @@ static void stopped(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_BUS_ADDR);
 	KUNIT_EXPECT_EQ(test, state.bus_end, U64_MAX);
 
-	/* No topology is asked: @provider has no device that has one. */
+	/* The topology is not looked at: @provider has no device. */
 	p2pdma_provider_stop(provider);
 	pci_p2pdma_route(&state, dev, provider);
 	KUNIT_EXPECT_EQ(test, state.map, PCI_P2PDMA_MAP_NOT_SUPPORTED);

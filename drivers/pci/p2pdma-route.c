@@ -7,14 +7,14 @@
  * a DMA mapping finds them in a few instructions and without a lock, and in an xarray of
  * the provider's device for all others.
  *
- * An answer holds until the topology changes: until a device comes or goes, a
- * driver is bound or unbound, or ACS control registers are written. That starts a new
- * generation of routes, and answers of an older generation are ignored. They stay where
- * they are, so that a change costs nothing. An answer found while a bridge is being
- * reset, and can't be asked, is not cached at all.
+ * An answer is valid until the topology changes: until a device is added or
+ * removed, a driver is bound or unbound, or ACS control registers are written.
+ * A change starts a new generation of routes, and answers of older generations
+ * are ignored. They stay where they are, so a change costs nothing. An answer
+ * found while a bridge can't be read, as during a reset, is not cached at all.
  *
- * What depends on the device's addressing is not cached, because a driver may set its
- * DMA mask at any time.
+ * Whether a device can address the memory is not cached, because a driver may
+ * set its DMA mask at any time.
  */
 
 #define pr_fmt(fmt) "pci-p2pdma: " fmt
@@ -50,7 +50,7 @@ atomic_t pci_p2pdma_generation = ATOMIC_INIT(2);
 
 #define SLOT_IS_FILLED_NOW	1	/* instead of a generation */
 
-/* There is no cache to synchronize, and pci_p2pdma_map_page() counts. */
+/* There is no cache to sync, and pci_p2pdma_map_page() counts the mapping. */
 #define P2PDMA_MAP_PAGE_ATTRS	(DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_P2P_COUNTED)
 
 /**
@@ -58,7 +58,7 @@ atomic_t pci_p2pdma_generation = ATOMIC_INIT(2);
  *
  * Description: Called by the code that changes the topology, after the change.
  *
- * Context: Any. Memory that is mapped stays mapped as it is.
+ * Context: Any. Existing mappings stay as they are.
  */
 void pci_p2pdma_routes_changed(void)
 {
@@ -67,7 +67,7 @@ void pci_p2pdma_routes_changed(void)
 }
 
 /**
- * p2pdma_barred() - find what keeps a device from all peer-to-peer memory
+ * p2pdma_barred() - find what bars a device from peer-to-peer memory
  * @dev: a PCI device
  *
  * Context: Any.
@@ -78,19 +78,20 @@ const char *p2pdma_barred(struct device *dev)
 	/* Its DMA is bounced, and the CPU can't copy from and to this memory. */
 	if (!get_dma_ops(dev) && is_swiotlb_force_bounce(dev))
 		return "bounce-buffer";
-	/* Some implementations of the DMA API know nothing of this memory. */
+	/* Some implementations of the DMA API don't support this memory. */
 	if (!dma_pci_p2pdma_supported(dev))
 		return "dma-ops";
-	/* All its DMA has to pass the IOMMU. */
+	/* All DMA of an untrusted device has to pass the IOMMU. */
 	if (to_pci_dev(dev)->untrusted)
 		return "untrusted";
 	return NULL;
 }
 
 /*
- * Nobody waits for a slot: a route that finds no slot is in the xarray. When several
- * clients share a slot, it changes hands once a tick at most, so that the clients that
- * miss it do not write to a cache line that others read.
+ * There is no wait for a slot: a route that gets no slot is still in the
+ * xarray. A slot that several clients share changes hands at most once per
+ * tick, so that the clients that miss it do not write to a cache line that
+ * others read.
  *
  * Readers look at the generation first, then at the key, and so may see the new key with
  * the old generation. That is harmless: a slot is filled only if its generation is
@@ -99,13 +100,13 @@ const char *p2pdma_barred(struct device *dev)
 static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
 			     unsigned int generation)
 {
-	/* Before the generation is looked at below. */
+	/* Must be read before pci_p2pdma_generation below. */
 	unsigned int old = smp_load_acquire(&slot->generation);
 	unsigned int now = jiffies;
 
 	if (old == generation && READ_ONCE(slot->filled) == now)
 		return;
-	/* Otherwise an outdated route would get the current generation. */
+	/* A reader could see an outdated key with the current generation. */
 	if (generation != atomic_read(&pci_p2pdma_generation))
 		return;
 	if (old == SLOT_IS_FILLED_NOW ||
@@ -119,10 +120,10 @@ static void p2pdma_fill_slot(struct p2pdma_route_slot *slot, unsigned long key,
 
 /**
  * p2pdma_provider_start() - let memory be mapped for DMA
- * @provider: to be initialised; all zero, except for @mapped if the memory has pages;
- *	      or one that was stopped
+ * @provider: either stopped before, or all zero except for @mapped if the
+ *	      memory has pages
  * @pdev: the PCI function that the memory belongs to
- * @bar: number of the BAR that it lies in
+ * @bar: number of the BAR that contains the memory
  * @stats: the counters of @pdev; NULL without CONFIG_PCI_P2PMEM
  *
  * Context: Any.
@@ -136,23 +137,24 @@ void p2pdma_provider_start(struct p2pdma_provider *provider,
 			       pci_resource_start(pdev, bar);
 	provider->stats = stats;
 	WRITE_ONCE(provider->live, true);
-	/* Slots may hold refusals from before it was stopped; forget them. */
+	/* Forget the refusals that were cached while @provider was stopped. */
 	pci_p2pdma_routes_changed();
 }
 
 /**
- * p2pdma_provider_stop() - let memory be mapped for DMA no longer
+ * p2pdma_provider_stop() - refuse further DMA mappings
  * @provider: the provider, which was started
  *
- * When this returns, mappings are refused, as if there were no route. Those that exist
- * are left alone; p2pdma_provider_is_mapped() tells about those of memory with pages.
+ * When this returns, mappings are refused, as if there were no route. Existing
+ * mappings are left alone; p2pdma_provider_is_mapped() looks for those of
+ * memory with pages.
  *
  * Context: Process context, may sleep, if the memory has pages; else any.
  */
 void p2pdma_provider_stop(struct p2pdma_provider *provider)
 {
 	WRITE_ONCE(provider->live, false);
-	/* Whoever finds the new generation finds this, too, and no slot is valid. */
+	/* A reader of the new generation sees !live, and no slot is valid. */
 	pci_p2pdma_routes_changed();
 	/* Pairs with pci_p2pdma_begin_mapping(). */
 	if (provider->mapped)
@@ -160,7 +162,7 @@ void p2pdma_provider_stop(struct p2pdma_provider *provider)
 }
 
 #ifdef CONFIG_PCI_P2PMEM
-/* How many mappings that dma_map_page() made are under way, of all providers. */
+/* Number of current mappings made by dma_map_page(), of all providers. */
 atomic_t pci_p2pdma_nr_pages = ATOMIC_INIT(0);
 EXPORT_SYMBOL_GPL(pci_p2pdma_nr_pages);
 
@@ -168,9 +170,9 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_nr_pages);
  * p2pdma_provider_is_mapped() - check whether DMA mappings are under way
  * @provider: the provider, after p2pdma_provider_stop()
  *
- * A mapping may begin on one CPU and end on another. But none begins any more, so the
- * count is exact in the end, and never too low: an end that is seen comes after its
- * beginning, which was seen by all before the first read.
+ * A mapping may begin on one CPU and end on another. But none begins any more,
+ * and all beginnings are visible before the first read. So the sum never counts
+ * an end without its beginning: it is never too low, and exact in the end.
  *
  * Context: Any.
  * Return: false if no device has any of the memory mapped.
@@ -182,7 +184,7 @@ bool p2pdma_provider_is_mapped(const struct p2pdma_provider *provider)
 
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(*per_cpu_ptr(provider->mapped, cpu));
-	/* What the last one did before it ended is visible. */
+	/* Makes visible what was done before the last mapping ended. */
 	smp_rmb();
 	return sum;
 }
@@ -195,7 +197,8 @@ bool p2pdma_provider_is_mapped(const struct p2pdma_provider *provider)
  * @attrs: the attributes of dma_map_page()
  *
  * Context: Any. The caller holds a reference to @page.
- * Return: true if it goes through the host bridge; pci_p2pdma_end_page() undoes it then.
+ * Return: true if the route is through the host bridge; only then the mapping
+ *	   has begun, and pci_p2pdma_end_page() ends it.
  */
 bool pci_p2pdma_begin_page(struct pci_p2pdma_map_state *state,
 			   struct device *dev, const struct page *page,
@@ -232,7 +235,7 @@ void pci_p2pdma_end_page(struct p2pdma_provider *provider, unsigned long attrs)
 }
 
 /**
- * pci_p2pdma_end_phys() - end a mapping by dma_map_page(), if it was one of a provider
+ * pci_p2pdma_end_phys() - end a mapping by dma_map_page() of any memory
  * @phys: the physical address that was mapped
  *
  * Context: Any. The caller holds a reference to the page.
@@ -262,7 +265,7 @@ pci_p2pdma_route_slow(struct p2pdma_provider *provider, struct device *dev)
 	enum pci_p2pdma_map_type type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
 	bool known = true;
 
-	/* The device may change as long as it is not live, see p2pmem/adopt.c. */
+	/* provider->pdev may change while not live, see p2pmem/adopt.c. */
 	rcu_read_lock();
 	if (READ_ONCE(provider->live) && dev_is_pci(dev) && !p2pdma_barred(dev))
 		type = p2pdma_route(provider->pdev, to_pci_dev(dev), &known);
@@ -281,8 +284,8 @@ pci_p2pdma_route_slow(struct p2pdma_provider *provider, struct device *dev)
  * @size: its length in bytes
  * @type: how @dev could have reached it
  *
- * Counts the refusal. Logs it if there is a route and @dev can't address the memory;
- * that there is no route was logged when it was found out.
+ * Counts the refusal. Logs it if there is a route but @dev can't address the
+ * memory; the lack of a route was logged when the route was looked for.
  *
  * Context: Any.
  */
@@ -292,7 +295,7 @@ void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
 {
 	bool bus = type == PCI_P2PDMA_MAP_BUS_ADDR;
 
-	/* As above. */
+	/* provider->pdev may change, as above. */
 	rcu_read_lock();
 	p2pmem_stats_refuse(provider, dev, phys, size);
 	if (type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
@@ -314,15 +317,16 @@ void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
  * @addr: where to store the address for @dev
  * @is_bus_addr: where to store whether that is a bus address
  *
- * What dma_map_page() is for RAM, for callers that remember what they got, and give
- * that to pci_p2pdma_unmap_page(). It need not be synchronized. dma_map_page() never
- * returns a bus address, so it refuses memory that is reached by one.
+ * The counterpart of dma_map_page() for callers that keep @addr and
+ * @is_bus_addr for pci_p2pdma_unmap_page(). The mapping needs no dma_sync_*().
+ * dma_map_page() itself never returns a bus address, so it refuses memory that
+ * is reached by one.
  *
  * Context: Any. The caller holds a reference to @page, or mirrors page tables that map
  *	    it, and holds the lock that its MMU notifier takes.
- * Return: 0; -EREMOTEIO if @dev can't reach the memory, which will not succeed if
- *	   tried again; -ENOMEM if there is no room in the IOMMU, or for its tables,
- *	   which may.
+ * Return: 0; -EREMOTEIO if @dev can't reach the memory, and a retry will not
+ *	   succeed; -ENOMEM if there is no room in the IOMMU or no memory for
+ *	   its tables, and a retry may succeed.
  */
 int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
 			size_t size, enum dma_data_direction dir,
@@ -362,8 +366,8 @@ int pci_p2pdma_map_page(struct device *dev, struct page *page, size_t offset,
 		return 0;
 	pci_p2pdma_end_mapping(provider);
 	/*
-	 * The IOMMU has no room at the moment; or the route that dma_map_page_attrs()
-	 * found was another one, and may be the first one again by now.
+	 * Either the IOMMU has no room at the moment, or dma_map_page_attrs()
+	 * found another route, and the next attempt may find the first one.
 	 */
 	if (get_dma_ops(dev) ||
 	    generation != atomic_read(&pci_p2pdma_generation))
@@ -376,10 +380,10 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_map_page);
  * pci_p2pdma_unmap_page() - undo pci_p2pdma_map_page()
  * @dev: the device, whose DMA to the piece is over
  * @page: the page
- * @addr: what was stored as the address
+ * @addr: the address that was stored
  * @size: the length in bytes
  * @dir: the direction
- * @is_bus_addr: what was stored for whether that is a bus address
+ * @is_bus_addr: the value that was stored
  *
  * Context: Any. The caller still holds the reference to @page.
  */
@@ -402,8 +406,9 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_unmap_page);
  * @offset: where the piece begins, in bytes from the beginning of @page
  * @len: its length in bytes, at least 1; all of it lies in one folio
  *
- * The answer is the one that a DMA mapping of the piece gets. A DMA mask may end
- * inside a BAR, so the last byte counts. The reason for a refusal is logged once.
+ * A DMA mapping of the piece gets the same answer. A DMA mask may end inside a
+ * BAR, so the last byte of the piece decides. The reason for a refusal is
+ * logged once.
  *
  * Context: Any. The caller holds a reference to @page, or the lock of a page table that
  *	    maps it.
@@ -433,7 +438,7 @@ enum pci_p2pdma_map_type pci_p2pdma_find_route(struct device *client,
 		last += state.bus_off;
 		break;
 	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
-		/* It gets an IOVA that it can address. */
+		/* The DMA API picks an IOVA that the device can address. */
 		if (get_dma_ops(dev))
 			return state.map;
 		break;
@@ -469,10 +474,10 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_reaches);
  * Host bridges that the administrator trusts to forward peer-to-peer requests.
  *
  * PCI does not require a host bridge to forward requests from one root port to
- * another, and there is no way to find out: what it does not forward is lost, or
- * goes elsewhere. So p2pdma.c has a list of bridges that are known to forward them.
- * An administrator who knows better can add others, at a risk: the parameter taints
- * the kernel.
+ * another, and there is no way to find out whether it does: requests that it
+ * does not forward are lost, or go elsewhere. So p2pdma.c has a list of bridges
+ * known to forward them. An administrator who knows better can add others, at a
+ * risk: the parameter taints the kernel.
  */
 struct p2pdma_bridge {
 	u16 vendor;
@@ -528,7 +533,7 @@ module_param_cb_unsafe(host_bridges, &host_bridges_ops, NULL, 0444);
 
 /**
  * p2pdma_host_bridge_allowed() - check whether the administrator allowed a host bridge
- * @root: the device that stands for it
+ * @root: the device that represents the host bridge
  * @quiet: don't log it
  *
  * Context: Any.
@@ -552,7 +557,7 @@ bool p2pdma_host_bridge_allowed(const struct pci_dev *root, bool quiet)
 /**
  * pci_p2pdma_config_written() - forget all routes if userspace changed ACS control
  * @pdev: the device
- * @pos: offset in its configuration space of what was written
+ * @pos: offset of the write in its configuration space
  * @size: how many bytes were written
  *
  * ACS redirection decides whether a bridge forwards peer-to-peer requests itself.

@@ -2,9 +2,9 @@
 /*
  * Counters of the DMA mappings of a provider's memory, by route.
  *
- * "Did my transfer go from device to device?" The counters in sysfs answer this for
- * a provider, the tracepoint p2pdma_map for each piece of memory that is mapped, with
- * the process that asked for it.
+ * Did a transfer go directly from device to device? The counters in sysfs
+ * answer this for a provider, and the tracepoint p2pdma_map for each piece of
+ * memory that is mapped, with the process that asked for it.
  */
 
 #include <linux/device.h>
@@ -56,7 +56,7 @@ void p2pmem_stats_refuse(struct p2pdma_provider *provider,
 			 PCI_P2PDMA_MAP_NOT_SUPPORTED);
 }
 
-/* counter: offset of one in struct p2pmem_stats */
+/* @counter: the offset of a counter in struct p2pmem_stats */
 static ssize_t p2pmem_stats_show(struct device *dev, char *buf, size_t counter)
 {
 	struct p2pmem *p2pmem = p2pmem_of(to_pci_dev(dev));

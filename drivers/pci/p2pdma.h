@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* PCI functions that offer peer-to-peer memory, and what p2pdma.c knows of the topology. */
+/* Providers of peer-to-peer memory, and the PCI topology around them. */
 #ifndef _PCI_P2PDMA_H
 #define _PCI_P2PDMA_H
 

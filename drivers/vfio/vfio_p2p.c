@@ -2,29 +2,29 @@
 /*
  * Peer-to-peer memory in the DMA mappings of a vfio container.
  *
- * RAM that a container maps is pinned until it is unmapped. Memory behind a BAR may have to
- * go before, so a mapping of it is a lease (mm/p2p_hold.c): the provider revokes it, and
- * it is unmapped from all IOMMU domains. To the user the mapping remains; the device
- * faults there until the user unmaps it.
+ * RAM that a container maps is pinned until it is unmapped. Memory behind a BAR
+ * may go away before that, so a mapping of it is a lease (mm/p2p_hold.c). When
+ * the provider revokes the lease, it is unmapped from all IOMMU domains. The
+ * user's mapping remains until the user unmaps it, but DMA to it faults.
  *
- * A container has its own lock, iommu->lock, with which it pins memory and copies to and
- * from its user, and so waits for as long as a user likes, for userfaultfd, say. A
- * revocation must not wait for a user. Therefore it takes p2p->lock, and with that nobody
- * touches user memory:
+ * A container pins memory and copies from and to its user under iommu->lock, so
+ * userspace can block that lock indefinitely, for example with userfaultfd. A
+ * revocation must not wait for userspace. Therefore it takes p2p->lock, under
+ * which user memory is never accessed:
  *
- *	iommu->lock	keeps the list of leases, and that of domains, from being changed
+ *	iommu->lock	protects the lists of leases and of domains
  *	  group->mutex	of an IOMMU group, while its devices are checked
- *	    p2p->lock	keeps the lists, too, and is held while a lease is mapped or
- *			unmapped; protects lease->revoked. IOMMU domains need no lock for
- *			different addresses.
+ *	    p2p->lock	also protects the lists, and lease->revoked; held
+ *			while a lease is mapped or unmapped. IOMMU domains need
+ *			no lock for different addresses.
  *
- * For the same reason a lease is armed before iommu->lock is taken, when no device can
- * use it yet. vfio_p2p_map() finds out if it was revoked meanwhile. Then the caller tries
- * again from the beginning: it was a reset, after which there is a new lease to be had, or
- * the provider is gone, and vfio_p2p_create() says so.
+ * For the same reason a lease is armed before iommu->lock is taken, when no
+ * device can use it yet. If the lease was revoked meanwhile, vfio_p2p_map()
+ * returns -EAGAIN and the caller starts over. After a reset, vfio_p2p_create()
+ * then returns a new lease; if the provider is gone, an error.
  *
- * A reset of a drive revokes leases, too, so p2p->lock must not wait for memory that
- * is to be swapped out to that drive.
+ * A reset of a drive revokes leases, too, so the holder of p2p->lock must not
+ * wait for memory to be swapped out to that drive.
  */
 
 #include <linux/device.h>
@@ -44,7 +44,7 @@
 
 #include "vfio_p2p.h"
 
-/* Peer-to-peer memory that is the whole of a DMA mapping, and belongs to it. */
+/* The peer-to-peer memory of a DMA mapping, which consists of nothing else. */
 struct vfio_p2p_lease {
 	struct vfio_p2p *p2p;
 	struct p2p_hold *hold;
@@ -57,7 +57,7 @@ struct vfio_p2p_lease {
 
 /**
  * vfio_p2p_init() - prepare a container for peer-to-peer memory
- * @p2p: that of the container
+ * @p2p: the container's state
  *
  * Context: Any.
  */
@@ -69,7 +69,7 @@ void vfio_p2p_init(struct vfio_p2p *p2p)
 }
 EXPORT_SYMBOL_GPL(vfio_p2p_init);
 
-/* Extents are folios, and may well be contiguous. */
+/* Extents are folios. Map contiguous ones together. */
 static int vfio_p2p_map_domain(const struct vfio_p2p_lease *lease,
 			       struct iommu_domain *domain)
 {
@@ -117,7 +117,7 @@ err_unmap:
 	return error;
 }
 
-/* The IOMMU has forgotten the addresses when iommu_unmap() returns. */
+/* No device can use the addresses once iommu_unmap() has returned. */
 static void vfio_p2p_unmap_all(struct vfio_p2p_lease *lease)
 {
 	struct vfio_p2p_domain *d;
@@ -146,18 +146,19 @@ static const struct p2p_hold_ops vfio_p2p_hold_ops = {
 
 /**
  * vfio_p2p_create() - hold user memory if it is peer-to-peer memory
- * @p2p: that of the container
+ * @p2p: the container's state
  * @vaddr: user address
- * @size: how much memory, in bytes
+ * @size: size in bytes
  * @prot: what devices may do, IOMMU_READ and IOMMU_WRITE
  *
- * The memory is not charged as locked memory of the process: it stays charged to those who
- * allocated it.
+ * The memory is not charged as locked memory of the process: it stays charged
+ * to the user that allocated it.
  *
  * Context: Process context, without any lock. Waits while the provider is being reset.
- * Return: the lease, not mapped yet; NULL if there is other memory at @vaddr; an ERR_PTR()
- *	   of -EAGAIN if it was revoked already, or of those from p2p_hold_create_user(),
- *	   such as -EINVAL if other memory follows, or -ENODEV if the provider is going.
+ * Return: the lease, not mapped yet; NULL if there is other memory at @vaddr;
+ *	   an ERR_PTR() of -EAGAIN if the lease was revoked already, or of an
+ *	   error of p2p_hold_create_user(), such as -EINVAL if other memory
+ *	   follows, or -ENODEV if the provider is going away.
  */
 struct vfio_p2p_lease *vfio_p2p_create(struct vfio_p2p *p2p,
 				       unsigned long vaddr, size_t size,
@@ -166,11 +167,14 @@ struct vfio_p2p_lease *vfio_p2p_create(struct vfio_p2p *p2p,
 	struct vfio_p2p_lease *lease;
 	struct p2p_hold *hold;
 
-	/* The caller has errors of its own for that. */
+	/* The caller reports these errors itself. */
 	if (!size || !access_ok((void __user *)vaddr, size))
 		return NULL;
 
-	/* Not with a hold that is unarmed: a reset of the drive to swap to may wait for it. */
+	/*
+	 * Allocate before creating the hold: a reset of a swap drive may wait
+	 * for an unarmed hold.
+	 */
 	lease = kzalloc(sizeof(*lease), GFP_KERNEL_ACCOUNT);
 	if (!lease)
 		return ERR_PTR(-ENOMEM);
@@ -197,7 +201,7 @@ struct vfio_p2p_lease *vfio_p2p_create(struct vfio_p2p *p2p,
 EXPORT_SYMBOL_GPL(vfio_p2p_create);
 
 /**
- * vfio_p2p_destroy() - unmap a lease, if it is mapped, and end it
+ * vfio_p2p_destroy() - unmap a lease, if it is mapped, and free it
  * @lease: the lease, in any state, or NULL
  *
  * Context: Process context. The caller holds iommu->lock if the lease was ever mapped.
@@ -228,8 +232,9 @@ static int vfio_p2p_check_dev(struct device *dev, void *data)
 		return 0;
 
 	/*
-	 * While it is not revoked, or revoke() waits for the lock, the memory is there.
-	 * The provider may be going: then what is mapped is revoked in a moment.
+	 * The memory exists while the lease is not revoked, since revoke()
+	 * takes the lock. If the provider is being removed, the mapping is
+	 * revoked soon.
 	 */
 	mutex_lock(&lease->p2p->lock);
 	noio = memalloc_noio_save();
@@ -248,7 +253,7 @@ static int vfio_p2p_check_dev(struct device *dev, void *data)
  * @group: a group of the container
  *
  * Context: Process context. The caller holds iommu->lock.
- * Return: 0; -EREMOTEIO if one does not; -EAGAIN if the lease was revoked.
+ * Return: 0; -EREMOTEIO if a device does not; -EAGAIN if the lease was revoked.
  */
 int vfio_p2p_check(struct vfio_p2p_lease *lease, struct iommu_group *group)
 {
@@ -257,9 +262,9 @@ int vfio_p2p_check(struct vfio_p2p_lease *lease, struct iommu_group *group)
 EXPORT_SYMBOL_GPL(vfio_p2p_check);
 
 /**
- * vfio_p2p_map() - map a lease in all domains, and in those to come
+ * vfio_p2p_map() - map a lease in all present and future domains
  * @lease: the lease; vfio_p2p_check() was called for all groups
- * @iova: the address for devices
+ * @iova: the address that devices use
  *
  * Context: Process context. The caller holds iommu->lock.
  * Return: 0; -EAGAIN if the lease was revoked; errors of iommu_map().
@@ -284,11 +289,11 @@ EXPORT_SYMBOL_GPL(vfio_p2p_map);
 
 /**
  * vfio_p2p_check_all() - check whether a new group reaches all memory of a container
- * @p2p: that of the container
+ * @p2p: the container's state
  * @group: the group
  *
- * Context: Process context. The caller holds iommu->lock until the group's domain has what
- *	    is mapped, or the group is not attached.
+ * Context: Process context. The caller holds iommu->lock until the leases are
+ *	    mapped in the group's domain, or attaching the group has failed.
  * Return: 0; -EREMOTEIO if a device of @group does not reach a lease.
  */
 int vfio_p2p_check_all(struct vfio_p2p *p2p, struct iommu_group *group)
@@ -298,7 +303,7 @@ int vfio_p2p_check_all(struct vfio_p2p *p2p, struct iommu_group *group)
 
 	list_for_each_entry(lease, &p2p->leases, node) {
 		error = vfio_p2p_check(lease, group);
-		/* One that was revoked is mapped nowhere. */
+		/* A revoked lease is not mapped, so it does not matter. */
 		if (error && error != -EAGAIN)
 			return error;
 	}
@@ -308,8 +313,8 @@ EXPORT_SYMBOL_GPL(vfio_p2p_check_all);
 
 /**
  * vfio_p2p_add_domain() - map all leases of a container in a new domain
- * @p2p: that of the container
- * @new: all zero; part of what has the domain
+ * @p2p: the container's state
+ * @new: zeroed; embedded in the owner of @domain
  * @domain: the domain
  *
  * Context: Process context. The caller holds iommu->lock.
@@ -347,10 +352,10 @@ EXPORT_SYMBOL_GPL(vfio_p2p_add_domain);
 
 /**
  * vfio_p2p_remove_domain() - forget a domain that is to be freed
- * @p2p: that of the container
- * @old: what vfio_p2p_add_domain() was called with, if it was
+ * @p2p: the container's state
+ * @old: @new of vfio_p2p_add_domain(); still zeroed if that was not called
  *
- * What is mapped in it goes with it.
+ * Freeing the domain unmaps the leases that are mapped in it.
  *
  * Context: Process context. The caller holds iommu->lock, and no device is attached to
  *	    the domain.

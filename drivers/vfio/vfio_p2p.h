@@ -15,7 +15,7 @@ struct vfio_p2p_lease;
 struct vfio_p2p {
 	struct mutex lock;		/* see vfio_p2p.c */
 	struct list_head domains;	/* of struct vfio_p2p_domain */
-	struct list_head leases;	/* those to be mapped in each domain */
+	struct list_head leases;	/* to be mapped in each domain */
 };
 
 /* Part of a domain of the container. */
@@ -41,7 +41,7 @@ static inline void vfio_p2p_init(struct vfio_p2p *p2p)
 {
 }
 
-/* Nowhere is such memory. */
+/* Without CONFIG_PCI_P2PMEM there is no such memory. */
 static inline struct vfio_p2p_lease *
 vfio_p2p_create(struct vfio_p2p *p2p, unsigned long vaddr, size_t size, int prot)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which block devices can use peer-to-peer memory.
+ * Peer-to-peer memory in bios, and the block devices that can use it.
  */
 #ifndef _LINUX_BLK_P2P_H
 #define _LINUX_BLK_P2P_H
@@ -11,14 +11,15 @@ struct bio_vec;
 struct block_device;
 
 /**
- * bio_p2p_refused() - did a bio fail only because of where its data is?
+ * bio_p2p_refused() - did a bio fail only due to peer-to-peer memory?
  * @bio: a bio that has ended
  *
  * For stacking drivers, which judge devices by the errors of their bios.
  *
  * Context: Any.
- * Return: true if @bio has peer-to-peer memory that the device can't use. Nothing is
- *	   wrong with the device then, but other legs of a mirror may have been written.
+ * Return: true if @bio has peer-to-peer memory that the device can't use. The
+ *	   device is not faulty then, but other legs of a mirror may have been
+ *	   written.
  */
 static inline bool bio_p2p_refused(const struct bio *bio)
 {
@@ -45,12 +46,13 @@ static inline void bio_p2p_log_refusal(struct bio *bio,
 void __blk_rq_release_p2p(struct bio *bio);
 
 /**
- * blk_rq_release_p2p() - let go of the peer-to-peer memory of a passthrough request
+ * blk_rq_release_p2p() - release peer-to-peer memory of a passthrough request
  * @bio: the first bio of the request, which has ended; or NULL
  *
- * For requests that are unmapped by the process that submitted them, when it runs again.
- * If it is stopped, that may be never, and the provider of the memory could not be
- * removed before. blk_rq_unmap_user() is called later as for any other request.
+ * For requests that are unmapped by the submitting process when it runs again.
+ * A stopped process may never run again, and until then its pages would block
+ * the removal of the provider. blk_rq_unmap_user() is called later as for any
+ * other request.
  *
  * Context: Any.
  */

@@ -25,10 +25,10 @@ struct file;
 struct p2p_hold;
 
 /**
- * enum p2p_hold_mode - what a hold has while nobody revokes it
- * @P2P_HOLD_LEASE: pins. A device may use the memory at any time. Ends with the reset
- *		    of the provider, too.
- * @P2P_HOLD_TICKET: no pins. Each use is between p2p_hold_begin_use() and
+ * enum p2p_hold_mode - how a hold keeps its memory
+ * @P2P_HOLD_LEASE: with pins. A device may use the memory at any time. A reset
+ *		    of the provider revokes it, too.
+ * @P2P_HOLD_TICKET: without pins. Each use is between p2p_hold_begin_use() and
  *		     p2p_hold_end_use(). Survives a reset, which waits for uses.
  */
 enum p2p_hold_mode {
@@ -38,9 +38,9 @@ enum p2p_hold_mode {
 
 /**
  * enum p2p_hold_state - see Documentation/mm/p2p_lifetime.rst
- * @P2P_HOLD_UNARMED: created, and not to be used yet
+ * @P2P_HOLD_UNARMED: created, but not to be used yet
  * @P2P_HOLD_ARMED: in use, or ready for it
- * @P2P_HOLD_REVOKED: the memory is gone, or will be when revoke() has returned
+ * @P2P_HOLD_REVOKED: the memory must not be used once revoke() has returned
  */
 enum p2p_hold_state {
 	P2P_HOLD_UNARMED,
@@ -51,21 +51,23 @@ enum p2p_hold_state {
 #define P2P_HOLD_NAME_LEN	24
 
 /**
- * struct p2p_hold_ops - a kind of holder
- * @name: what the log calls it, such as "vfio"; less than P2P_HOLD_NAME_LEN
+ * struct p2p_hold_ops - the methods of a type of holder
+ * @name: its name in the log, such as "vfio"; less than P2P_HOLD_NAME_LEN
  * @mode: the mode of its holds
- * @revoke: makes the holder let go of the memory, for good. When it returns no device
- *	    uses the memory, and DMA mappings of it are gone. Called once at most,
- *	    and only for a hold that is armed. May sleep, but must not wait for a
- *	    process, for the lock of the provider's device, or for its driver. A
- *	    reset calls it, too. It may take an mmap_lock, and locks of the holder, but
- *	    no lock under which anybody creates a hold of user memory or touches user
- *	    memory: both wait for the end of the reset.
- *	    Must not call p2p_hold_destroy() for the hold. Optional for tickets whose
- *	    uses end soon; removal waits for uses in any case.
- * @pause: optional, for tickets whose uses don't end soon by themselves: the provider
- *	   is being reset, or has failed, and new uses are refused. Called each time
- *	   that happens while a use may be left, and under the same rules as @revoke.
+ * @revoke: makes the holder release the memory for good. When it returns, no
+ *	    device uses the memory, and the DMA mappings of the memory are gone.
+ *	    Called at most once, and only for an armed hold. May sleep, but must
+ *	    not wait for a process, for the lock of the provider's device, or
+ *	    for its driver. Also called for a reset, so it may take an mmap_lock
+ *	    and the holder's own locks, but no lock that is held anywhere while
+ *	    a hold of user memory is created or user memory is accessed: both
+ *	    wait for the end of the reset. Must not call p2p_hold_destroy() for
+ *	    the hold. Optional for tickets with uses that end soon; removal
+ *	    waits for uses in any case.
+ * @pause: makes the holder end its uses. Optional, for tickets with uses that
+ *	   don't end soon by themselves. Called at each reset or failure of the
+ *	   provider during which a use may be left, after new uses are refused.
+ *	   Otherwise the rules for @revoke apply.
  */
 struct p2p_hold_ops {
 	const char *name;
@@ -79,7 +81,7 @@ struct p2p_hold_ops {
  * @P2P_HOLDS_LIVE: holds can be created and used
  * @P2P_HOLDS_PAUSED: the provider is being reset: tickets can be created, but not used
  * @P2P_HOLDS_LOST: the provider has failed: no hold can be created or used
- * @P2P_HOLDS_GONE: the same, and no hold will ever be used again
+ * @P2P_HOLDS_GONE: the same, and all holds are revoked
  */
 enum p2p_holds_status {
 	P2P_HOLDS_LIVE,
@@ -91,9 +93,9 @@ enum p2p_holds_status {
 /**
  * struct p2p_holds - the holds of a provider's memory
  *
- * Belongs to the provider, and is found through the address_space of the files whose
- * mappings p2p_vma_init() sets up. Each hold has such a file, which must keep the
- * provider's object.
+ * Owned by the provider, and found through the address_space of the files that
+ * VM_P2P mappings map. Each hold has a reference to such a file, and the file
+ * must keep this structure alive.
  */
 struct p2p_holds {
 	/* private: of mm/p2p_hold.c */
@@ -102,22 +104,24 @@ struct p2p_holds {
 	spinlock_t lock;		/* a leaf, taken in any context */
 	enum p2p_holds_status status;
 	struct list_head list;		/* those that may have memory */
-	unsigned int nr_busy;		/* tickets in use, leases to let go */
+	unsigned int nr_busy;		/* non-idle tickets, revoked leases */
 	wait_queue_head_t wait;		/* woken when holds or @status change */
 };
 
 /**
  * struct p2p_hold - a part of a buffer that is used for longer than a call
- * @extents: the memory. With @nr_extents, constant from p2p_hold_create*() to
- *	     p2p_hold_destroy(); may be used while the hold is not revoked, in the case
- *	     of a ticket during a use. Those of a lease are pinned, one pin each. Those
- *	     of a ticket are physically contiguous, but may go on in the folios after the
- *	     first. Memory without struct pages is one extent without a folio, whose
- *	     offset is the physical address; see pci_p2p_range_of_hold().
+ * @extents: the memory. Like @nr_extents, constant from p2p_hold_create*() to
+ *	     p2p_hold_destroy(). The memory of a lease may be used until the
+ *	     lease is revoked, that of a ticket during a use. Each extent of a
+ *	     lease has one pin. An extent of a ticket is physically contiguous,
+ *	     but may continue in the folios after @folio. Memory without struct
+ *	     pages is one extent without a folio, with the physical address as
+ *	     the offset; see pci_p2p_range_of_hold().
  * @nr_extents: how many
- * @private: the holder's
+ * @private: for the holder
  *
- * p2p_hold_create_user() and p2p_hold_create() make it, p2p_hold_destroy() ends it.
+ * Created by p2p_hold_create_user() or p2p_hold_create(), ended by
+ * p2p_hold_destroy().
  */
 struct p2p_hold {
 	/* private: of mm/p2p_hold.c, and of the inline functions below */
@@ -127,23 +131,23 @@ struct p2p_hold {
 	unsigned int nr_extents;
 	void *private;
 	/* private: */
-	const struct p2p_hold_ops *ops;	/* until it is destroyed */
+	const struct p2p_hold_ops *ops;	/* valid until @destroyed is set */
 	enum p2p_hold_mode mode;
 	struct p2p_holds *holds;	/* kept by @file */
 	struct file *file;		/* the buffer, or range */
-	struct kref ref;		/* the holder's, the list's, a revocation's */
+	struct kref ref;		/* by holder, list, revocation */
 	struct work_struct settle;
-	/* Protected by holds->lock, as the list: */
+	/* Protected by holds->lock, like the list: */
 	struct list_head node;
 	enum p2p_hold_state state;
 	bool live;			/* @uses was not killed */
 	bool idle;			/* @uses is 0 */
-	bool due;			/* revoke() or pause() */
-	bool in_call;			/* of either */
+	bool due;			/* a call of revoke() or pause() */
+	bool in_call;			/* of one of them */
 	bool destroyed;			/* by the holder */
-	bool let_go;			/* by the holder: revoke() has returned */
-	bool settled;			/* has no memory any more */
-	/* Who it is, for the log: */
+	bool let_go;			/* revoke(), if any, has returned */
+	bool settled;			/* p2p_hold_settle() is due or done */
+	/* For the log: */
 	char name[P2P_HOLD_NAME_LEN];
 	struct device *client;
 	pid_t pid;
@@ -171,9 +175,10 @@ int p2p_hold_unusable(struct p2p_hold *hold);
  * p2p_hold_begin_use() - begin a use of a ticket's memory
  * @hold: a ticket that is armed
  *
- * Until p2p_hold_end_use() the memory is there, and the removal or reset of its
- * provider waits. So a use must end soon, or when the ticket's revoke() or pause() asks
- * for it, and must not depend on userspace. There may be many at a time.
+ * The memory stays until p2p_hold_end_use(), and the removal or reset of its
+ * provider waits for that. So a use must end soon, or when the ticket's
+ * revoke() or pause() is called, and must not depend on userspace. A ticket may
+ * have many uses at a time.
  *
  * Context: Any but NMI.
  * Return: 0; -ENODEV if the hold was revoked, or the provider has failed; -EAGAIN
@@ -189,8 +194,8 @@ static inline int p2p_hold_begin_use(struct p2p_hold *hold)
 }
 
 /**
- * p2p_hold_end_use() - end what p2p_hold_begin_use() began
- * @hold: the ticket; may be gone afterwards if it was destroyed meanwhile
+ * p2p_hold_end_use() - end a use of a ticket's memory
+ * @hold: the ticket; no longer valid afterwards if it was destroyed meanwhile
  *
  * Context: Any but NMI.
  */

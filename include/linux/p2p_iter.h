@@ -15,14 +15,15 @@ struct page;
 #ifdef CONFIG_VM_P2P
 
 /**
- * iov_iter_p2p_offset() - where in its folio the rest of an ITER_P2P begins
+ * iov_iter_p2p_offset() - offset of the remaining data in the folio
  * @i: the iterator
  *
- * A folio is aligned to its size. So this has the alignment of the memory's physical
- * address, too.
+ * A folio is aligned to its size, so the offset is aligned like the physical
+ * address.
  *
  * Context: Any.
- * Return: the offset in the first folio of the ticket, in bytes; may be behind its end.
+ * Return: the offset in the first folio of the ticket, in bytes; may be past
+ *	   its end.
  */
 static inline size_t iov_iter_p2p_offset(const struct iov_iter *i)
 {
@@ -30,16 +31,16 @@ static inline size_t iov_iter_p2p_offset(const struct iov_iter *i)
 }
 
 /**
- * iov_iter_p2p_set_nowait() - let an ITER_P2P wait for the end of a reset, or not
- * @i: the iterator; nothing happens if it is another one
- * @nowait: true if its user must not wait, as with IOCB_NOWAIT. An ITER_P2P waits unless
- *	    it was told not to.
+ * iov_iter_p2p_set_nowait() - should an ITER_P2P not wait for a reset?
+ * @i: the iterator; one of another type is left alone
+ * @nowait: true if the caller must not wait, as with IOCB_NOWAIT. An ITER_P2P
+ *	    waits by default.
  *
  * Context: Any.
  */
 static inline void iov_iter_p2p_set_nowait(struct iov_iter *i, bool nowait)
 {
-	/* It is contiguous, so the number of its segments says nothing else. */
+	/* nr_segs has no other use, because an ITER_P2P is contiguous. */
 	if (unlikely(iov_iter_is_p2p(i)))
 		i->nr_segs = nowait ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Pages of peer-to-peer memory among others.
+ * Peer-to-peer pages next to other pages.
  */
 #ifndef _LINUX_P2P_PAGE_H
 #define _LINUX_P2P_PAGE_H
@@ -12,7 +12,7 @@
 #ifdef CONFIG_VM_P2P
 /**
  * p2p_phys_mergeable() - may physically adjacent pages share a DMA segment?
- * @prev: a page before @page; with all pages between them it may share one
+ * @prev: a page before @page; may share a segment with all pages in between
  * @page: the page that begins the second part
  * @addr: physical address at which the second part begins, in bytes
  *
@@ -20,8 +20,8 @@
  * providers, or of a provider and the host, takes different routes, even where
  * the BARs, or the BAR and RAM, lie side by side.
  *
- * memremap_pages() adds memory by whole subsections, so inside one of these
- * there is nothing to look at.
+ * memremap_pages() adds whole subsections of memory, so only the start of a
+ * subsection needs a check.
  *
  * Context: Any.
  * Return: true if one DMA segment may hold both.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Log lines about peer-to-peer memory that users cause. */
+/* Rate limits for log lines about peer-to-peer memory, which users cause. */
 #ifndef _LINUX_P2P_RATELIMIT_H
 #define _LINUX_P2P_RATELIMIT_H
 

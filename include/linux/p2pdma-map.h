@@ -16,7 +16,7 @@
 
 struct pci_dev;
 
-/* What became of a provider's memory in DMA mappings. */
+/* Counters of DMA mappings of a provider's memory, by result. */
 struct p2pmem_stats {
 	u64 bus;		/* bytes */
 	u64 host_bridge;	/* bytes */
@@ -27,10 +27,11 @@ struct p2pmem_stats {
 #define P2PDMA_ROUTE_MASK	3UL	/* bits of a device's address that are 0 */
 
 /**
- * struct p2pdma_route_slot - a route that was asked for lately
+ * struct p2pdma_route_slot - a cached route
  * @key: the address of the client's struct device, plus the route
- * @generation: of routes in which it was found; see drivers/pci/p2pdma-route.c
- * @filled: when that was, in jiffies
+ * @generation: pci_p2pdma_generation when it was found; see
+ *		drivers/pci/p2pdma-route.c
+ * @filled: when the slot was filled, in jiffies
  */
 struct p2pdma_route_slot {
 	unsigned long key;
@@ -41,15 +42,16 @@ struct p2pdma_route_slot {
 /**
  * struct p2pdma_provider - peer-to-peer memory of a PCI function, with or without struct pages
  * @pdev: the function
- * @bus_offset: what to add to a physical address of the memory for its bus address
+ * @bus_offset: bus address of the memory minus its physical address
  * @stats: counters of all memory of @pdev, with CONFIG_PCI_P2PMEM
- * @mapped: how many DMA mappings of memory with struct pages are under way, with
- *	    CONFIG_PCI_P2PMEM; the sum over all CPUs counts
+ * @mapped: number of current DMA mappings of memory with struct pages, with
+ *	    CONFIG_PCI_P2PMEM; only the sum over all CPUs has a meaning
  * @live: the memory may be mapped for DMA
- * @routes: what the clients that asked last were told
+ * @routes: a cache of the routes of recent clients
  *
- * Embedded in what owns the memory, which calls p2pdma_provider_start() before any of it
- * is mapped, and p2pdma_provider_stop() before the memory goes. All bytes of the memory
+ * Embedded in a structure of the memory's owner, which calls
+ * p2pdma_provider_start() before any of the memory is mapped for DMA, and
+ * p2pdma_provider_stop() before the memory goes away. All bytes of the memory
  * have the same routes.
  */
 struct p2pdma_provider {
@@ -71,7 +73,8 @@ struct pci_p2pdma_pagemap {
  * page_p2pdma_provider() - the provider of a page
  * @page: a page of type MEMORY_DEVICE_PCI_P2PDMA
  *
- * Context: Any. The caller holds a reference to @page, or what keeps it mapped.
+ * Context: Any. The caller holds a reference to @page, or otherwise keeps it
+ *	    mapped.
  * Return: the provider, in the page map of @page.
  */
 static inline struct p2pdma_provider *
@@ -98,7 +101,7 @@ void pci_p2pdma_refuse(struct p2pdma_provider *provider, struct device *dev,
 		       phys_addr_t phys, size_t size,
 		       enum pci_p2pdma_map_type type);
 
-/* Device structures are some KiB apart. */
+/* Device structures are several KiB apart. */
 static inline struct p2pdma_route_slot *
 pci_p2pdma_slot(struct p2pdma_provider *provider, struct device *dev)
 {
@@ -135,8 +138,8 @@ static inline void pci_p2pdma_count(const struct pci_p2pdma_map_state *state,
  * @dev: the device that will do DMA
  * @provider: the provider
  *
- * Context: Any. The caller holds a reference to a page of @provider, or what keeps
- *	    the provider from being stopped.
+ * Context: Any. The caller holds a reference to a page of @provider, or
+ *	    otherwise keeps it from being stopped.
  */
 static __always_inline void pci_p2pdma_route(struct pci_p2pdma_map_state *state,
 					     struct device *dev,
@@ -167,12 +170,12 @@ static __always_inline void pci_p2pdma_route(struct pci_p2pdma_map_state *state,
 extern atomic_t pci_p2pdma_nr_pages;
 
 /*
- * DMA mappings of memory with struct pages are counted, so that a provider that goes
- * away knows when the last one has ended. A scatterlist counts once for each provider
- * in it; once again where the provider changes back. Whoever begins a mapping looks for
- * the route and counts in one RCU read-side section. p2pdma_provider_stop() makes sure
- * that no later section finds a route, and waits for the earlier ones. After that the
- * count only falls.
+ * DMA mappings of memory with struct pages are counted, so that the removal of
+ * a provider can wait for the last one. A scatterlist counts once for each
+ * sequence of entries with the same provider. The lookup of the route and the
+ * increment are in one RCU read-side section. p2pdma_provider_stop() makes sure
+ * that no later section finds a route, and waits for the earlier ones. After
+ * that the count only falls.
  */
 static __always_inline void
 pci_p2pdma_begin_mapping(struct p2pdma_provider *provider)
@@ -186,14 +189,14 @@ pci_p2pdma_end_mapping(struct p2pdma_provider *provider)
 	this_cpu_dec(*provider->mapped);
 }
 
-/* The entry that the provider was counted for, when its list was mapped, remembers it. */
+/* Marks the entry of a mapped list for which the provider was counted. */
 static __always_inline void pci_p2pdma_mark_segment(struct scatterlist *sg)
 {
 	sg->dma_flags |= SG_DMA_P2P_MAPPED;
 }
 
 /**
- * pci_p2pdma_unmap_segment() - the DMA mapping of an entry of a scatterlist has ended
+ * pci_p2pdma_unmap_segment() - the DMA mapping of a list entry has ended
  * @sg: the entry, of any memory
  *
  * Context: Any. The caller holds a reference to the pages.
@@ -203,15 +206,15 @@ static __always_inline void pci_p2pdma_unmap_segment(struct scatterlist *sg)
 	if (likely(!(sg->dma_flags & SG_DMA_P2P_MAPPED)))
 		return;
 	sg->dma_flags &= ~SG_DMA_P2P_MAPPED;
-	/* Somebody unmapped only a part of the list, and uses it again. */
+	/* A driver has unmapped only part of the list, and reused it. */
 	if (WARN_ON_ONCE(!is_pci_p2pdma_page(sg_page(sg))))
 		return;
 	pci_p2pdma_end_mapping(page_p2pdma_provider(sg_page(sg)));
 }
 
 /*
- * A list whose entries change their number when it is mapped: the first one
- * tells that there are marks somewhere.
+ * Mapping such a list merges entries. Its first entry records that some of the
+ * entries are marked.
  */
 static inline void pci_p2pdma_mark_list(struct scatterlist *sgl)
 {
@@ -241,9 +244,10 @@ void pci_p2pdma_end_phys(phys_addr_t phys);
  * @phys: the address, of any memory
  * @attrs: the attributes of dma_unmap_page()
  *
- * dma_unmap_page() is not told what was mapped. It never was a bus address, so the
- * physical address identifies the page. It is looked up only while memory of a
- * provider is mapped in this way, which is rare.
+ * dma_unmap_page() does not know which page was mapped. dma_map_page() never
+ * returns a bus address, so the physical address identifies the page. The page
+ * is looked up only while dma_map_page() mappings of a provider's memory exist,
+ * which is rare.
  *
  * Context: Any.
  */
@@ -307,16 +311,16 @@ static inline void pci_p2pdma_unmap_phys(phys_addr_t phys, unsigned long attrs)
  * @size: its length in bytes, at least 1
  * @addr: where to store the address for @dev, if it is a bus address
  *
- * The route depends on nothing but the device and the provider, so that @state
- * keeps it from one piece to the next.
+ * The route depends only on the device and the provider, so @state keeps it for
+ * the next piece.
  *
  * Context: Any. As for pci_p2pdma_route().
- * Return: PCI_P2PDMA_MAP_BUS_ADDR, with the address in @addr, all of which @dev can
- *	   address; PCI_P2PDMA_MAP_THRU_HOST_BRIDGE if the piece is to be mapped by its
- *	   physical address as RAM is, after which the caller calls
- *	   pci_p2pdma_count(), or pci_p2pdma_refuse() if that failed;
- *	   PCI_P2PDMA_MAP_NOT_SUPPORTED if there is no way: the mapping fails with
- *	   -EREMOTEIO.
+ * Return: PCI_P2PDMA_MAP_BUS_ADDR, with an address in @addr that @dev can use
+ *	   for all of the piece; PCI_P2PDMA_MAP_THRU_HOST_BRIDGE if the piece is
+ *	   to be mapped by its physical address as RAM is, after which the
+ *	   caller calls pci_p2pdma_count(), or pci_p2pdma_refuse() if that
+ *	   failed; PCI_P2PDMA_MAP_NOT_SUPPORTED if there is no route: the
+ *	   mapping fails with -EREMOTEIO.
  */
 static __always_inline enum pci_p2pdma_map_type
 pci_p2pdma_map_phys(struct pci_p2pdma_map_state *state, struct device *dev,
@@ -347,9 +351,9 @@ pci_p2pdma_map_phys(struct pci_p2pdma_map_state *state, struct device *dev,
  * @dev: the device that will do DMA
  * @sg: the entry, whose page is of type MEMORY_DEVICE_PCI_P2PDMA
  *
- * As pci_p2pdma_map_phys(). An entry that gets a bus address is mapped then. Whatever
- * it gets, pci_p2pdma_unmap_segment() is called for it in the end, unless there is no
- * way.
+ * As pci_p2pdma_map_phys(). An entry that gets a bus address is mapped by this.
+ * Unless the result is PCI_P2PDMA_MAP_NOT_SUPPORTED, the caller calls
+ * pci_p2pdma_unmap_segment() at the end of the mapping.
  *
  * Context: Any. The caller holds a reference to the pages.
  * Return: as pci_p2pdma_map_phys().

@@ -2,11 +2,12 @@
 /*
  * Peer-to-peer memory without struct pages: ranges of a PCI BAR.
  *
- * For memory that nobody needs pages of, because both sides are drivers that know
- * ranges: the provider makes a range and lets programs map it, the client finds it
- * behind a program's address and maps it for DMA. What struct pages would do,
- * other than O_DIRECT and the like, is done here: to find the route, to refuse
- * what can't be reached, and to take it all back when the provider goes.
+ * For memory that needs no struct pages, because the drivers of both devices
+ * support ranges: the provider's driver creates a range and lets programs map
+ * it; the client's driver looks up the range at a program's address and maps it
+ * for DMA. Except for O_DIRECT and the like, ranges replace struct pages: they
+ * have routes, a client can't map memory that it can't reach, and the removal
+ * of the provider revokes them.
  *
  * See Documentation/driver-api/pci/p2pmem-range.rst.
  */
@@ -29,13 +30,13 @@ struct vm_area_struct;
  * struct pci_p2p_mapping - a part of a range, mapped for DMA by a client
  * @addr: the address for the client's DMA
  * @len: length, in bytes
- * @revoke: set by the client before it maps, or NULL. Called, once, when the
- *	    provider takes the range back, which waits until the client has
- *	    unmapped. Called in atomic context; must not unmap by itself, but get
- *	    the client to. May be called as soon as the mapping is being made, and
- *	    not after pci_p2p_range_unmap() has returned. Without it a mapping must
- *	    be as short as a transfer.
- * @private: the client's
+ * @revoke: set by the client before it maps, or NULL. Called once when the
+ *	    provider revokes the range; the revocation waits until the client
+ *	    has unmapped. Called in atomic context; must not unmap by itself,
+ *	    but make the client unmap. May be called once pci_p2p_range_map()
+ *	    has begun, but not after pci_p2p_range_unmap() has returned. A
+ *	    mapping without it must be as short as a transfer.
+ * @private: for the client
  */
 struct pci_p2p_mapping {
 	dma_addr_t addr;

@@ -2,7 +2,7 @@
 /*
  * VM_P2P: userspace mappings of peer-to-peer device memory.
  *
- * What such a mapping promises is written in mm/p2p.c.
+ * The properties of such a mapping are described in mm/p2p.c.
  */
 #ifndef _LINUX_VM_P2P_H
 #define _LINUX_VM_P2P_H
@@ -13,7 +13,8 @@
 
 /**
  * struct p2p_extent - contiguous peer-to-peer memory, held by one pin
- * @folio: the folio that all of it lies in
+ * @folio: the folio that contains it; an extent of a ticket may end in a later
+ *	   one
  * @offset: where it begins in @folio, in bytes
  * @len: its length, in bytes
  */
@@ -25,7 +26,7 @@ struct p2p_extent {
 
 /**
  * p2p_extent_phys() - the physical address of an extent
- * @extent: the extent; of a hold also one without a folio
+ * @extent: the extent; one of a hold may be without a folio
  *
  * Context: Any.
  * Return: the address of the first byte.
@@ -50,9 +51,10 @@ static inline bool p2p_vma_has_pages(const struct vm_area_struct *vma)
 }
 
 /*
- * A flag of get_user_pages() beside FOLL_PCI_P2PDMA: the caller already holds pages,
- * and the reset of a device may be waiting for them. So the call does not wait for a
- * device that is being reset to get more, and returns what it has.
+ * A flag of get_user_pages() in addition to FOLL_PCI_P2PDMA: the caller already
+ * holds pages, and the reset of a device may be waiting for them. So the call
+ * does not wait for the end of a reset to get more pages, but returns those it
+ * has.
  */
 #define FOLL_P2P_HELD	0x200000
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What p2p-edu.c and p2p-edu-mirror.c share: the device, and its files. */
+/* The device and its files, for p2p-edu.c and p2p-edu-mirror.c. */
 #ifndef P2P_EDU_DEV_H
 #define P2P_EDU_DEV_H
 
@@ -18,22 +18,22 @@ struct p2p_edu_shadow;
 struct pci_dev;
 struct sg_table;
 
-/* Of 4096. Up to its 7.2, QEMU ends when a command goes up to the last byte. */
+/* Of 4096: QEMU up to 7.2 exits if a command includes the last byte. */
 #define EDU_BUFFER_USED		2048
 
 /*
  * Open files outlive the device: the driver may be unbound, or the device
  * unplugged, while a program has them open. So this is not managed memory; the
- * last one to leave frees it.
+ * last reference frees it.
  */
 struct p2p_edu {
 	struct kref ref;		/* the driver's, and each open file's */
 	struct mutex lock;		/* the device; held for a whole transfer */
-	bool gone;			/* what follows must not be used any more */
-	bool stopped;			/* it may not do DMA any more */
+	bool gone;			/* the members below must not be used */
+	bool stopped;			/* the device may no longer do DMA */
 	struct pci_dev *pdev;
 	void __iomem *regs;
-	struct completion done;		/* of the command that runs */
+	struct completion done;		/* of the running command */
 	struct list_head files;		/* with a dma-buf attached */
 	struct list_head mirrors;
 	struct miscdevice misc;
@@ -46,9 +46,9 @@ struct p2p_edu_file {
 	struct dma_buf_attachment *attach;	/* NULL for none */
 	struct list_head node;
 	/* Under the lock of the dma-buf's reservation object: */
-	struct sg_table *sgt;		/* NULL if it is not mapped */
-	enum dma_data_direction dir;	/* in which it is */
-	/* Set once, and there until the file is closed; NULL before: */
+	struct sg_table *sgt;		/* NULL if not mapped */
+	enum dma_data_direction dir;	/* of the mapping */
+	/* NULL until it is set, once; valid until the file is closed: */
 	struct p2p_edu_shadow *mirror;
 };
 

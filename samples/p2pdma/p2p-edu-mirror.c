@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A device that mirrors a part of a program's address space, to learn from
+ * Sample: a device that mirrors a part of a program's address space
  *
- * GPUs and RDMA adapters with page tables of their own use whatever a program has at an
- * address: no call names the memory before, nothing is pinned, and the program may
- * unmap, move or protect it at any time. QEMU's edu device has no page tables, so this
- * file plays their part, page by page; p2p-edu.c has the rest of the driver. In order:
+ * GPUs and RDMA adapters with their own page tables access whatever a program
+ * has mapped at an address: the memory is not registered beforehand, nothing is
+ * pinned, and the program may unmap, move or protect it at any time. QEMU's edu
+ * device has no page tables, so this file emulates them, page by page;
+ * p2p-edu.c has the rest of the driver. In order:
  *
- *	begin	mmu_interval_notifier_insert(): to be told of each change
+ *	begin	mmu_interval_notifier_insert(): to be notified of each change
  *	fault	hmm_range_fault(), when the device needs a page that is not there
  *	map	dma_map_sgtable(), if nothing has changed meanwhile, or start over
  *	run	with the lock held that invalidate() takes
  *	unmap	in invalidate(), when it changes
  *
- * That is the same for RAM and for peer-to-peer memory, and Documentation/mm/hmm.rst
- * tells it at length. For peer-to-peer memory the driver names its device, which is
- * also the promise to keep the CPU off the data, and gets -EREMOTEIO if the device has
- * no way to the memory. There is no reference to the memory, and need not be any: if
- * the provider goes, or is reset, invalidate() is called, as if the program had unmapped
- * it. The next fault says what is there then.
+ * The steps are the same for RAM and for peer-to-peer memory;
+ * Documentation/mm/hmm.rst describes them in detail. For peer-to-peer memory
+ * the driver names its device, which is also the promise to keep the CPU off
+ * the data, and gets -EREMOTEIO if the device has no route to the memory. The
+ * mirror needs no reference to the memory: if the provider is removed or reset,
+ * invalidate() is called, as if the program had unmapped the memory. The next
+ * fault finds what is mapped then.
  *
- * Locks: edu->lock (one user of the device at a time), then shadow->lock (the mirror).
- * invalidate() is called with locks of mm held, also while memory is being reclaimed.
+ * Locks: edu->lock (one user of the device at a time), then shadow->lock (the
+ * mirror). invalidate() is called with locks of mm held, also during reclaim.
  * So with shadow->lock held there is no access to user memory, no fault, and no
- * allocation that waits; and the faults take no lock of ours, since they may take as
- * long as the program wants.
+ * allocation that waits. Faults are taken without these locks, since they may
+ * take as long as the program wants.
  */
 
 #include <linux/dma-mapping.h>
@@ -41,11 +43,11 @@
 #include "p2p-edu.h"
 #include "p2p-edu-dev.h"
 
-/* What the device's page table would say of a page. */
+/* An entry of the emulated page table. */
 struct p2p_edu_entry {
 	struct scatterlist sg;		/* the page */
-	struct sg_table sgt;		/* of it; nents is 0 while it is not mapped */
-	enum dma_data_direction dir;	/* in which it is */
+	struct sg_table sgt;		/* nents is 0 while it is not mapped */
+	enum dma_data_direction dir;	/* of the mapping */
 	bool is_p2p;
 };
 
@@ -58,7 +60,7 @@ struct p2p_edu_shadow {
 	unsigned long nr_pages;
 	/* Under the lock: */
 	struct mutex lock;
-	bool stopped;			/* nothing may be mapped any more */
+	bool stopped;			/* refuse to map pages */
 	struct p2p_edu_entry entries[];
 };
 
@@ -68,7 +70,7 @@ static struct p2p_edu_entry *p2p_edu_entry(struct p2p_edu_shadow *shadow,
 	return &shadow->entries[(addr - shadow->start) >> PAGE_SHIFT];
 }
 
-/* With shadow->lock held, so that the device is not at it. */
+/* With shadow->lock held, so that the device does not use the page. */
 static void p2p_edu_entry_unmap(struct p2p_edu_shadow *shadow,
 				struct p2p_edu_entry *entry)
 {
@@ -89,9 +91,9 @@ static void p2p_edu_shadow_stop(struct p2p_edu_shadow *shadow)
 }
 
 /*
- * The page tables are about to change. When this returns the device does not use what
- * they say now: for RAM, that it may go to somebody else then; for peer-to-peer memory,
- * that its device may be gone.
+ * The page tables are about to change. When this returns, the device no longer
+ * uses the old pages: RAM may then get a new owner, and the provider of
+ * peer-to-peer memory may be removed.
  */
 static bool p2p_edu_invalidate(struct mmu_interval_notifier *notifier,
 			       const struct mmu_notifier_range *range,
@@ -103,13 +105,13 @@ static bool p2p_edu_invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long end = shadow->start + (shadow->nr_pages << PAGE_SHIFT);
 	unsigned long addr;
 
-	/* Waits for a command of the device, but for no longer. */
+	/* Waits for at most the command that is running. */
 	if (mmu_notifier_range_blockable(range))
 		mutex_lock(&shadow->lock);
 	else if (!mutex_trylock(&shadow->lock))
 		return false;
 
-	/* Whoever is between hmm_range_fault() and the lock has to start over. */
+	/* A fault between hmm_range_fault() and the lock starts over. */
 	mmu_interval_set_seq(notifier, seq);
 	end = min(end, range->end);
 	addr = max(shadow->start, range->start & PAGE_MASK);
@@ -130,10 +132,11 @@ static bool p2p_edu_entry_ok(const struct p2p_edu_entry *entry, bool write)
 }
 
 /*
- * With shadow->lock held: the page is still there, and can't go, as long as it takes. The
- * sg_table has the one page, RAM or peer-to-peer memory. dma_map_page() would do for
- * RAM; it returns no bus addresses, so for peer-to-peer memory there is
- * pci_p2pdma_map_page(), with a bool to be kept for the unmapping.
+ * With shadow->lock held, so that the page can't go away meanwhile. The
+ * sg_table has one page, RAM or peer-to-peer memory. Instead of an sg_table,
+ * dma_map_page() would suffice for RAM. It never returns bus addresses, so for
+ * peer-to-peer memory there is pci_p2pdma_map_page(), with a bool to be kept
+ * for unmapping.
  */
 static int p2p_edu_entry_map(struct p2p_edu_shadow *shadow,
 			     struct p2p_edu_entry *entry, unsigned long hmm_pfn)
@@ -152,7 +155,7 @@ static int p2p_edu_entry_map(struct p2p_edu_shadow *shadow,
 	return dma_map_sgtable(shadow->dev, &entry->sgt, entry->dir, 0);
 }
 
-/* Looks up a page, brings it in if need be, and maps it, unless it is mapped already. */
+/* Maps a page unless it is mapped: looks it up, and faults it in if needed. */
 static int p2p_edu_mirror_fault(struct p2p_edu_shadow *shadow,
 				unsigned long addr, bool write)
 {
@@ -166,7 +169,7 @@ static int p2p_edu_mirror_fault(struct p2p_edu_shadow *shadow,
 		.hmm_pfns	= &hmm_pfn,
 		.default_flags	= HMM_PFN_REQ_FAULT |
 				  (write ? HMM_PFN_REQ_WRITE : 0),
-		/* Without it peer-to-peer memory gives -EFAULT. */
+		/* Without it hmm_range_fault() refuses peer-to-peer memory. */
 		.p2p_dev	= shadow->dev,
 	};
 	int error;
@@ -178,7 +181,7 @@ static int p2p_edu_mirror_fault(struct p2p_edu_shadow *shadow,
 	if (ok)
 		return 0;
 
-	/* The process may have ended, and another one have the file. */
+	/* The process may have ended, while another one has the file open. */
 	if (!mmget_not_zero(mm))
 		return -EFAULT;
 	do {
@@ -209,15 +212,15 @@ static int p2p_edu_mirror_fault(struct p2p_edu_shadow *shadow,
 static void p2p_edu_entry_written(struct p2p_edu_entry *entry)
 {
 	/*
-	 * As for what is pinned: nobody else knows that the page has to be written back.
-	 * Without the page's lock, as invalidate() may be waiting, with that lock held.
-	 * BAR memory is written back to nowhere.
+	 * As for pinned pages, only the driver knows that the device has
+	 * written to the page. Don't take the page lock: a task that holds it
+	 * may be waiting in invalidate(). BAR memory has no writeback.
 	 */
 	if (!entry->is_p2p)
 		set_page_dirty(sg_page(&entry->sg));
 }
 
-/* With edu->lock held. -EAGAIN: one of the pages had to go meanwhile. */
+/* With edu->lock held. -EAGAIN: one of the pages was invalidated meanwhile. */
 static int p2p_edu_mirror_run(struct p2p_edu_shadow *shadow, unsigned long src,
 			      unsigned long dst, u32 len)
 {
@@ -237,14 +240,14 @@ static int p2p_edu_mirror_run(struct p2p_edu_shadow *shadow, unsigned long src,
 		goto unlock;
 	error = p2p_edu_dma(edu, sg_dma_address(&to->sg) + offset_in_page(dst),
 			    len, DMA_FROM_DEVICE);
-	/* Even after an error, for what the device may have written. */
+	/* Even after an error: the device may have written a part. */
 	p2p_edu_entry_written(to);
 unlock:
 	mutex_unlock(&shadow->lock);
 	return error;
 }
 
-/* Copies something that lies in one page on either side. */
+/* Copies a piece that crosses no page boundary on either side. */
 static int p2p_edu_mirror_step(struct p2p_edu_shadow *shadow, unsigned long src,
 			       unsigned long dst, u32 len)
 {
@@ -338,7 +341,7 @@ p2p_edu_shadow_create(struct p2p_edu *edu, const struct p2p_edu_mirror *arg)
 	return ERR_PTR(error);
 }
 
-/* Nothing is mapped any more. */
+/* All entries are unmapped. */
 static void p2p_edu_shadow_free(struct p2p_edu_shadow *shadow)
 {
 	/* Waits for invalidate(). */
@@ -358,11 +361,11 @@ int p2p_edu_mirror_begin(struct p2p_edu_file *file,
 	    !PAGE_ALIGNED(arg->addr | arg->len) || arg->addr >= TASK_SIZE ||
 	    arg->len > TASK_SIZE - arg->addr)
 		return -EINVAL;
-	/* A bounce buffer is a copy, and would not change with the page. */
+	/* A bounce buffer is a copy, and would miss changes of the page. */
 	if (dma_addressing_limited(&edu->pdev->dev))
 		return -EOPNOTSUPP;
 
-	/* Takes the mmap_lock, which faults hold: not with edu->lock held. */
+	/* Waits for the mmap_lock, and so for faults: not under edu->lock. */
 	shadow = p2p_edu_shadow_create(edu, arg);
 	if (IS_ERR(shadow))
 		return PTR_ERR(shadow);
@@ -391,7 +394,7 @@ void p2p_edu_mirror_end(struct p2p_edu_file *file)
 	if (!shadow)
 		return;
 
-	/* What is mapped is the device's, so the driver must not go meanwhile. */
+	/* DMA mappings belong to the device: keep the driver from unbinding. */
 	mutex_lock(&shadow->edu->lock);
 	p2p_edu_shadow_stop(shadow);
 	list_del(&shadow->node);
@@ -400,8 +403,8 @@ void p2p_edu_mirror_end(struct p2p_edu_file *file)
 }
 
 /*
- * The driver is unbound; with edu->lock held. The files stay, and a fault may be under
- * way, for as long as it takes. But nothing is mapped from now on.
+ * The driver is unbound; with edu->lock held. The files stay open, and a fault
+ * may still be under way, but no page is mapped from now on.
  */
 void p2p_edu_mirrors_stop(struct p2p_edu *edu)
 {

@@ -1,34 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client of peer-to-peer memory, to learn from: a driver for QEMU's edu device
+ * Sample client of peer-to-peer memory: a driver for QEMU's edu device
  *
- * The device has a buffer of 4 KiB, and a DMA engine that fills it from memory or
- * empties it there. With that, a program copies from one range of its memory to
- * another: ioctl(P2P_EDU_COPY) of /dev/p2p-edu-ADDRESS, see p2p-edu.h. A range is
- * RAM or a mapping of a provider's p2pmem/allocate, and the driver does not ask
- * which. What it does for peer-to-peer memory is, in this order:
+ * The device has a buffer of 4 KiB, and a DMA engine that copies between the
+ * buffer and memory. With it, a program copies from one range of its memory to
+ * another: ioctl(P2P_EDU_COPY) of /dev/p2p-edu-ADDRESS, see p2p-edu.h. A range
+ * is RAM or a mapping of a provider's p2pmem/allocate; the driver treats both
+ * alike. The steps that peer-to-peer memory needs are, in this order:
  *
  *	probe	set the DMA mask: the addresses that the device can reach
- *	range	pci_p2p_range_of_user(), in case that the memory has no pages
+ *	range	pci_p2p_range_of_user(), in case the memory has no struct pages
  *	pin	pin_user_pages_fast() with FOLL_PCI_P2PDMA
  *	list	sg_alloc_table_from_pages(), which keeps providers and RAM apart
- *	map	dma_map_sgtable() or pci_p2p_range_map(), which find the way, or say
- *		-EREMOTEIO
+ *	map	dma_map_sgtable() or pci_p2p_range_map(), which find the
+ *		route, or return -EREMOTEIO
  *	run	give the device the DMA addresses; never touch the data
  *	unmap	when the device is done, or was stopped
- *	unpin	last: from then on the memory may belong to somebody else
+ *	unpin	last: from then on the memory may have another owner
  *
- * A pinned page keeps its provider from going away: whoever unbinds that waits. So
- * nothing stays pinned between two calls, and a call is over in two seconds.
+ * A page that is mapped for DMA keeps its provider from being unbound, and a
+ * pinned page keeps its memory from others. So nothing stays pinned between two
+ * calls, and a call is over in two seconds.
  *
  * The memory may also be a dma-buf, which a program attaches to the device:
- * ioctl(P2P_EDU_ATTACH). That is for long, and so is the mapping for DMA. But it can
- * be taken back:
+ * ioctl(P2P_EDU_ATTACH). The attachment and its DMA mapping last longer than a
+ * call, but the mapping can be revoked:
  *
- *	attach	dma_buf_dynamic_attach(), which says -EREMOTEIO if there is no way
- *	map	dma_buf_map_attachment(), when the memory is used for the first time
- *	run	with the reservation object locked, and after those who had it before
- *	unmap	when move_notify() is called, since the provider goes or is reset
+ *	attach	dma_buf_dynamic_attach(), which returns -EREMOTEIO if there is
+ *		no route
+ *	map	dma_buf_map_attachment(), at the first use of the memory
+ *	run	with the reservation object locked, after waiting for its fences
+ *	unmap	when move_notify() is called: the provider is removed or reset
  *
  * And the device may mirror a part of the program's address space, see
  * p2p-edu-mirror.c.
@@ -68,7 +70,7 @@
 #define EDU_ID			0x00
 #define EDU_IRQ_STATUS		0x24
 #define EDU_IRQ_ACK		0x64
-/* 64 bits each, and to be accessed as such: the upper half has no address. */
+/* 64 bits each; must be accessed as such: the upper half has no address. */
 #define EDU_DMA_SRC		0x80
 #define EDU_DMA_DST		0x88
 #define EDU_DMA_COUNT		0x90
@@ -83,7 +85,7 @@
 #define EDU_CMD_TO_MEMORY	0x2
 #define EDU_CMD_IRQ		0x4
 
-/* Where the engine finds the buffer, beside the addresses of the bus. */
+/* The engine's address of the buffer; its other addresses are on the bus. */
 #define EDU_BUFFER		0x40000
 
 #define P2P_EDU_MAX_PAGES	(DIV_ROUND_UP(P2P_EDU_MAX_LEN, PAGE_SIZE) + 1)
@@ -92,9 +94,9 @@
 #define P2P_EDU_IDLE_US		(1000 * USEC_PER_MSEC)
 
 /*
- * There is no register that tells how many address bits the device has, as is
- * usual. It drops those that it has not, without a word: with a mask that is too
- * wide it reads and writes memory that is none of its business.
+ * As usual, no register tells how many address bits the device has. The device
+ * silently drops bits that it does not have: with a mask that is too wide, it
+ * reads and writes other memory.
  */
 static unsigned int p2p_edu_dma_bits = 28;
 module_param_named(dma_bits, p2p_edu_dma_bits, uint, 0644);
@@ -111,13 +113,13 @@ struct p2p_edu_range {
 	enum dma_data_direction dir;
 	struct sg_table sgt;
 
-	/* If it is peer-to-peer memory without struct pages, else NULL. */
+	/* Peer-to-peer memory without struct pages, or NULL. */
 	struct pci_p2p_range *pageless;
 	u64 offset;
 	u32 len;
 	struct pci_p2p_mapping mapping;
 
-	/* If it is in the dma-buf of this file, at that offset. Else NULL. */
+	/* The file with the dma-buf that the range is in, or NULL. */
 	struct p2p_edu_file *dmabuf;
 };
 
@@ -136,28 +138,27 @@ static void p2p_edu_put(void *edu)
 }
 
 /*
- * Pins a range. It need not be mapped yet, nor for ever: the pages are looked up
- * now, brought in if they have to be, and held.
+ * Pins a range: looks up the pages, faults them in if needed, and keeps them
+ * even if the program unmaps them.
  */
 static int p2p_edu_pin(struct p2p_edu_range *range, u64 addr, u32 len,
 		       enum dma_data_direction dir)
 {
 	/*
-	 * The promise of FOLL_PCI_P2PDMA is that the CPU stays away from the data
-	 * and that dma_map_sgtable() is asked for the way. Without it a mapping
-	 * of peer-to-peer memory is refused here, with -EREMOTEIO.
+	 * FOLL_PCI_P2PDMA promises that the CPU does not touch the data, and
+	 * that dma_map_sgtable() finds the route. Without the flag,
+	 * peer-to-peer memory is refused here with -EREMOTEIO.
 	 */
 	unsigned int flags = FOLL_PCI_P2PDMA;
 	int pinned, error;
 
-	/* This is about the program's right to write there. */
+	/* The program needs the right to write there. */
 	if (dir == DMA_FROM_DEVICE)
 		flags |= FOLL_WRITE;
 
 	/*
-	 * Memory of a provider that has no struct pages: there is nothing to pin.
-	 * It is not asked about, but found out, as everything else about the
-	 * program's memory, and it may be unmapped from then on.
+	 * Memory without struct pages can't be pinned. The range stays valid
+	 * even if the program unmaps it.
 	 */
 	range->dir = dir;
 	range->len = len;
@@ -179,9 +180,9 @@ static int p2p_edu_pin(struct p2p_edu_range *range, u64 addr, u32 len,
 		if (pinned == range->nr_pages)
 			break;
 		/*
-		 * The beginning was there, but not all of it. Perhaps a provider
-		 * is being reset, and waits for what is pinned. So let go before
-		 * waiting, or finding out what is wrong, with the next page.
+		 * Only the first pages were pinned. A provider may be in reset,
+		 * which waits for pinned pages. So unpin them before pinning
+		 * the next page, which waits or returns the error.
 		 */
 		unpin_user_pages(range->pages, pinned);
 		pinned = pin_user_pages_fast(addr + pinned * PAGE_SIZE, 1,
@@ -194,8 +195,8 @@ static int p2p_edu_pin(struct p2p_edu_range *range, u64 addr, u32 len,
 	}
 
 	/*
-	 * Pages that follow one another in memory become one entry, but not when
-	 * they are of different providers: each may need its own way.
+	 * Contiguous pages become one entry, unless they are of different
+	 * providers: each may need its own route.
 	 */
 	error = sg_alloc_table_from_pages(&range->sgt, range->pages,
 					  range->nr_pages, offset_in_page(addr),
@@ -209,7 +210,7 @@ err_unpin:
 	return error;
 }
 
-/* A range in a dma-buf needs no pin: the dma-buf has the memory. */
+/* A range in a dma-buf needs no pin: the dma-buf keeps the memory. */
 static void p2p_edu_set_dmabuf(struct p2p_edu_range *range, struct p2p_edu_file *file,
 			       u64 offset, u32 len, enum dma_data_direction dir)
 {
@@ -230,17 +231,17 @@ static void p2p_edu_unpin(struct p2p_edu_range *range)
 	}
 	sg_free_table(&range->sgt);
 	/*
-	 * A page of a file has to be written back when the device has written to
-	 * it, and nobody but the driver knows that it has.
+	 * A page of a file must be written back if the device has written to
+	 * it, which only the driver knows.
 	 */
 	unpin_user_pages_dirty_lock(range->pages, range->nr_pages,
 				    range->dir == DMA_FROM_DEVICE);
 }
 
 /*
- * After this the device does not access memory, whatever it was about to: so it
- * is safe to unmap and to unpin. Without, memory that has gone to somebody else
- * would change when a late device gets round to it.
+ * After this the device can't access memory, even if a command is still
+ * running. So it is safe to unmap and unpin. Otherwise a late device could
+ * overwrite memory that already has another owner.
  */
 static void p2p_edu_stop(struct p2p_edu *edu)
 {
@@ -268,14 +269,14 @@ int p2p_edu_dma(struct p2p_edu *edu, dma_addr_t addr, u32 len,
 	       edu->regs + EDU_DMA_CMD);
 
 	/*
-	 * Not interruptible: while the command runs the device uses the memory, and
-	 * a signal does not change that.
+	 * Not interruptible: the device uses the memory until the command ends,
+	 * even after a signal.
 	 *
-	 * The interrupt is a write, and comes after those of the data to RAM, which
-	 * go the same way. Those to another device do not: there the last of them
-	 * may arrive later than the interrupt. A driver of real hardware, that tells
-	 * a CPU or a third device of the data, has its device read the end of it
-	 * back first.
+	 * The interrupt is a write, which arrives after the data writes to RAM,
+	 * because they take the same path. Writes to another device take
+	 * another path, and the last of them may arrive after the interrupt.
+	 * With real hardware, the device must read back the end of the data
+	 * before the driver hands the data to a CPU or a third device.
 	 */
 	if (wait_for_completion_timeout(&edu->done, timeout))
 		return 0;
@@ -299,7 +300,7 @@ static irqreturn_t p2p_edu_irq(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
-/* A place in a mapped range. */
+/* A position in a mapped range. */
 struct p2p_edu_cursor {
 	struct scatterlist *sg;
 	u64 offset;
@@ -345,9 +346,9 @@ static int p2p_edu_run(struct p2p_edu *edu, struct p2p_edu_range *src,
 		       struct p2p_edu_range *dst, u32 len)
 {
 	/*
-	 * Of a list that is mapped, only sg_dma_address() and sg_dma_len() count.
-	 * What they say need not have the bounds of the pages: an IOMMU may have
-	 * joined some, a bounce buffer (of RAM only) may stand in for others.
+	 * In a mapped list, only sg_dma_address() and sg_dma_len() count. Their
+	 * segments need not match the pages: an IOMMU may have merged some, and
+	 * a bounce buffer (for RAM only) may replace others.
 	 */
 	struct p2p_edu_cursor from = p2p_edu_start(src);
 	struct p2p_edu_cursor to = p2p_edu_start(dst);
@@ -368,17 +369,18 @@ static int p2p_edu_run(struct p2p_edu *edu, struct p2p_edu_range *src,
 		p2p_edu_advance(&from, n);
 		p2p_edu_advance(&to, n);
 		done += n;
-		/* Between two commands nothing is lost by leaving. */
+		/* The call may end between any two commands. */
 	} while (done < len && !signal_pending(current));
 	return done;
 }
 
 /*
- * Memory without pages is one contiguous piece. It becomes a list with one entry,
- * of which only the DMA address is there, so that what follows need not know.
+ * Memory without struct pages is contiguous. It becomes a list with one entry
+ * that has only a DMA address and length, so that the rest of the driver need
+ * not distinguish.
  *
- * This mapping is as short as the transfer. One that is to stay has a revoke()
- * function, which gets it unmapped when the provider wants the memory back.
+ * This mapping lasts only for the transfer. A longer one needs a revoke()
+ * method, which gets it unmapped when the provider revokes the range.
  */
 static int p2p_edu_map_pageless(struct device *dev, struct p2p_edu_range *range)
 {
@@ -407,9 +409,9 @@ static void p2p_edu_unmap_dmabuf(struct p2p_edu_file *file)
 }
 
 /*
- * The provider wants the memory back, or whoever made the dma-buf moves it. As each
- * transfer has the reservation object locked, as the caller has, none is under way, and
- * nothing is left to do for the device. This must not wait for anything else.
+ * The provider revokes the memory, or the exporter moves it. The caller has the
+ * reservation object locked, as each transfer has, so no transfer is under way,
+ * and unmapping is enough. This must not wait for anything.
  */
 static void p2p_edu_move_notify(struct dma_buf_attachment *attach)
 {
@@ -418,22 +420,23 @@ static void p2p_edu_move_notify(struct dma_buf_attachment *attach)
 
 static const struct dma_buf_attach_ops p2p_edu_attach_ops = {
 	/*
-	 * The same promise as FOLL_PCI_P2PDMA: of what is mapped, the driver uses
-	 * the DMA addresses.
+	 * The same promise as FOLL_PCI_P2PDMA: the driver uses only the DMA
+	 * addresses of the mapping.
 	 */
 	.allow_peer2peer = true,
 	.move_notify	 = p2p_edu_move_notify,
 };
 
 /*
- * The mapping may be there from an earlier call. If it had to go since, it is made
- * anew, or the error says that the provider is gone.
+ * The mapping may exist from an earlier call. If it was revoked since, it is
+ * mapped again, or the error says that the provider is gone.
  *
- * A driver whose device goes on when the call is over can't keep the lock. It adds a
- * fence to the reservation object, and unlocks that. When the device is done, it signals
- * the fence first, without the lock, since a thread that has the lock may be waiting for
- * the fence. If move_notify() was called meanwhile, and could not unmap, the driver then
- * locks the reservation object, and unmaps.
+ * A driver whose device continues after the call can't keep the lock. It adds a
+ * fence to the reservation object, and unlocks that. When the device is done,
+ * the driver signals the fence first, without the lock, since a thread that has
+ * the lock may be waiting for the fence. If move_notify() was called meanwhile,
+ * and could not unmap, the driver then locks the reservation object, and
+ * unmaps.
  */
 static int p2p_edu_map_dmabuf(struct p2p_edu_range *range)
 {
@@ -464,7 +467,7 @@ static int p2p_edu_map_dmabuf(struct p2p_edu_range *range)
 		file->dir = range->dir;
 	}
 
-	/* Others may have begun to use the memory before. */
+	/* Other devices may still be using the memory. */
 	ret = dma_resv_wait_timeout(resv,
 				    dma_resv_usage_rw(range->dir == DMA_FROM_DEVICE),
 				    true, msecs_to_jiffies(READ_ONCE(p2p_edu_timeout_ms)));
@@ -478,10 +481,11 @@ err_unlock:
 }
 
 /*
- * Here it is decided which way the device reaches the memory: an address of the
- * bus below a switch they share, one for the host bridge, or RAM's. If there is
- * none, or none that fits the DMA mask, the error is -EREMOTEIO. It is for the
- * program to see; copying with the CPU instead would be another promise broken.
+ * Mapping chooses the route to the memory: a bus address below a shared switch,
+ * an address for the host bridge, or an address of RAM. If there is no route,
+ * or the address does not fit the DMA mask, the error is -EREMOTEIO. Report it
+ * to the program. Copying with the CPU instead would break the promise of
+ * FOLL_PCI_P2PDMA.
  */
 static int p2p_edu_map(struct device *dev, struct p2p_edu_range *range)
 {
@@ -494,7 +498,7 @@ static int p2p_edu_map(struct device *dev, struct p2p_edu_range *range)
 
 static void p2p_edu_unmap(struct device *dev, struct p2p_edu_range *range)
 {
-	/* It stays mapped until somebody wants it back. */
+	/* It stays mapped until move_notify() or detach. */
 	if (range->dmabuf) {
 		dma_resv_unlock(range->dmabuf->attach->dmabuf->resv);
 		return;
@@ -549,14 +553,14 @@ static int p2p_edu_copy(struct p2p_edu_file *file, const struct p2p_edu_copy *co
 		return -EINVAL;
 	if (copy->flags == P2P_EDU_MIRRORED)
 		return p2p_edu_mirror_copy(file, copy);
-	/* Two ranges in one dma-buf would have to wait for each other. */
+	/* Two ranges in one dma-buf would deadlock: one reservation object. */
 	if (copy->flags & ~dmabuf || copy->flags == dmabuf)
 		return -EINVAL;
 
 	/*
-	 * To pin may take as long as the program wants: the page may come from a
-	 * userfaultfd, or from a file of a server that is down. So it is done
-	 * before the lock is taken, which p2p_edu_remove() waits for.
+	 * Pinning may take as long as the program wants: the page may come from
+	 * a userfaultfd, or from a file of a server that is down. So pin before
+	 * taking the lock, for which p2p_edu_remove() waits.
 	 */
 	ret = p2p_edu_prepare(&src, file, copy->src, copy->len, DMA_TO_DEVICE,
 			      copy->flags & P2P_EDU_SRC_DMABUF);
@@ -567,15 +571,15 @@ static int p2p_edu_copy(struct p2p_edu_file *file, const struct p2p_edu_copy *co
 	if (ret)
 		goto unpin_src;
 
-	/* Nothing has happened yet, so after a signal the call may start over. */
+	/* Nothing was copied yet, so a signal may restart the call. */
 	if (mutex_lock_interruptible(&edu->lock)) {
 		ret = -ERESTARTSYS;
 		goto unpin_dst;
 	}
 	/*
-	 * A mapping for DMA is the device's, and must not be left when the driver
-	 * is: it is made, and undone, under the lock, and only if there is still
-	 * a device.
+	 * A DMA mapping belongs to the device, and must not outlive the binding
+	 * of the driver. So map and unmap under the lock, and only if the
+	 * device is not gone.
 	 */
 	if (edu->gone)
 		ret = -ENODEV;
@@ -592,7 +596,7 @@ unpin_src:
 	return ret;
 }
 
-/* With edu->lock held. An attachment is the device's, as a mapping for DMA is. */
+/* With edu->lock held. Like a DMA mapping, an attachment is the device's. */
 static void p2p_edu_detach(struct p2p_edu_file *file)
 {
 	struct dma_buf_attachment *attach = file->attach;
@@ -620,8 +624,8 @@ static int p2p_edu_attach_fd(struct p2p_edu_file *file, int fd)
 		return PTR_ERR(dmabuf);
 
 	/*
-	 * Whoever made the dma-buf finds out whether the device reaches the memory.
-	 * From here on move_notify() may be called.
+	 * The exporter checks whether the device reaches the memory. From here
+	 * on move_notify() may be called.
 	 */
 	attach = dma_buf_dynamic_attach(dmabuf, &file->edu->pdev->dev,
 					&p2p_edu_attach_ops, file);
@@ -678,7 +682,7 @@ static long p2p_edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 
 static int p2p_edu_open(struct inode *inode, struct file *file)
 {
-	/* misc_open() left it there, and keeps misc_deregister() waiting. */
+	/* Set by misc_open(), for which misc_deregister() waits. */
 	struct p2p_edu *edu = container_of(file->private_data, struct p2p_edu,
 					   misc);
 	struct p2p_edu_file *edu_file = kzalloc(sizeof(*edu_file), GFP_KERNEL);
@@ -729,12 +733,12 @@ static int p2p_edu_set_mask(struct pci_dev *pdev)
 		pci_err(pdev, "dma_bits=%u: is too few for this machine\n", bits);
 		return error;
 	}
-	/* It has no lists, and takes each command by itself. */
+	/* The device has no scatter lists: each command is one segment. */
 	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
 	return 0;
 }
 
-/* An earlier driver, or another kernel, may have left the device at work. */
+/* An earlier driver or kernel may have left a command running. */
 static int p2p_edu_settle(struct p2p_edu *edu)
 {
 	u64 cmd;
@@ -764,13 +768,13 @@ static int p2p_edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	init_completion(&edu->done);
 	INIT_LIST_HEAD(&edu->files);
 	INIT_LIST_HEAD(&edu->mirrors);
-	/* Open files ask for routes to it, also when it is gone. */
+	/* Open files look up routes of the device even after it is gone. */
 	edu->pdev = pci_dev_get(pdev);
 
 	/*
-	 * What is managed is undone in reverse order, after p2p_edu_remove() or
-	 * when this function fails. The first is the last: the interrupt handler,
-	 * which uses edu, is gone by then.
+	 * Managed resources are released in reverse order, after
+	 * p2p_edu_remove() or when this function fails. The first one, edu, is
+	 * released last: the interrupt handler, which uses it, is gone by then.
 	 */
 	error = devm_add_action_or_reset(&pdev->dev, p2p_edu_put, edu);
 	if (error)
@@ -786,20 +790,20 @@ static int p2p_edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if ((readl(edu->regs + EDU_ID) & EDU_ID_MASK) != EDU_ID_IS_EDU)
 		return dev_err_probe(&pdev->dev, -ENODEV, "is no edu device\n");
 
-	/* Before anything is mapped: a mapping is right for one mask only. */
+	/* Before anything is mapped: mappings depend on the mask. */
 	error = p2p_edu_set_mask(pdev);
 	if (error)
 		return error;
 
 	/*
-	 * Before pci_set_master(), which lets the device access memory: a command
-	 * of old would write to a place that has long had another owner.
+	 * Before pci_set_master(), which lets the device access memory: an old
+	 * command would write to memory that has another owner by now.
 	 */
 	error = p2p_edu_settle(edu);
 	if (error)
 		return error;
 
-	/* A message of its own: nobody else's interrupts, and none gets lost. */
+	/* MSI: not shared, so no interrupts of other devices. */
 	error = pci_alloc_irq_vectors(pdev, 1, 1, PCI_IRQ_MSI);
 	if (error < 0)
 		return error;
@@ -809,7 +813,7 @@ static int p2p_edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return error;
 	pci_set_master(pdev);
 
-	/* At the end, since a program may be there before this returns. */
+	/* Last, since a program may open the file before this returns. */
 	snprintf(edu->name, sizeof(edu->name), "p2p-edu-%s", pci_name(pdev));
 	edu->misc.minor = MISC_DYNAMIC_MINOR;
 	edu->misc.name = edu->name;
@@ -826,11 +830,11 @@ static void p2p_edu_remove(struct pci_dev *pdev)
 	struct p2p_edu *edu = pci_get_drvdata(pdev);
 	struct p2p_edu_file *file, *next;
 
-	/* From here on nobody opens it, */
+	/* From here on the file can't be opened. */
 	misc_deregister(&edu->misc);
 	/*
-	 * from here on no transfer runs, and none begins. If the device was
-	 * unplugged, the one that ran has had its time-out.
+	 * From here on no transfer runs, and none begins. If the device was
+	 * unplugged, a running transfer has timed out.
 	 */
 	mutex_lock(&edu->lock);
 	edu->gone = true;
@@ -838,7 +842,7 @@ static void p2p_edu_remove(struct pci_dev *pdev)
 		p2p_edu_detach(file);
 	p2p_edu_mirrors_stop(edu);
 	mutex_unlock(&edu->lock);
-	/* and what it does now must not reach memory. */
+	/* Whatever the device still does, it must not reach memory. */
 	pci_clear_master(pdev);
 }
 

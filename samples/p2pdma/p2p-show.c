@@ -11,10 +11,10 @@
  * has the registers that set the mode. The picture is raw pixels, 32 bits each,
  * at an offset of a drive or of a file.
  *
- * All that is peer-to-peer about this program is where its buffer comes from:
- * an mmap() of the card's p2pmem/allocate. The read() is any other O_DIRECT
- * read(). With -c the data takes the ordinary way instead, for comparison: by
- * DMA into RAM, and from there by the CPU into the card.
+ * The only peer-to-peer part of this program is the source of its buffer: an
+ * mmap() of the card's p2pmem/allocate. The read() is an ordinary O_DIRECT
+ * read(). With -c, for comparison, the data is transferred by DMA into RAM, and
+ * copied from there into the card by the CPU.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -36,7 +36,7 @@
 enum { DISPI_XRES = 1, DISPI_YRES, DISPI_BPP, DISPI_ENABLE };
 #define DISPI_ENABLED	0x41	/* on, linear frame buffer */
 
-struct account {	/* what moved the picture, in bytes */
+struct account {	/* how the picture was moved, in bytes */
 	size_t dma_to_card;
 	size_t dma_to_ram;
 	size_t cpu;
@@ -86,7 +86,7 @@ static __u64 address_of(const void *mapping)
 	errx(1, "/proc/self/maps: no mapping at %p", mapping);
 }
 
-/* The buffer has to begin where BAR 0 does, so it is all the memory there is. */
+/* The buffer has to begin at the start of BAR 0, so allocate all the memory. */
 static void *map_screen(const char *card, size_t need)
 {
 	int fd = open_attr(card, "p2pmem/allocate", O_RDWR);
@@ -131,7 +131,7 @@ static void set_mode(const char *card, unsigned int width, unsigned int height)
 	close(fd);
 }
 
-/* How much of a range of the drive the page cache holds. */
+/* How much of a range of the drive is in the page cache. */
 static size_t cached_bytes(int drive, off_t offset, size_t len)
 {
 	size_t pages = (len + PAGE - 1) / PAGE, cached = 0;
@@ -189,8 +189,8 @@ static void copy_picture(int drive, off_t offset, char *screen, size_t len,
 }
 
 /*
- * A short O_DIRECT read() may be completed through the page cache, from where
- * the CPU copies; so what the cache grew by was not moved by DMA.
+ * The kernel may complete a short O_DIRECT read() through the page cache, from
+ * which the CPU copies; so growth of the cache is data not moved by DMA.
  */
 static void show(int drive, off_t offset, char *screen, size_t len, bool copy,
 		 struct account *a)

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A provider of peer-to-peer memory without struct pages, to learn from
+ * Sample provider of peer-to-peer memory without struct pages
  *
- * For a device with memory behind a prefetchable BAR, as a graphics card has. The
- * driver manages the memory by itself, and lets programs map it:
+ * For a device with memory behind a prefetchable BAR, such as a graphics card.
+ * The driver manages the memory by itself, and lets programs map it:
  *
  *	int fd = open("/dev/p2p-vram-0000:03:00.0", O_RDWR);
  *	mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset in the BAR);
  *
- * struct pages would take 16 MiB for each GiB, and whoever has the pages can do as he
- * likes. Here, only drivers that know ranges get at the memory, and they give it
- * back when they are told to. Others, as O_DIRECT, get -EREMOTEIO. p2p-edu.c is such
- * a driver. What a provider has to do is, in this order:
+ * struct pages would take 16 MiB for each GiB, and pages can't be revoked from
+ * their users. Here, only drivers that support ranges can access the memory,
+ * and they give it back on request; p2p-edu.c is such a driver. Other code,
+ * such as O_DIRECT, gets -EREMOTEIO. A provider's steps are, in this order:
  *
  *	probe	pci_p2p_range_create()
- *	mmap	pci_p2p_range_mmap(), of what belongs to the caller
+ *	mmap	pci_p2p_range_mmap(), of memory that belongs to the caller
  *	remove	pci_p2p_range_revoke(), before the device is stopped
  *
- * Drivers that import dma-bufs need not know ranges. ioctl(P2P_VRAM_EXPORT), see
- * p2p-vram.h, makes a dma-buf of a part of the memory, for importers that promise not
- * to use pages and that give the memory back:
+ * Drivers that import dma-bufs need not support ranges. ioctl(P2P_VRAM_EXPORT),
+ * see p2p-vram.h, exports a part of the memory as a dma-buf, for importers that
+ * promise not to use pages and to give the memory back:
  *
- *	map	pci_p2p_range_map(), of the importer's device
- *	revoke	dma_buf_move_notify(), which makes the importer unmap, now or when its
- *		device has done what it is at
+ *	map	pci_p2p_range_map(), for the importer's device
+ *	revoke	dma_buf_move_notify(), which makes the importer unmap, now or when
+ *		its device has finished its work
  *
  * It binds on request only, since the device may have a driver of its own:
  *
@@ -56,7 +56,7 @@ struct p2p_vram {
 	struct kref ref;		/* the driver's, and each open file's */
 	struct mutex lock;		/* protects range */
 	struct pci_p2p_range *range;	/* NULL when the device is gone */
-	u64 len;			/* of the range, in bytes */
+	u64 len;			/* length of the range, in bytes */
 	struct miscdevice misc;
 	char name[32];
 };
@@ -75,9 +75,9 @@ static void p2p_vram_put(void *vram)
 }
 
 /*
- * A real driver would give each program memory of its own, and look here whether
- * it is that. A mapping needs the range, but neither the file nor this driver:
- * what is below the lock is all there is to protect.
+ * A real driver would give each program its own memory, and check here that the
+ * program maps only that. A mapping needs the range, but neither the file nor
+ * this driver, so only the lookup of the range needs the lock.
  */
 static int p2p_vram_mmap(struct file *file, struct vm_area_struct *vma)
 {
@@ -91,7 +91,7 @@ static int p2p_vram_mmap(struct file *file, struct vm_area_struct *vma)
 	return error;
 }
 
-/* A part of the memory, exported; owned by its dma-buf. */
+/* An exported part of the memory; owned by its dma-buf. */
 struct p2p_vram_buf {
 	struct p2p_vram *vram;		/* a reference */
 	struct dma_buf *dmabuf;
@@ -107,9 +107,10 @@ struct p2p_vram_map {
 };
 
 /*
- * Tells the importers. pci_p2p_range_revoke() waits until all have unmapped, and none does
- * while its device is at work. So there is no need to wait for fences here, and no
- * telling for how long: any process that has the dma-buf can add one.
+ * Notifies the importers. pci_p2p_range_revoke() waits until all have unmapped,
+ * and an importer does not unmap while its device uses the memory. So don't
+ * wait for fences: that is not needed, and could take forever, since any
+ * process that has the dma-buf can add one.
  */
 static void p2p_vram_revoke_work(struct work_struct *work)
 {
@@ -120,7 +121,7 @@ static void p2p_vram_revoke_work(struct work_struct *work)
 	dma_resv_unlock(buf->dmabuf->resv);
 }
 
-/* In atomic context. */
+/* Called in atomic context. */
 static void p2p_vram_revoke(struct pci_p2p_mapping *mapping)
 {
 	struct p2p_vram_buf *buf = mapping->private;
@@ -128,7 +129,7 @@ static void p2p_vram_revoke(struct pci_p2p_mapping *mapping)
 	schedule_work(&buf->revoke);
 }
 
-/* The memory can't be moved, and importers that can't be told would keep it for ever. */
+/* Static importers lack peer2peer, and would keep the memory: refuse them. */
 static int p2p_vram_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
 {
 	return attach->peer2peer ? 0 : -EOPNOTSUPP;
@@ -143,7 +144,7 @@ static void p2p_vram_unpin(struct dma_buf_attachment *attach)
 {
 }
 
-/* A device may do what a process may that has the dma-buf. */
+/* A device has the same rights as a process that has the dma-buf. */
 static bool p2p_vram_permits(const struct dma_buf *dmabuf, enum dma_data_direction dir)
 {
 	fmode_t need = 0;
@@ -156,8 +157,8 @@ static bool p2p_vram_permits(const struct dma_buf *dmabuf, enum dma_data_directi
 }
 
 /*
- * The list has a DMA address and no page. Which way the device takes, if there is one,
- * pci_p2p_range_map() finds out.
+ * The list has a DMA address and no page. pci_p2p_range_map() finds the route,
+ * or fails if there is none.
  */
 static struct sg_table *p2p_vram_map(struct dma_buf_attachment *attach,
 				     enum dma_data_direction dir)
@@ -226,13 +227,13 @@ static void p2p_vram_buf_release(struct dma_buf *dmabuf)
 {
 	struct p2p_vram_buf *buf = dmabuf->priv;
 
-	/* Nothing is mapped any more, but the work may be late. */
+	/* Nothing is mapped, but the work item may still be pending. */
 	cancel_work_sync(&buf->revoke);
 	p2p_vram_put(buf->vram);
 	kfree(buf);
 }
 
-/* Importers that can be told (pin() tells that), and their promises, see attach(). */
+/* pin() makes this exporter dynamic: importers are called by move_notify(). */
 static const struct dma_buf_ops p2p_vram_buf_ops = {
 	.attach		= p2p_vram_attach,
 	.pin		= p2p_vram_pin,
@@ -243,7 +244,7 @@ static const struct dma_buf_ops p2p_vram_buf_ops = {
 	.release	= p2p_vram_buf_release,
 };
 
-/* With @flags of the file that the caller has open: an export gives no more rights. */
+/* @flags: of the caller's open file; an export gives no more rights than it. */
 static int p2p_vram_export(struct p2p_vram *vram, const struct p2p_vram_export *arg,
 			   unsigned int flags)
 {
@@ -275,7 +276,7 @@ static int p2p_vram_export(struct p2p_vram *vram, const struct p2p_vram_export *
 		kfree(buf);
 		return error;
 	}
-	/* From here on the dma-buf owns what is behind it. */
+	/* From here on the dma-buf owns buf. */
 	fd = dma_buf_fd(buf->dmabuf, O_CLOEXEC);
 	if (fd < 0)
 		dma_buf_put(buf->dmabuf);
@@ -357,14 +358,14 @@ static int p2p_vram_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	error = pcim_enable_device(pdev);
 	if (error)
 		return error;
-	/* Nobody else may use the memory, and /proc/iomem shows who does. */
+	/* Exclude other users of the memory, and show it in /proc/iomem. */
 	error = pci_request_region(pdev, bar, "p2p-vram");
 	if (error)
 		return error;
 
 	/*
-	 * After what it needs was acquired: if this function fails further down,
-	 * the range is taken back first.
+	 * After the resources that the range needs: if this function fails
+	 * later, the range is released first.
 	 */
 	vram->range = pci_p2p_range_create(pdev, bar, 0,
 					   pci_resource_len(pdev, bar));
@@ -389,15 +390,16 @@ static void p2p_vram_remove(struct pci_dev *pdev)
 	struct p2p_vram *vram = pci_get_drvdata(pdev);
 	struct pci_p2p_range *range = vram->range;
 
-	/* From here on nobody opens it, */
+	/* From here on the file can't be opened. */
 	misc_deregister(&vram->misc);
-	/* from here on nobody maps it through files that are open, */
+	/* From here on open files can't map the range. */
 	mutex_lock(&vram->lock);
 	vram->range = NULL;
 	mutex_unlock(&vram->lock);
 	/*
-	 * and what is mapped is taken back: from programs at once, from clients when
-	 * they have let go. Only then a real driver would stop the device.
+	 * Existing mappings are revoked: those of programs at once, those of
+	 * clients as soon as they have unmapped. A real driver would stop the
+	 * device only after that.
 	 */
 	pci_p2p_range_revoke(range);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
-/* What a program asks of /dev/p2p-vram-ADDRESS, beside mmap(); see p2p-vram.c. */
+/* ioctls of /dev/p2p-vram-ADDRESS; see p2p-vram.c. */
 #ifndef P2P_VRAM_H
 #define P2P_VRAM_H
 
@@ -7,12 +7,12 @@
 #include <linux/types.h>
 
 /**
- * struct p2p_vram_export - makes a dma-buf of a part of the memory
- * @offset: where it begins in the BAR, in bytes; a multiple of the page size
- * @len: its length, in bytes; the same
+ * struct p2p_vram_export - export a part of the memory as a dma-buf
+ * @offset: its offset in the BAR, in bytes; a multiple of the page size
+ * @len: its length, in bytes; a multiple of the page size
  *
- * ioctl() returns a file descriptor, with the rights of the file that it is called for.
- * Errors:
+ * ioctl() returns a file descriptor with the rights of the file that it was
+ * called on. Errors:
  *
  * EINVAL	no such part
  * ENODEV	the driver was unbound, or the device is gone

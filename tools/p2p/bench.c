@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl bench: how fast a drive reads and writes peer-to-peer memory, beside RAM.
+ * p2pctl bench: how fast a drive transfers to and from peer-to-peer memory and
+ * RAM.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +75,7 @@ static void check_result(const struct run *run, int res)
 	    (unsigned long long)run->size, res < 0 ? strerror(-res) : "it was cut short");
 }
 
-/* One figure. */
+/* Measures one figure. */
 static void measure(struct bench *b, uint64_t size, char *mem, bool write, struct figure *figure)
 {
 	struct run run = { .b = b, .size = size, .mem = mem, .write = write };
@@ -174,7 +175,7 @@ static void parse_sizes(struct bench *b, char *list)
 	free(copy);
 }
 
-/* The one that was named, or the first that the target reaches. */
+/* Return: the named provider, or the first one that the target reaches. */
 static const struct provider *choose(struct providers *all, const char *via, const char *target)
 {
 	struct client named = {}, client;

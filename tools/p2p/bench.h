@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * p2pctl bench: what its parts share.
+ * p2pctl bench: common declarations.
  */
 #ifndef P2P_BENCH_H
 #define P2P_BENCH_H
@@ -13,7 +13,8 @@
 #define MAX_SIZES 16
 
 struct figure {
-	double bytes_per_second, per_second, cpu;	/* cpu: seconds in a second */
+	/* cpu: seconds per second */
+	double bytes_per_second, per_second, cpu;
 };
 
 struct bench {
@@ -28,10 +29,11 @@ struct bench {
 	int fd;
 	/* read of P2P, read of RAM, write of P2P, write of RAM */
 	struct figure figures[MAX_SIZES][4];
-	uint64_t counted, transferred;		/* what should have gone from device to device */
+	/* Peer-to-peer bytes: by the kernel's count, and by the program's. */
+	uint64_t counted, transferred;
 };
 
-/* What the figures of a size are. */
+/* The titles of the figures of a size. */
 extern const char * const bench_columns[4];
 
 void bench_print_table(const struct bench *b);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl bench: what was measured, as a table, as JSON, and as a picture.
+ * p2pctl bench: prints the results as a table or JSON, and plots them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -68,7 +68,7 @@ void bench_print_json(const struct bench *b)
 	json_print(answer, false);
 }
 
-/* A string for gnuplot, in which nothing has a meaning. */
+/* A string for gnuplot, without special characters. */
 static void put_quoted(FILE *gnuplot, const char *text)
 {
 	fputc('\'', gnuplot);
@@ -80,7 +80,7 @@ static void put_quoted(FILE *gnuplot, const char *text)
 	fputc('\'', gnuplot);
 }
 
-/* Through gnuplot, which gets its data along with its commands. */
+/* Runs gnuplot, which gets the data along with the commands. */
 void bench_plot(const struct bench *b)
 {
 	FILE *gnuplot = popen("gnuplot", "w");

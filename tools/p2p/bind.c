@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl bind and unbind: offer the BAR of a device by the driver p2pmem-bar, and end that.
+ * p2pctl bind and unbind: bind a device to p2pmem-bar, which offers its BAR, or
+ * unbind it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,14 +26,14 @@
 #define PARAMETERS "/sys/module/p2pmem_bar/parameters/"
 #define RULES "/etc/udev/rules.d/60-p2pmem-%s.rules"
 
-/* Parameters of the module; they hold for the next device that is bound. */
+/* Module parameters; they apply to the next device that is bound. */
 static const char * const parameters[] = { "bar", "offset", "size", "folio_size" };
 
 struct binding {
 	char bdf[BDF_LEN];
-	char *value[ARRAY_SIZE(parameters)];	/* NULL: as it is by default */
+	char *value[ARRAY_SIZE(parameters)];	/* NULL: the module's value */
 	bool force, persist;
-	const char *rules;		/* where the rule for udev is, or NULL: the usual place */
+	const char *rules;		/* udev rule; NULL: default path */
 };
 
 static void parse_device(struct binding *b, const char *command, int argc, char **argv)
@@ -81,7 +82,7 @@ static void load_driver(void)
 	exit(ST_FAILED);
 }
 
-/* What a person did not ask for is what the module was loaded with. */
+/* Parameters that the user did not give keep the values of the module. */
 static void set_parameters(const struct binding *b, char *old[])
 {
 	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
@@ -108,7 +109,7 @@ static void restore_parameters(char *old[])
 	}
 }
 
-/* Return: the driver that it was taken from, to be freed, or NULL. */
+/* Return: the name of the device's previous driver, to be freed, or NULL. */
 static char *take_from_driver(const struct binding *b)
 {
 	char driver[64], *path, *why;
@@ -160,7 +161,7 @@ static bool probe(const struct binding *b)
 	return is_bound(b->bdf);
 }
 
-/* Puts everything back, and passes on what the kernel says. */
+/* Undoes everything, and prints the kernel's messages about the device. */
 static void give_up(const struct binding *b, int log, const char *old_driver)
 {
 	char *said = kmsg_about(log, b->bdf), *rest = said, *line;
@@ -186,8 +187,9 @@ static char *rules_path(const struct binding *b)
 }
 
 /*
- * The IDs are in it because addresses may change when a card is added. RUN for a device
- * with parameters: those of the module would hold for all devices.
+ * The rule matches the device's IDs, too, because addresses may change when a
+ * card is added. It runs p2pctl, because options of the module would apply to
+ * all devices.
  */
 static void write_rule(const struct binding *b)
 {
@@ -241,7 +243,7 @@ static char *size_value(const char *option, const char *text)
 	return xasprintf("%llu", (unsigned long long)size_option(option, text));
 }
 
-/* Parses what follows the name of a command. Only @options of it can occur. */
+/* Parses the arguments of a command. Only its @options are accepted. */
 static void parse(struct binding *b, const char *command, const struct option *options, int argc,
 		  char **argv)
 {
@@ -311,7 +313,7 @@ int cmd_bind(int argc, char **argv)
 	return ST_OK;
 }
 
-/* Unbinding takes the memory away from under them: SIGBUS. */
+/* Unbinding would make accesses of the mappers raise SIGBUS. */
 static void check_not_mapped(const struct binding *b)
 {
 	struct mappers mappers = mappers_load();
@@ -353,7 +355,7 @@ int cmd_unbind(int argc, char **argv)
 			check_not_mapped(&b);
 		must_write(DRIVER "/unbind", b.bdf, "unbinding it");
 		set_override(b.bdf, "\n");
-		/* Its own driver, if it has one. */
+		/* Binds its own driver, if there is one. */
 		write_text("/sys/bus/pci/drivers_probe", b.bdf);
 		pci_driver(b.bdf, driver);
 		printf("%s offers no peer-to-peer memory any more%s%s.\n", b.bdf,

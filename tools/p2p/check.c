@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl check: can this machine do peer-to-peer DMA, what stands in the way, and what
- * helps? On one page.
+ * p2pctl check: shows on one page whether this machine can do peer-to-peer DMA,
+ * the obstacles, and their remedies.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "lib/util.h"
 #include "p2pctl.h"
 
-#define LEAST (2UL << 20)		/* what struct pages are made for */
+#define LEAST (2UL << 20)		/* the least memory with struct pages */
 
 void find(struct findings *all, enum finding_state state, const char *topic, char *text,
 	  char *remedy)
@@ -27,7 +27,7 @@ void find(struct findings *all, enum finding_state state, const char *topic, cha
 	all->f[all->nr++] = (struct finding){ state, topic, text, remedy };
 }
 
-/* NVMe controllers that have memory which nobody offers. */
+/* NVMe controllers with memory that is not offered. */
 static unsigned int check_nvme_memory(struct findings *all, struct providers *providers)
 {
 	struct names ctrls = list_dir("/sys/class/nvme");
@@ -118,7 +118,7 @@ static void check_providers(struct findings *all, struct providers *providers)
 		     xstrdup("root may, and can chgrp and chmod p2pmem/allocate"));
 }
 
-/* Counts the pairs, and keeps the causes of those that are not, once each. */
+/* Counts the pairs by route, and keeps each cause of a missing one once. */
 struct pairs {
 	unsigned int bus, host_bridge, none;
 	struct findings causes;
@@ -152,7 +152,7 @@ static void count_pair(struct pairs *pairs, const struct route *r)
 			keep_cause(pairs, &r->causes[i]);
 }
 
-/* Of the devices that have a driver: others do no DMA. */
+/* Only devices with a driver: others do no DMA. */
 static void count_pairs(struct pairs *pairs, const struct provider *p)
 {
 	struct routes routes;
@@ -171,7 +171,7 @@ static void count_pairs(struct pairs *pairs, const struct provider *p)
 	routes_free(&routes);
 }
 
-/* Drives are who programs reach with system calls. */
+/* Drives are the clients that programs use by system calls. */
 static unsigned int check_drives(struct findings *all, struct providers *providers,
 				 struct pairs *pairs)
 {
@@ -231,7 +231,7 @@ static void check_routes(struct findings *all, struct providers *providers, stru
 	for (unsigned int i = 0; i < pairs->causes.nr; i++) {
 		struct finding *f = &pairs->causes.f[i];
 
-		/* In the way of some is no obstacle for the others. */
+		/* Not an obstacle if other pairs work. */
 		find(all, works ? FOUND_NOTE : FOUND_BAD, f->topic, f->text, f->remedy);
 	}
 }

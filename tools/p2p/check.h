@@ -7,8 +7,8 @@
 
 enum finding_state {
 	FOUND_GOOD,
-	FOUND_NOTE,		/* nothing stands in the way, but more would be possible */
-	FOUND_BAD,		/* stands in the way */
+	FOUND_NOTE,		/* no obstacle, but could be better */
+	FOUND_BAD,		/* an obstacle */
 };
 
 struct finding {
@@ -23,7 +23,7 @@ struct findings {
 	unsigned int nr;
 };
 
-/* Takes over text and remedy, which were allocated. */
+/* Takes ownership of text and remedy, which were allocated. */
 void find(struct findings *all, enum finding_state state, const char *topic, char *text,
 	  char *remedy);
 

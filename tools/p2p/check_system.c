@@ -37,7 +37,7 @@ static bool read_lines(FILE *config, struct option_line *options, unsigned int n
 	return any;
 }
 
-/* From /proc/config.gz, or where distributions put it. */
+/* Reads /proc/config.gz, or the file that distributions install. */
 static bool read_config(struct option_line *options, unsigned int nr)
 {
 	bool any = false;
@@ -61,7 +61,7 @@ static bool read_config(struct option_line *options, unsigned int nr)
 			fclose(config);
 		}
 	}
-	/* An option that is not there at all is one whose dependencies are not met. */
+	/* A missing option has unmet dependencies. */
 	for (unsigned int i = 0; any && i < nr; i++)
 		if (!options[i].value)
 			options[i].value = 'n';
@@ -100,7 +100,7 @@ void check_kernel(struct findings *all)
 	free(missing.s);
 }
 
-/* The fifth byte: 1. */
+/* The fifth byte of the EFI variable is 1. */
 static bool secure_boot(void)
 {
 	FILE *file = fopen(SECURE_BOOT, "r");
@@ -146,7 +146,7 @@ static unsigned int groups_of_type(const char *type, unsigned int *nr)
 	return found;
 }
 
-/* It decides how, not whether: what it costs is said with the routes. */
+/* The IOMMU is no obstacle; its effect is shown with the routes. */
 void check_iommu(struct findings *all)
 {
 	unsigned int nr, translated = groups_of_type("DMA", &nr);

@@ -2,8 +2,8 @@
 /*
  * p2pctl copy: copies a file or a drive through the memory of a PCI device.
  *
- * This part opens both ends, finds a provider, and says what came of it. The transfers
- * are in copy_ring.c.
+ * This part opens both ends, finds a provider, and prints the result. The
+ * transfers are in copy_ring.c.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -29,7 +29,7 @@ static void stop(int sig)
 	copy_stop = sig;
 }
 
-/* The first one ends the copy in good order, the second one at once. */
+/* The first signal ends the copy in good order, the second one at once. */
 static void catch_signals(void)
 {
 	struct sigaction action = { .sa_handler = stop, .sa_flags = SA_RESETHAND };
@@ -51,7 +51,7 @@ static char *default_state_path(const struct copy *c)
 	return path;
 }
 
-/* Do both ends reach the provider? Else says why not, if it is the one that was asked for. */
+/* Do both ends reach the provider? With @tell, prints why not. */
 static bool reaches(const struct copy *c, const struct provider *p, bool tell)
 {
 	const struct end *ends[2] = { &c->src, &c->dst };
@@ -64,7 +64,7 @@ static bool reaches(const struct copy *c, const struct provider *p, bool tell)
 		struct client client;
 		struct answer answer;
 
-		/* A file that is to be made has no name yet. */
+		/* The destination file may not exist yet. */
 		if (exists("%s", ends[i]->path) ? !client_resolve(&client, ends[i]->path) :
 		    !client_new_file(&client, ends[i]->path))
 			exit(ST_FAILED);
@@ -128,7 +128,7 @@ static void choose_provider(struct copy *c, struct providers *all, const char *v
 	exit(ST_NO);
 }
 
-/* The last line: what really went from device to device, by the kernel's count. */
+/* The last line: what was transferred peer to peer, by the kernel's count. */
 static void print_result(const struct copy *c, double seconds)
 {
 	uint64_t copied = c->done - c->first, expected = 2 * c->p2p_bytes, counted;
@@ -185,7 +185,7 @@ static int finish(struct copy *c, int status, double seconds)
 			state_remove(c);
 		return status;
 	}
-	/* What is beyond is not known to be whole. */
+	/* Data beyond c->done may be incomplete. */
 	state_save(c);
 	error("%s: the first %s of %s are in %s", status == ST_INTERRUPTED ? "interrupted" : "stopped",
 	      size_text(c->done, done), size_text(c->size, all), c->dst.path);
@@ -285,7 +285,7 @@ int cmd_copy(int argc, char **argv)
 		provider_counters(c.via->bdf, &c.before);
 
 	catch_signals();
-	/* Even if it is killed at once. */
+	/* So that the copy can be resumed even if it is killed at once. */
 	state_save(&c);
 	progress_begin(&c.progress, "copy", c.first, c.size, c.quiet);
 	began = now();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * p2pctl copy: what its parts share.
+ * p2pctl copy: common declarations.
  */
 #ifndef P2P_COPY_H
 #define P2P_COPY_H
@@ -21,8 +21,8 @@ struct end {
 	struct stat st;
 	bool is_block;
 	bool created;			/* by this program */
-	uint64_t size;			/* of a regular file that is to be written: what there is */
-	uint64_t align;			/* of O_DIRECT */
+	uint64_t size;			/* old size of a destination file */
+	uint64_t align;			/* for O_DIRECT */
 };
 
 struct copy {
@@ -30,23 +30,23 @@ struct copy {
 	const struct provider *via;	/* NULL: through RAM */
 	uint64_t block_size;
 	unsigned int queue_depth;
-	uint64_t size;			/* what is to be copied, from the beginning */
+	uint64_t size;			/* bytes to copy, from the beginning */
 	uint64_t first;			/* where this run begins */
 	const char *state_path;
 	bool allow_ram, verify, quiet;
 	struct progress progress;
 
-	/* What became of it. */
+	/* Result. */
 	uint64_t done;			/* all before this is in the destination */
 	uint64_t p2p_bytes, ram_bytes, hole_bytes, tail_bytes;
-	bool refused;			/* peer-to-peer DMA was, on the way */
+	bool refused;			/* peer-to-peer DMA, during the copy */
 	bool fixed_buffers;
 	struct counters before;
 };
 
 extern volatile sig_atomic_t copy_stop;
 
-/* copy_ends.c: they end the program if there is something wrong. */
+/* copy_ends.c: these functions exit on errors. */
 void copy_open_source(struct copy *c);
 void copy_check_destination(const struct copy *c);
 void copy_open_destination(struct copy *c, bool resume);
@@ -56,7 +56,7 @@ void copy_check_room(const struct copy *c);
 int copy_data(struct copy *c);
 void copy_io_error(const struct copy *c, bool writing, uint64_t at, int err);
 
-/* copy_tail.c: what is left then, less than a block */
+/* copy_tail.c: the rest, less than a block */
 int copy_tail(struct copy *c, void *mem);
 
 /* copy_state.c */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl copy: opens the source and the destination, and says what they are not fit for.
+ * p2pctl copy: opens the source and the destination, and checks whether they
+ * are suitable.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include "lib/sysfs.h"
 #include "lib/util.h"
 
-/* What offsets, lengths and buffers must be multiples of. */
+/* The alignment of offsets, lengths and buffers. */
 static uint64_t direct_io_align(const struct end *end)
 {
 	unsigned int block = 0;
@@ -80,7 +81,7 @@ void copy_open_source(struct copy *c)
 	describe_end(&c->src);
 }
 
-/* A drive and one of its partitions: the one is below the other in sysfs. */
+/* In sysfs, a partition is below its drive. */
 static bool is_part(dev_t whole, dev_t part)
 {
 	char *a = real_path("/sys/dev/block/%u:%u", major(whole), minor(whole));
@@ -92,7 +93,7 @@ static bool is_part(dev_t whole, dev_t part)
 	return is;
 }
 
-/* What can be said before it is opened. */
+/* Checks that need no open destination. */
 void copy_check_destination(const struct copy *c)
 {
 	struct stat st;
@@ -137,12 +138,12 @@ void copy_check_room(const struct copy *c)
 	exit(ST_FAILED);
 }
 
-/* What is there is lost only when nothing stands in the way any more. */
+/* Called after all checks, because the old contents are lost. */
 void copy_open_destination(struct copy *c, bool resume)
 {
 	struct stat st;
 	bool is_block = !stat(c->dst.path, &st) && S_ISBLK(st.st_mode);
-	/* With O_EXCL a block device is not to be in use. */
+	/* O_EXCL makes open() fail if a block device is in use. */
 	int flags = is_block ? O_EXCL : resume ? 0 : O_CREAT;
 
 	c->dst.created = access(c->dst.path, F_OK) && !resume;

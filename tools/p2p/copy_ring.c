@@ -2,12 +2,13 @@
 /*
  * The transfers of p2pctl copy: reads into peer-to-peer memory, and writes out of it.
  *
- * One buffer is cut into slots. A slot is read into, written out of, and free again;
- * slots begin in the order of the data, so all before the first one that is not free has
- * arrived. A transfer that ends early goes on from there.
+ * One buffer is divided into slots. A slot is read into, written out, and then
+ * free again. Slots start in the order of the data, so all data before the
+ * first busy slot has arrived. A transfer that ends early is continued from
+ * there.
  *
- * Memory that a device can't reach is found out by the first transfer. With --allow-ram
- * the slot begins again, in RAM, and so do all after it.
+ * If a device can't reach the memory, the first transfer fails. With
+ * --allow-ram the slot starts again in RAM, and so do all later ones.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -28,7 +29,7 @@
 struct slot {
 	char *mem, *ram;
 	uint64_t at;			/* offset of its data */
-	uint32_t len, moved;		/* of the transfer that is under way */
+	uint32_t len, moved;		/* of the transfer under way */
 	bool busy, writing, in_ram;
 };
 
@@ -37,13 +38,13 @@ struct ring {
 	struct io_uring uring;
 	struct slot *slots;
 	unsigned int busy;
-	uint64_t next, end;		/* what no slot has had yet */
-	uint64_t data_end;		/* where the extent of data that next is in ends */
+	uint64_t next, end;		/* data that has no slot yet */
+	uint64_t data_end;		/* end of the data extent of next */
 	double saved;
 	int status;
 };
 
-/* Says what failed, and why if that is a route. */
+/* Prints what failed, and why if there is no route. */
 void copy_io_error(const struct copy *c, bool writing, uint64_t at, int err)
 {
 	const struct end *end = writing ? &c->dst : &c->src;
@@ -154,7 +155,7 @@ static void completed(struct ring *r, struct slot *slot, int res)
 		else
 			error("%s: became shorter while it was copied", c->src.path);
 		fail(r, res == -EREMOTEIO ? ST_NO : ST_FAILED);
-		/* It stays busy for arrived(), without a transfer. */
+		/* The slot stays busy, for arrived(), but has no transfer. */
 		r->busy--;
 		return;
 	}
@@ -220,7 +221,7 @@ static bool find_data(struct ring *r)
 		return false;
 	hole = c->src.is_block ? (off_t)r->end : lseek(c->src.fd, r->next, SEEK_HOLE);
 	r->data_end = hole < 0 || (uint64_t)hole > r->end ? r->end : (uint64_t)hole;
-	/* What is not whole blocks of the destination goes along with the data. */
+	/* Round up to a whole block of the destination. */
 	r->data_end += (c->dst.align - r->data_end % c->dst.align) % c->dst.align;
 	if (r->data_end > r->end)
 		r->data_end = r->end;
@@ -293,7 +294,7 @@ static uint64_t buffer_size(const struct copy *c)
 	return size < 2 * c->dst.align ? 2 * c->dst.align : size;
 }
 
-/* The kernel takes such memory in requests, but not for longer; ask it, it may learn to. */
+/* Optional: kernels without io_uring support for such memory refuse it. */
 static void register_buffer(struct ring *r, void *mem)
 {
 	struct copy *c = r->c;
@@ -321,7 +322,7 @@ static void *map_buffer(struct copy *c)
 
 /**
  * copy_data() - copy, from c->first on
- * @c: the copy. c->done tells how far it came.
+ * @c: the copy; c->done is set to how far it came
  *
  * Return: ST_OK, or why not all was copied.
  */

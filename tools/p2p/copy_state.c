@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far a copy is, in a file beside the destination, for --resume.
+ * The progress of a copy, in a file beside the destination, for --resume.
  *
- * It is written when the destination has the data safely, so that it is true even if
- * the machine stops. It names both ends, so that nobody goes on with another file.
+ * The state is written only after the destination was synced, so that it is
+ * correct even after a crash. It identifies both ends, so that a copy is not
+ * resumed with other files.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +31,7 @@ static void describe(const struct end *end, bool content, struct text *text)
 			 (uint64_t)end->st.st_ino);
 }
 
-/* What must be the same when the copy goes on. */
+/* Identifies both ends; must be the same when the copy is resumed. */
 static char *identity(const struct copy *c)
 {
 	struct text text = {};
@@ -42,12 +43,12 @@ static char *identity(const struct copy *c)
 }
 
 /**
- * state_load() - find out where to go on
+ * state_load() - find out where to resume
  * @c: the copy; both ends are open
  *
  * Sets c->first.
  *
- * Return: false, with an error printed, if it can't go on.
+ * Return: false, with an error printed, if the copy can't be resumed.
  */
 bool state_load(struct copy *c)
 {
@@ -77,7 +78,7 @@ void state_save(struct copy *c)
 	uint64_t done = c->done;
 	FILE *file;
 
-	/* What is done must be there before the file says so. */
+	/* The data must be on the drive before the state file says so. */
 	fdatasync(c->dst.fd);
 	same = identity(c);
 	file = fopen(temporary, "w");

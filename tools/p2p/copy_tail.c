@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl copy: the end of what is copied, if that is not a whole block.
+ * p2pctl copy: the end of the data, if that is not a whole block.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,8 +26,9 @@ static int tail_error(const struct copy *c, bool writing, uint64_t at, ssize_t n
  * @c: the copy
  * @mem: peer-to-peer memory for two blocks, or NULL: through RAM
  *
- * O_DIRECT transfers whole blocks only. So the CPU puts the last bytes of the source over
- * those of a block of the destination, in @mem. A file gets its right size afterwards.
+ * O_DIRECT transfers whole blocks only. So in @mem the CPU copies the last
+ * bytes of the source over those of a block of the destination. A file is
+ * truncated to its right size afterwards.
  *
  * Return: ST_OK, or why not.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl list: the providers, how much they have, and who uses it.
+ * p2pctl list: the providers, their memory, and the processes that map it.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static void print_memory(const struct providers *all, bool largest)
 {
 	static const char * const titles[] = { "PROVIDER", "BAR", ">SIZE", ">USED", ">FREE",
 					       ">LARGEST", ">PER USER", "DEVICE" };
-	/* No column that would be empty. */
+	/* Omit the column that would be empty. */
 	unsigned int skip = largest ? 0 : 1, last = ARRAY_SIZE(titles) - 1 - skip;
 	const char *shown[ARRAY_SIZE(titles)];
 	struct table table;
@@ -225,7 +225,7 @@ int cmd_list(int argc, char **argv)
 
 	all = providers_load();
 	mappers = mappers_load();
-	/* A mapping tells for sure in which BAR the memory is. */
+	/* The address of a mapping shows in which BAR the memory is. */
 	for (unsigned int i = 0; i < mappers.nr; i++) {
 		struct provider *p = provider_find(&all, mappers.m[i].provider);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl - peer-to-peer memory of PCI devices: see it, understand it, use it.
+ * p2pctl - inspect, diagnose and use peer-to-peer memory of PCI devices.
  *
- * Each subcommand is a file. What they share is in lib/.
+ * Each subcommand is a file. Common code is in lib/.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,7 +81,7 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* To standard output: it was asked for. */
+/* To standard output: the user asked for help. */
 void print_usage(const char *name)
 {
 	const struct command *command = name ? find_command(name) : NULL;

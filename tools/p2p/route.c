@@ -31,7 +31,7 @@ static const char *route_name(const char *bdf, char name[128])
 	return name;
 }
 
-/* A device that has no driver does no DMA, nor does one that only offers its BAR. */
+/* A device without a driver, or bound to p2pmem-bar, does no DMA. */
 static bool is_shown(const struct question *q, const struct provider *p, const struct route *r)
 {
 	char driver[64];
@@ -279,7 +279,7 @@ static bool ask(const struct question *q, const struct provider *p, struct json_
 	return yes;
 }
 
-/* A provider by the name of its device. */
+/* Finds a provider by the name of its device. */
 static const struct provider *find_provider(struct providers *all, const char *name, bool must)
 {
 	struct client client;
@@ -307,7 +307,7 @@ static void parse_arguments(struct question *q, int argc, char **argv)
 	if (argc == 2) {
 		q->provider = find_provider(&q->all, argv[0], true);
 	} else if (argc == 1) {
-		/* A device that is both is asked about as the provider. */
+		/* A device that is both is taken as the provider. */
 		q->provider = find_provider(&q->all, argv[0], false);
 		if (q->provider)
 			return;

@@ -2,7 +2,7 @@
 /*
  * p2pctl copy --verify: reads both ends again, into RAM, and compares.
  *
- * Into RAM, so that a fault of the way from device to device can't hide itself.
+ * RAM, so that a fault of the peer-to-peer route can't hide itself.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 #define CHUNK (1UL << 20)
 
-/* O_DIRECT: whole blocks, and fewer bytes at the end of a file. */
+/* O_DIRECT reads whole blocks, and fewer bytes only at the end of a file. */
 static bool read_all(const struct end *end, char *to, uint64_t at,
 		     uint64_t len)
 {

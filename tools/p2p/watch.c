@@ -18,7 +18,7 @@
 #include "lib/util.h"
 #include "p2pctl.h"
 
-/* What get_user_pages() does with such mappings, of all processes together. */
+/* Counters of get_user_pages() on such mappings, for all processes together. */
 static const char * const vm_counters[] = { "p2p_gup_fast", "p2p_gup_locked", "p2p_gup_refused" };
 
 struct sample {
@@ -52,7 +52,7 @@ static void take_sample(struct sample *sample)
 	free(vmstat);
 }
 
-/* How much came in a second. A counter that begins anew is a provider that came back. */
+/* Increase per second. A counter that went back is of a re-added provider. */
 static double rate(uint64_t old, uint64_t new, double seconds)
 {
 	return new > old && seconds > 0 ? (new - old) / seconds : 0;

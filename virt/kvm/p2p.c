@@ -2,15 +2,18 @@
 /*
  * Peer-to-peer memory as memory of guests.
  *
- * It can be mapped into a guest: a page is referenced until KVM's page tables map it, and
- * from then on the MMU notifier takes it back. Memory without struct pages is mapped by
- * the page table entries of the process.
+ * Such memory can be mapped into a guest: KVM has a reference to a page until
+ * its page tables map the page; from then on the MMU notifier revokes it.
+ * Memory without struct pages is mapped from the page table entries of the
+ * process.
  *
- * The host's kernel neither maps such memory, because the CPU must not use it like RAM,
- * nor keeps a reference for as long as a guest likes, because its device may have to go.
+ * The host kernel neither maps such memory, because the CPU must not use it
+ * like RAM, nor keeps a reference for as long as a guest likes, because the
+ * provider may be removed.
  *
- * ZONE_DEVICE pages are reserved, and KVM on some architectures takes a reserved page for
- * one without references. So these get no pages (CONFIG_KVM_P2P).
+ * ZONE_DEVICE pages are reserved, and on some architectures KVM treats reserved
+ * pages as having no references. There, guests get no such pages
+ * (CONFIG_KVM_P2P).
  */
 
 #include <linux/kvm_host.h>
@@ -21,13 +24,13 @@
 #include "kvm_mm.h"
 
 /**
- * kvm_pfn_is_for_guests() - check whether the host's kernel must not use memory
+ * kvm_pfn_is_for_guests() - must the host kernel not use a page?
  * @hva: an address that belongs to a memory slot
  * @pfn: what hva_to_pfn() returned for it, not an error
  *
- * Only the mapping tells whether memory without struct pages is peer-to-peer memory. It
- * may have changed since. Then what @pfn was is not known any more, and the kernel must
- * not use it, either.
+ * Only the mapping tells whether memory without struct pages is peer-to-peer
+ * memory. If the mapping has changed since @pfn was looked up, the type of @pfn
+ * is unknown, and the kernel must not use it, either.
  *
  * Context: Process context of the virtual machine, without its mmap_lock. The caller has
  *	    a reference to the page, if there is one.
@@ -48,7 +51,7 @@ bool kvm_pfn_is_for_guests(unsigned long hva, kvm_pfn_t pfn)
 	if (!vma)
 		ret = true;
 	else if (vma->vm_flags & (VM_IO | VM_PFNMAP))
-		/* It refuses VM_P2P mappings. */
+		/* follow_pfn() refuses VM_P2P mappings. */
 		ret = follow_pfn(vma, hva, &now) || now != pfn;
 	else
 		ret = !pfn_valid(pfn);

@@ -2,33 +2,36 @@
 /*
  * User MRs in peer-to-peer memory.
  *
- * An MR lets the adapter, and all peers that have its rkey, access memory at any time,
- * until the program ends that. The memory of another device can go before. So such an MR
- * has a lease (mm/p2p_hold.c) in place of pins that nobody could take back, and when the
- * provider goes, or is reset, the driver makes the adapter forget the memory:
+ * An MR lets the adapter, and all peers that have its rkey, access memory at
+ * any time until the program deregisters it. The memory of another device may
+ * go away before that. So such an MR has a lease (mm/p2p_hold.c) instead of
+ * pins, which could not be revoked. When the provider is unbound or reset, the
+ * driver makes the adapter forget the memory:
  *
  *	umem = ib_umem_get_p2p()	holds the memory and maps it for DMA
- *	tell the adapter of it
- *	ib_umem_arm_p2p(umem, mr)	from here on it can be revoked
+ *	create the MR in the adapter
+ *	ib_umem_arm_p2p(umem, mr)	from here on the MR can be revoked
  *
- *	ops.revoke_user_mr(mr)		the keys are dead; then it is unmapped
+ *	ops.revoke_user_mr(mr)		kills the keys; then memory is unmapped
  *
- * The program keeps the MR, without memory. Work requests that use it end with a
- * protection error, as if it had been deregistered, and so does RDMA of the
- * peer. As then, the adapter may use the numbers of the keys for another MR.
+ * The program keeps the MR, but without memory. Work requests that use it, and
+ * RDMA by peers, end with a protection error, as if the MR had been
+ * deregistered. As after deregistration, the adapter may use the key numbers
+ * for another MR.
  *
- * p2p->lock orders revocation and dereg_mr(): a driver never sees them at the same time.
- * dereg_mr() runs with it held, and releases the umem. Therefore the hold is destroyed
- * afterwards: p2p_hold_destroy() waits for a revocation that may wait for the lock.
+ * p2p->lock serializes revocation and dereg_mr(). dereg_mr() runs with the lock
+ * held and releases the umem. The hold is destroyed after unlocking, since
+ * p2p_hold_destroy() waits for a revocation, which may wait for the lock.
  *
- * It does not matter who goes first. A process that exits, and an adapter that is removed,
- * deregister through uverbs. The lock is taken inside of all that uverbs has, and
- * outside of what drivers take to talk to their adapters. The reset of a drive revokes MRs in
- * its memory, so the lock must not be held while waiting for memory to be written out to
- * that drive.
+ * The process, the adapter and the provider may go away in any order. When a
+ * process exits or an adapter is removed, uverbs deregisters the MRs. The lock
+ * nests inside all locks of uverbs, and outside those that drivers take to talk
+ * to their adapters. The reset of a drive revokes MRs in its memory, so the
+ * holder of the lock must not wait for memory to be written out to that drive.
  *
- * As for MRs of dma-bufs, nothing counts for RLIMIT_MEMLOCK: the memory can't be swapped,
- * and whoever allocated it was charged for it by the provider.
+ * As for MRs of dma-bufs, nothing is charged to RLIMIT_MEMLOCK: the memory
+ * can't be swapped, and the provider has charged it to the user that allocated
+ * it.
  */
 
 #include <linux/dma-mapping.h>
@@ -54,14 +57,14 @@
 #include "umem_p2p.h"
 
 struct ib_umem_p2p {
-	struct ib_umem umem;		/* the driver's, until it is released */
+	struct ib_umem umem;		/* owned by the driver until released */
 	struct p2p_hold *hold;
 	unsigned long dma_attrs;
-	struct mutex lock;		/* of revocation against dereg_mr() */
-	/* Protected by it: */
+	struct mutex lock;		/* revocation against dereg_mr() */
+	/* Protected by @lock: */
 	struct ib_mr *mr;		/* NULL if there is nothing to revoke */
 	bool in_dereg;
-	bool released;			/* during dereg_mr() */
+	bool released;			/* by the driver's dereg_mr() */
 	bool revoked;
 	bool mapped;
 };
@@ -81,9 +84,9 @@ static void ib_umem_p2p_unmap(struct ib_umem_p2p *p2p)
 }
 
 /*
- * The adapter did not do what it was told, and may still access the memory, which somebody
- * else may get. So it gets no access to anything any more. It can't answer then, either,
- * so nothing more is asked of it.
+ * The adapter failed to forget the memory and may still access it when it has
+ * been reallocated. So stop all DMA of the adapter. It can't answer commands
+ * without DMA, so send none from then on.
  */
 static void ib_umem_p2p_cut_off(struct ib_device *device, int error)
 {
@@ -151,7 +154,7 @@ static const struct p2p_hold_ops ib_umem_p2p_hold_ops = {
 	.revoke	= ib_umem_p2p_revoke,
 };
 
-/* An entry of a scatterlist is in one folio, and not longer than the adapter can have it. */
+/* Each entry is within one folio, and no longer than the adapter supports. */
 static int ib_umem_p2p_fill(struct ib_umem_p2p *p2p)
 {
 	size_t max = ib_dma_max_seg_size(p2p->umem.ibdev) & PAGE_MASK;
@@ -188,7 +191,7 @@ static int ib_umem_p2p_map(struct ib_umem_p2p *p2p, int access)
 {
 	int error;
 
-	/* Windows have keys of their own, which revocation would have to find. */
+	/* Revocation can't find the keys of memory windows. */
 	if (access & IB_ACCESS_MW_BIND) {
 		if (p2p_ratelimit())
 			ibdev_notice(p2p->umem.ibdev, "%s[%d]: no memory window can be in peer-to-peer memory; register it without IBV_ACCESS_MW_BIND\n",
@@ -205,7 +208,7 @@ static int ib_umem_p2p_map(struct ib_umem_p2p *p2p, int access)
 	error = ib_umem_p2p_fill(p2p);
 	if (error)
 		return error;
-	/* If there is no way from the adapter to the memory, that logs why. */
+	/* If the adapter has no route to the memory, this logs why. */
 	error = ib_dma_map_sgtable_attrs(p2p->umem.ibdev,
 					 &p2p->umem.sgt_append.sgt,
 					 DMA_BIDIRECTIONAL, p2p->dma_attrs);
@@ -233,31 +236,33 @@ static bool ib_umem_p2p_is_possible(struct ib_device *device)
  * @addr: user address to start at
  * @size: length of the region in bytes
  * @access: IB_ACCESS_xxx flags of the MR
- * @udata: of reg_user_mr(); NULL if the MR is not a program's, and can't be revoked
+ * @udata: of reg_user_mr(); NULL for a kernel MR, which can't be revoked
  *
- * For use in reg_user_mr() in place of ib_umem_get(), by drivers with revoke_user_mr(), and
- * never for queues, which the CPU reads. Returns the same for other memory. For
- * peer-to-peer memory the umem has DMA addresses, but the CPU must not access it;
- * ib_umem_copy_from() does not work. Whether the adapter reaches the memory is found out
- * here. The driver tells the adapter of the memory, without waiting for userspace,
- * and calls ib_umem_arm_p2p() last of all.
+ * For use in reg_user_mr() in place of ib_umem_get(), by drivers with
+ * revoke_user_mr(), and never for queues, which the CPU reads. For other
+ * memory, the same as ib_umem_get(). For peer-to-peer memory the umem has DMA
+ * addresses, but the CPU must not access the memory; ib_umem_copy_from() does
+ * not work. This function checks that the adapter reaches the memory. The
+ * driver then passes the memory to the adapter, without waiting for userspace,
+ * and calls ib_umem_arm_p2p() as the last step.
  *
- * revoke_user_mr() makes the adapter forget the memory, for good. When it returns 0, the
- * adapter does not access the memory any more, and uses of the keys fail as those of
- * keys that don't exist; nobody else gets the keys, or the driver does not
- * touch them any more in dereg_mr(), see ib_umem_is_revoked(). It may sleep. It is not
- * called while dereg_mr() is, nor after it, and must not take locks under
- * which user memory is touched, ib_umem_get_p2p() is called, or memory is allocated that
- * may have to be written out first. It leaves the umem alone. If it fails, the
- * adapter loses its right to do DMA.
+ * revoke_user_mr() makes the adapter forget the memory permanently. When it
+ * returns 0, the adapter does not access the memory any more, and the keys
+ * behave like keys that don't exist. Either the keys stay reserved, or
+ * dereg_mr() does not touch them any more, see ib_umem_is_revoked().
+ * revoke_user_mr() may sleep. It is not called during or after dereg_mr(). It
+ * must not take locks under which user memory is accessed, ib_umem_get_p2p() is
+ * called, or memory is allocated in a way that may wait for writeback. It
+ * leaves the umem alone. If it fails, all DMA of the adapter is stopped.
  *
  * Context: Process context, without the mmap_lock. May sleep.
- * Return: the umem, for ib_umem_release(); an ERR_PTR() of those of ib_umem_get(); for
- *	   peer-to-peer memory: -EREMOTEIO if the adapter can't reach it, it has no
- *	   struct pages, or @access permits memory windows; -EFAULT if some of it is not
- *	   there, or does not permit the access; -EINVAL if it is of several buffers;
- *	   -ENODEV if the provider is going; -EAGAIN while it is being reset; -EOPNOTSUPP
- *	   if it does not support holds; -EINTR after a fatal signal; -ENOMEM.
+ * Return: the umem, for ib_umem_release(); an ERR_PTR() as from ib_umem_get();
+ *	   for peer-to-peer memory: -EREMOTEIO if the adapter can't reach it, it
+ *	   has no struct pages, or @access permits memory windows; -EFAULT if
+ *	   part of it is not mapped, or does not permit the access; -EINVAL if
+ *	   it spans several buffers; -ENODEV if the provider is going away or
+ *	   has failed; -EAGAIN while the provider is being reset; -EOPNOTSUPP if
+ *	   it does not support holds; -EINTR after a fatal signal; -ENOMEM.
  */
 struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 				size_t size, int access, struct ib_udata *udata)
@@ -266,7 +271,7 @@ struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 	struct ib_umem_p2p *p2p;
 	int error;
 
-	/* Others are refused there, as is what is not even a range. */
+	/* ib_umem_get() refuses peer-to-peer memory, and invalid ranges. */
 	if (!ib_umem_p2p_is_possible(device) || !udata || !size ||
 	    access & IB_ACCESS_ON_DEMAND ||
 	    check_add_overflow(addr, size, &end) || PAGE_ALIGN(end) < end)
@@ -286,8 +291,9 @@ struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 	mutex_init(&p2p->lock);
 
 	/*
-	 * The removal of the adapter waits for commands under way. In the recovery from an
-	 * error it may come before the end of the provider's reset.
+	 * Don't wait for a reset of the provider: the removal of the adapter
+	 * waits for this call, and in error recovery it may precede the end of
+	 * that reset.
 	 */
 	p2p->hold = p2p_hold_create_user(start, PAGE_ALIGN(end) - start,
 					 FOLL_NOWAIT | (p2p->umem.writable ? FOLL_WRITE : 0),
@@ -311,16 +317,17 @@ struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 EXPORT_SYMBOL_GPL(ib_umem_get_p2p);
 
 /**
- * ib_umem_arm_p2p() - let the memory of an MR be revoked
+ * ib_umem_arm_p2p() - allow the memory of an MR to be revoked
  * @umem: what ib_umem_get_p2p() returned
- * @mr: the MR that the adapter knows
+ * @mr: the MR, already created in the adapter
  *
  * The last step of reg_user_mr(). revoke_user_mr() may be called before this returns.
  * Does nothing for a umem of other memory.
  *
  * Context: Process context.
- * Return: 0; -EAGAIN if the provider was reset, or has gone, since ib_umem_get_p2p(): the
- *	   driver makes the adapter forget the MR, and returns the error.
+ * Return: 0; -EAGAIN if the provider was reset or removed since
+ *	   ib_umem_get_p2p(): the driver then makes the adapter forget the MR,
+ *	   and returns the error.
  */
 int ib_umem_arm_p2p(struct ib_umem *umem, struct ib_mr *mr)
 {
@@ -343,18 +350,18 @@ int ib_umem_arm_p2p(struct ib_umem *umem, struct ib_mr *mr)
 EXPORT_SYMBOL_GPL(ib_umem_arm_p2p);
 
 /**
- * ib_umem_cut_off_p2p() - keep an adapter from memory that it does not forget
+ * ib_umem_cut_off_p2p() - stop the DMA of an adapter that may still use a umem
  * @umem: what ib_umem_get_p2p() returned
- * @error: that of the adapter, for the log
+ * @error: the adapter's error, for the log
  *
- * For reg_user_mr() if it fails and can't undo what it has told the adapter, or does not
- * know what became of a command, and for dereg_mr() if it releases the umem though the adapter
- * did not do its part. The adapter loses its right to do DMA, as if revoke_user_mr()
- * had failed, and the driver may call ib_umem_release(). Does nothing for a umem of
- * other memory.
+ * For reg_user_mr() if it fails and can't make the adapter forget the MR, or
+ * does not know the outcome of a command, and for dereg_mr() if it releases the
+ * umem although the adapter did not destroy the MR. Stops all DMA of the
+ * adapter, as if revoke_user_mr() had failed. The driver may then call
+ * ib_umem_release(). Does nothing for a umem of other memory.
  *
  * Context: Process context. May sleep.
- * Return: true if it is peer-to-peer memory: its provider may be waiting for
+ * Return: true if @umem is peer-to-peer memory: its provider may be waiting for
  *	   ib_umem_release().
  */
 bool ib_umem_cut_off_p2p(struct ib_umem *umem, int error)
@@ -381,7 +388,7 @@ EXPORT_SYMBOL_GPL(ib_umem_is_revoked);
 
 /**
  * ib_umem_p2p_release() - the driver is done with a umem
- * @umem: one of peer-to-peer memory
+ * @umem: a umem of peer-to-peer memory
  *
  * Context: Process context. May sleep.
  */
@@ -416,7 +423,10 @@ int ib_umem_p2p_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
 	if (!ib_mr_is_p2p(mr))
 		return ib_dereg_mr_user(mr, udata);
 
-	/* Who dumps the MR may allocate memory, and a revocation waits for the lock. */
+	/*
+	 * Before taking the lock, which revocation waits for: this waits for
+	 * dumps of the MR, which may allocate memory.
+	 */
 	rdma_restrack_del(&mr->res);
 	p2p = to_ib_umem_p2p(mr->p2p_umem);
 	noio = ib_umem_p2p_lock(p2p);
@@ -431,10 +441,11 @@ int ib_umem_p2p_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
 }
 
 /**
- * ib_umem_p2p_abandon() - end the memory of an MR that the driver can't deregister
+ * ib_umem_p2p_abandon() - release the memory of an MR after dereg_mr() failed
  * @mr: an MR of any memory
  *
- * Nobody will ask the driver again, and the device may go before the provider does.
+ * The driver's dereg_mr() is not called again, and the adapter may be removed
+ * before the provider.
  *
  * Context: Process context. May sleep.
  */
@@ -459,9 +470,9 @@ void ib_umem_p2p_abandon(struct ib_mr *mr)
 /**
  * ib_umem_p2p_explain() - log why memory could not be registered
  * @device: the adapter
- * @error: that of reg_user_mr()
+ * @error: the error of reg_user_mr()
  *
- * If the reason is the way from the adapter to the memory, it is in the log already.
+ * If the adapter has no route to the memory, the reason is in the log already.
  *
  * Context: Process context.
  */

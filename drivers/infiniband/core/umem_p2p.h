@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* User MRs in peer-to-peer memory: what uverbs has to know of them. */
+/* User MRs in peer-to-peer memory: interface for uverbs. */
 #ifndef _UMEM_P2P_H
 #define _UMEM_P2P_H
 
@@ -13,7 +13,7 @@ static inline bool ib_umem_is_p2p(const struct ib_umem *umem)
 
 #ifdef CONFIG_INFINIBAND_P2P
 
-/* Drivers that can't revoke need not have zeroed their MRs. */
+/* Drivers without revoke_user_mr() may not zero their MRs. */
 static inline bool ib_mr_is_p2p(const struct ib_mr *mr)
 {
 	return mr->device->ops.revoke_user_mr && mr->p2p_umem;

@@ -2,13 +2,16 @@
 /*
  * Peer-to-peer memory as data of multipath namespaces.
  *
- * A bio may take any path, so all paths must be able to use it.
+ * A bio may take any path, so all paths must support peer-to-peer DMA.
  */
 #include <linux/blk-p2p.h>
 
 #include "nvme.h"
 
-/* Update after the paths of a head have changed. The caller holds the subsystem's lock. */
+/*
+ * Called after the paths of @head have changed. The caller holds the lock of
+ * the subsystem.
+ */
 void nvme_mpath_update_p2p(struct nvme_ns_head *head)
 {
 	struct nvme_ns *ns;

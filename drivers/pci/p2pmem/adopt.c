@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Adoption: a device comes back while pages of its memory are in use since the time of an
- * earlier driver.
+ * Adoption: a device comes back while pages of its memory are still in use from
+ * the time of an earlier driver.
  *
- * The bank of that time is an orphan then, and there can be no other struct pages for
- * the same memory. So the bank is taken over, if the memory is the same: it gets the new
- * provider, and its region moves into the new provider's pool. The pages in use return
- * to that pool when they are free. All of the memory is cleared before its next use:
- * what a device contains that has been away is unknown.
+ * The bank of these pages is an orphan, and there can't be other struct pages
+ * for the same memory. So the bank is adopted, if the memory is the same: it
+ * gets the new provider, and its region moves into the new provider's pool. The
+ * pages in use return to that pool when they are free. All of the memory is
+ * cleared before its next use, because the contents of a device that was gone
+ * are unknown.
  *
- * Until they are free these pages are dead: they were of a device that is gone, even if it
- * has the same name, and the requests that wait with them must not reach the new one. Each
- * gets another page map, bank->dead, whose provider is never live. So DMA mappings of
- * live pages need not look for anything. page->pgmap goes back to the bank's own page
- * map when the count is 0, see p2pmem_revive(). A page with a count of 0 is left alone,
- * since it is not in use.
+ * Pages in use at that moment are dead until they are free: they belonged to a
+ * device that is gone, even if the new one has the same name, and requests that
+ * still hold them must not reach the new device. A dead page has another page
+ * map, bank->dead, with a provider that is never live. So DMA mappings of live
+ * pages need no extra check. p2pmem_revive() restores the bank's own page map
+ * when the reference count is 0. A page with a count of 0 at the time of
+ * adoption is not in use, and is left alone.
  */
 
 #include <linux/err.h>
@@ -34,7 +36,7 @@
 #include "pages.h"
 #include "pool.h"
 
-/* What is not the same for the two page maps is set here, or stays 0. */
+/* Copies what users of a page map read; its ref and provider.live stay 0. */
 static void p2pmem_adopt_init_dead(struct p2pmem_bank *bank)
 {
 	struct dev_pagemap *dead = &bank->dead.pgmap;
@@ -48,7 +50,7 @@ static void p2pmem_adopt_init_dead(struct p2pmem_bank *bank)
 	bank->dead.provider.mapped = bank->map.provider.mapped;
 }
 
-/* Pages in use become dead. None of them can be used for the first time. */
+/* Makes the pages in use dead. No page can have its first use meanwhile. */
 static void p2pmem_adopt_bury(struct p2pmem_bank *bank)
 {
 	struct p2pmem_pool *pool = bank->p2pmem->pool;
@@ -68,7 +70,7 @@ static void p2pmem_adopt_bury(struct p2pmem_bank *bank)
 		if (get_page_unless_zero(page)) {
 			nr_pages = compound_nr(page);
 			WRITE_ONCE(page->pgmap, &bank->dead.pgmap);
-			/* It may have been the last one, and return at once. */
+			/* If this is the last one, the page returns. */
 			put_page(page);
 		}
 		cond_resched();
@@ -98,7 +100,7 @@ static void p2pmem_adopt(struct p2pmem_bank *bank, struct pci_dev *pdev,
 	struct p2pmem *old;
 
 	p2pmem_adopt_init_dead(bank);
-	/* Refusals are counted, and logged with the provider's name. */
+	/* Refused mappings are counted, and logged with the provider's name. */
 	pci_dev_get(pdev);
 	WRITE_ONCE(bank->dead.provider.pdev, pdev);
 	WRITE_ONCE(bank->map.provider.pdev, pdev);
@@ -117,8 +119,8 @@ static void p2pmem_adopt(struct p2pmem_bank *bank, struct pci_dev *pdev,
 }
 
 /*
- * Takes the orphan that is the same memory out of the list, or returns NULL if there is
- * none, or an ERR_PTR() if there is another one.
+ * Returns the orphan of the same memory, off the list; NULL if there is no
+ * orphan; an ERR_PTR() if an orphan of other memory overlaps.
  */
 static struct p2pmem_bank *p2pmem_adopt_find(struct pci_dev *pdev,
 					     const struct dev_pagemap *wanted)
@@ -135,15 +137,16 @@ static struct p2pmem_bank *p2pmem_adopt_find(struct pci_dev *pdev,
 }
 
 /**
- * p2pmem_bank_adopt() - take over memory that is in use since an earlier driver
+ * p2pmem_bank_adopt() - adopt memory still in use from an earlier driver
  * @pdev: the provider
- * @p2pmem: what processes have of its memory
- * @wanted: the page map that the caller wants, with all that memremap_pages() needs
+ * @p2pmem: its struct p2pmem
+ * @wanted: the page map that the caller would pass to memremap_pages()
  *
  * Context: Process context, may sleep, from the driver's probe().
- * Return: the page map of the bank, with all struct pages, for p2pmem_bank_release();
- *	   p2pmem_pool_open() makes its memory available. NULL if none is in use.
- *	   ERR_PTR(-EBUSY), after a message in the log, if it is not the same memory.
+ * Return: the page map of the adopted bank, for p2pmem_bank_release();
+ *	   p2pmem_pool_open() makes its memory available. NULL if there is no
+ *	   orphan. ERR_PTR(-EBUSY), after a message in the log, if an orphan of
+ *	   other memory overlaps.
  */
 struct pci_p2pdma_pagemap *p2pmem_bank_adopt(struct pci_dev *pdev,
 					     struct p2pmem *p2pmem,

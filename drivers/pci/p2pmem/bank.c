@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Banks: the struct pages of what a provider has added to its memory by one call, and
- * their life after the provider's driver.
+ * Banks: the struct pages of memory that a provider added by one call, and
+ * their lifetime beyond that of the provider's driver.
  *
- * When the driver is unbound, the memory can't be found any more: there are no mappings
- * and no holds, and DMA mappings are refused. What remains are references to pages. A
- * process has them, or a queue: a request that waits in a suspended device mapper
- * device has the pages of its caller, who may be long dead. There is no way to take
- * them back, and no telling how long they will stay. So unbinding waits for the DMA that
- * is under way, and for nothing else.
+ * When the driver is unbound, the memory can't be reached any more: there are
+ * no mappings and no holds, and DMA mappings are refused. Only references to
+ * pages remain, held by a process or by a queue: a request in a suspended
+ * device mapper device holds pages of its caller, which may have exited long
+ * ago. They can't be taken back, and may be held for any length of time. So
+ * unbinding waits for DMA that is under way, and for nothing else.
  *
- * If there are references to pages then, the bank becomes an orphan. It has the struct
- * pages, the page map, and the pool that the pages return to. The last page that
- * returns lets a work item remove all that. Nothing of an orphan is the driver's: its
- * functions and data are built in, or references.
+ * If references to pages are left, the bank becomes an orphan. It keeps the
+ * struct pages, the page map, and the pool that the pages return to. When the
+ * last page returns, a work item removes the bank. An orphan does not depend on
+ * the driver: the code that it needs is built in, and it holds references to
+ * the objects that it needs.
  *
- * Locks: bank->lock, and inside it that of the pool. p2pmem_orphans_lock is outside.
+ * Locks, outermost first: p2pmem_orphans_lock, bank->lock, the lock of the
+ * pool.
  */
 
 #include <linux/container_of.h>
@@ -42,13 +44,13 @@
 #include "pages.h"
 #include "pool.h"
 
-/* When to log what an unbind waits for, and how often from then on. */
+/* When to first log what an unbind waits for, and the interval after that. */
 #define P2PMEM_REPORT_FIRST	HZ
 #define P2PMEM_REPORT		(10 * HZ)
 
 /*
- * References are dropped soon after the DMA has ended. If they are not, the bank becomes
- * an orphan.
+ * References are usually dropped soon after DMA has ended. The bank becomes an
+ * orphan if pages are still in use after this time.
  */
 #define P2PMEM_GRACE		(HZ / 5)
 
@@ -61,11 +63,11 @@ static unsigned long p2pmem_bank_busy(const struct p2pmem_bank *bank)
 	return p2pmem_pool_busy(bank->p2pmem->pool, p2pmem_bank_pfn(bank));
 }
 
-/* No page is in use, no work is left, and there is no other reference to the bank. */
+/* No page is in use, no work is left, and nothing refers to the bank. */
 static void p2pmem_bank_destroy(struct p2pmem_bank *bank)
 {
 	memunmap_pages(&bank->map.pgmap);
-	/* The pool may be that of a provider which has other memory, and is reset now. */
+	/* The provider may have other memory in the pool, and be in a reset. */
 	mutex_lock(&bank->p2pmem->lock);
 	p2pmem_pool_remove(bank->p2pmem->pool, p2pmem_bank_pfn(bank));
 	mutex_unlock(&bank->p2pmem->lock);
@@ -78,8 +80,8 @@ static void p2pmem_bank_destroy(struct p2pmem_bank *bank)
 }
 
 /*
- * Is nothing of an orphan in use? From then on it is the caller's, and must be
- * destroyed. With the lock held.
+ * Returns true if the bank is an orphan without pages in use. The caller then
+ * owns the bank, and must destroy it. Called with bank->lock held.
  */
 static bool p2pmem_bank_goes(struct p2pmem_bank *bank)
 {
@@ -99,7 +101,9 @@ static void p2pmem_bank_work(struct work_struct *work)
 	if (!goes)
 		return;
 
-	/* It may have been queued again while it waited for the lock. */
+	/*
+	 * The work may have been queued again during the wait for bank->lock.
+	 */
 	cancel_work(&bank->work);
 	pci_info(bank->map.provider.pdev, "peer-to-peer memory %#llx-%#llx is no longer in use\n",
 		 bank->map.pgmap.range.start, bank->map.pgmap.range.end);
@@ -109,11 +113,12 @@ static void p2pmem_bank_work(struct work_struct *work)
 /**
  * p2pmem_bank_create() - make a bank without pages
  * @pdev: the provider
- * @p2pmem: what processes have of its memory
+ * @p2pmem: its struct p2pmem
  *
  * Context: Process context, from the driver's probe().
  * Return: the page map of the bank, for the caller to fill in and to pass to
- *	   memremap_pages(), and then to p2pmem_bank_release(); NULL without memory.
+ *	   memremap_pages(), and then to p2pmem_bank_release(); NULL if out of
+ *	   memory.
  */
 struct pci_p2pdma_pagemap *p2pmem_bank_create(struct pci_dev *pdev,
 					      struct p2pmem *p2pmem)
@@ -141,7 +146,7 @@ struct pci_p2pdma_pagemap *p2pmem_bank_create(struct pci_dev *pdev,
 
 /**
  * p2pmem_bank_free() - free a bank
- * @map: its page map; it has no pages, not yet or not any more
+ * @map: its page map, without struct pages
  *
  * Context: Process context.
  */
@@ -156,11 +161,12 @@ void p2pmem_bank_free(struct pci_p2pdma_pagemap *map)
 }
 
 /*
- * Waits until no device has a DMA mapping of the memory. That is up to the drivers of
- * these devices: they wait for the DMA, until it takes too long for them. Nothing else
- * ends the wait, since the driver core calls this to release the resources of the
- * driver, and an error could not be returned; also if the provider was pulled out,
- * because another device may get its addresses.
+ * Waits until no device has a DMA mapping of the memory. The drivers of these
+ * devices unmap when their DMA has ended or timed out. Apart from a shutdown
+ * nothing else ends the wait: the driver core calls this to release the
+ * resources of the driver, and has no use for an error. Even if the provider
+ * was pulled out this has to wait, because another device may get its
+ * addresses.
  */
 static void p2pmem_bank_wait(struct p2pmem_bank *bank)
 {
@@ -174,12 +180,12 @@ static void p2pmem_bank_wait(struct p2pmem_bank *bank)
 			p2pmem_mappers_report(bank, "waiting for DMA that is under way");
 			report = jiffies + P2PMEM_REPORT;
 		}
-		/* It may take its time, so it is neither load nor a hung task. */
+		/* A long idle wait is neither load nor a hung task. */
 		schedule_timeout_idle(msecs_to_jiffies(20));
 	}
 }
 
-/* Waits for a moment until all pages are back in the pool. */
+/* Waits, up to P2PMEM_GRACE, until all pages are back in the pool. */
 static void p2pmem_bank_wait_briefly(struct p2pmem_bank *bank)
 {
 	unsigned long until = jiffies + P2PMEM_GRACE;
@@ -191,11 +197,12 @@ static void p2pmem_bank_wait_briefly(struct p2pmem_bank *bank)
 }
 
 /**
- * p2pmem_bank_release() - remove the struct pages of memory whose driver is gone
+ * p2pmem_bank_release() - remove struct pages after a driver was unbound
  * @map: the page map of the bank; its provider was stopped, and no buffer has pages
  *
- * Waits for DMA mappings. Pages that are still in use then live on. From the end of
- * the system on, all do.
+ * Waits for DMA mappings to end. If pages are still in use then, the struct
+ * pages stay until these are free. Once the system goes down, they are never
+ * removed.
  *
  * Context: Process context, when the resources of the driver are released.
  */
@@ -204,7 +211,7 @@ void p2pmem_bank_release(struct pci_p2pdma_pagemap *map)
 	struct p2pmem_bank *bank = container_of(map, struct p2pmem_bank, map);
 	bool goes;
 
-	/* The provider's driver has no more use for it. */
+	/* From here on nothing can be allocated. */
 	p2pmem_pool_close(bank->p2pmem->pool, p2pmem_bank_pfn(bank));
 	p2pmem_bank_wait(bank);
 	if (p2pmem_is_system_down()) {
@@ -225,7 +232,7 @@ void p2pmem_bank_release(struct pci_p2pdma_pagemap *map)
 	bank->orphan = true;
 	goes = p2pmem_bank_goes(bank);
 	spin_unlock_irq(&bank->lock);
-	/* Then it may be gone already. */
+	/* The work item may have destroyed the bank already. */
 	if (!goes)
 		return;
 	cancel_work_sync(&bank->work);
@@ -252,7 +259,7 @@ void p2pmem_bank_put_pages(struct p2pmem_bank *bank, unsigned long pfn,
 	if (bank->orphan && !p2pmem_bank_busy(bank))
 		queue_work(system_unbound_wq, &bank->work);
 	spin_unlock_irqrestore(&bank->lock, flags);
-	/* Until here p2pmem_bank_destroy() has waited. */
+	/* p2pmem_bank_destroy() waits for these references. */
 	if (done)
 		percpu_ref_put_many(ref, nr_pages);
 }
@@ -265,7 +272,7 @@ static bool p2pmem_bank_overlaps(const struct p2pmem_bank *bank, u64 start,
 	return range->start < start + len && start <= range->end;
 }
 
-/* Is an orphan there that is about to go by itself? */
+/* Returns true if an overlapping orphan is about to be destroyed. */
 static bool p2pmem_bank_is_going(u64 start, u64 len)
 {
 	struct p2pmem_bank *bank;
@@ -291,7 +298,7 @@ static bool p2pmem_bank_is(const struct p2pmem_bank *bank,
 }
 
 /**
- * p2pmem_bank_take() - take the orphan that is the same memory, if there is one
+ * p2pmem_bank_take() - take the orphan of the same memory off the list
  * @wanted: a page map that describes the memory
  *
  * Context: Process context, may sleep.
@@ -324,13 +331,13 @@ struct p2pmem_bank *p2pmem_bank_take(const struct dev_pagemap *wanted)
 }
 
 /**
- * p2pmem_bank_is_in_the_way() - check whether memory has old struct pages, and log that
+ * p2pmem_bank_is_in_the_way() - check for overlapping orphans, and log them
  * @pdev: the device that the memory belongs to
  * @start: its physical address
  * @len: its length in bytes
  *
  * Context: Process context, may sleep. The driver of @pdev is being bound.
- * Return: true if a page of the memory is in use since an earlier driver added it.
+ * Return: true if an orphan of an earlier driver overlaps the memory.
  */
 bool p2pmem_bank_is_in_the_way(struct pci_dev *pdev, u64 start, u64 len)
 {

@@ -22,10 +22,10 @@ struct pci_dev;
  */
 struct p2pmem_bank {
 	struct pci_p2pdma_pagemap map;
-	struct pci_p2pdma_pagemap dead;	/* of pages in use since earlier drivers */
+	struct pci_p2pdma_pagemap dead;	/* of pages in use at adoption */
 	struct p2pmem *p2pmem;		/* a reference; its pool has the memory */
 	struct list_head mappers;	/* of pages without a buffer: mapper.c */
-	struct list_head node;		/* of orphans */
+	struct list_head node;		/* in the list of orphans */
 
 	spinlock_t lock;		/* protects all below */
 	bool orphan;			/* the driver is gone */
@@ -69,7 +69,7 @@ static inline void p2pmem_bank_free(struct pci_p2pdma_pagemap *map)
 	kfree(map);
 }
 
-/* Drivers may hold pages, which are waited for. */
+/* Waits for pages that drivers hold. */
 static inline void p2pmem_bank_release(struct pci_p2pdma_pagemap *map)
 {
 	memunmap_pages(&map->pgmap);

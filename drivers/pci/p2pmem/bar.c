@@ -25,7 +25,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
-/* The parameters hold for devices that are bound from then on. */
+/* The parameters apply to devices that are bound after they were set. */
 static int p2pmem_bar_bar = -1;
 module_param_named(bar, p2pmem_bar_bar, int, 0644);
 MODULE_PARM_DESC(bar, "Number of the BAR, 0 to 5 (default -1: the largest prefetchable memory BAR)");
@@ -64,7 +64,7 @@ static int p2pmem_bar_choose(struct pci_dev *pdev)
 	return best;
 }
 
-/* Is there such a memory BAR, with an address? */
+/* Checks that the device has such a memory BAR, with an address. */
 static int p2pmem_bar_check_bar(struct pci_dev *pdev, int bar)
 {
 	if (bar < 0 || bar >= PCI_STD_NUM_BARS) {
@@ -100,7 +100,7 @@ static bool p2pmem_bar_overlaps(struct pci_dev *pdev, int reg, u64 len, int bar,
 	return at < offset + size && at + len > offset;
 }
 
-/* Whoever writes to the MSI-X table makes the device write anywhere. */
+/* By writes to the MSI-X table, users could make the device write anywhere. */
 static bool p2pmem_bar_has_msix(struct pci_dev *pdev, int bar, u64 offset,
 				u64 size)
 {
@@ -121,8 +121,8 @@ static bool p2pmem_bar_has_msix(struct pci_dev *pdev, int bar, u64 offset,
 }
 
 /*
- * struct pages come by subsections, whose start and size are aligned. What is smaller
- * than one can do without.
+ * struct pages can only be added for whole subsections, which are aligned.
+ * Memory that is smaller than a subsection is offered without struct pages.
  */
 static bool p2pmem_bar_is_pageless(u64 size)
 {
@@ -193,7 +193,7 @@ static int p2pmem_bar_folio_order(struct pci_dev *pdev, int bar, u64 offset,
 	return ilog2(folio_size) - PAGE_SHIFT;
 }
 
-/* For drivers that know ranges. It goes when the driver is unbound. */
+/* For client drivers that support ranges. The range is removed on unbind. */
 static int p2pmem_bar_add_range(struct pci_dev *pdev, int bar, u64 offset,
 				u64 size)
 {
@@ -219,7 +219,7 @@ static void p2pmem_bar_free_state(void *state)
 	kfree(state);
 }
 
-/* For p2pmem_bar_restore(): what a reset takes away. */
+/* Saves what a reset clears, for p2pmem_bar_restore(). */
 static int p2pmem_bar_save(struct pci_dev *pdev)
 {
 	struct pci_saved_state *state;
@@ -247,8 +247,9 @@ static bool p2pmem_bar_decodes(struct pci_dev *pdev)
 }
 
 /*
- * After a reset that the PCI core did not see coming its BARs are as at power-on. Else
- * the core has restored them. Returns whether the memory can be reached.
+ * After a reset without notice to the PCI core, the BARs have their power-on
+ * values. After any other reset the core has restored them. Returns whether the
+ * memory can be reached.
  */
 static bool p2pmem_bar_restore(struct pci_dev *pdev)
 {
@@ -267,7 +268,7 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	int bar = p2pmem_bar_bar;
 	int error, order;
 
-	/* It gives a user what the files resourceN do. */
+	/* The memory gives the same access as the files resourceN. */
 	error = security_locked_down(LOCKDOWN_PCI_ACCESS);
 	if (error) {
 		pci_err(pdev, "the kernel is locked down\n");
@@ -298,7 +299,7 @@ static int p2pmem_bar_probe(struct pci_dev *pdev, const struct pci_device_id *id
 		return error;
 	}
 
-	/* It is not to do DMA. A driver that had it before may have left it at it. */
+	/* An earlier driver may have left DMA enabled. */
 	pci_clear_master(pdev);
 
 	error = p2pmem_bar_save(pdev);
@@ -341,7 +342,7 @@ static pci_ers_result_t p2pmem_bar_error_detected(struct pci_dev *pdev,
 {
 	switch (state) {
 	case pci_channel_io_normal:
-		/* The memory can be reached, and the device has nothing to do with it. */
+		/* The memory can be reached; nothing is to be recovered. */
 		return PCI_ERS_RESULT_CAN_RECOVER;
 	case pci_channel_io_perm_failure:
 		pci_p2pmem_give_up(pdev);
@@ -358,7 +359,7 @@ static pci_ers_result_t p2pmem_bar_slot_reset(struct pci_dev *pdev)
 					  PCI_ERS_RESULT_DISCONNECT;
 }
 
-/* Mappings survive a reset, and so does what they are for; the data may not. */
+/* Mappings and buffers survive a reset; the data may not. */
 static const struct pci_error_handlers p2pmem_bar_err_handler = {
 	.error_detected	= p2pmem_bar_error_detected,
 	.slot_reset	= p2pmem_bar_slot_reset,
@@ -367,7 +368,7 @@ static const struct pci_error_handlers p2pmem_bar_err_handler = {
 	.reset_done	= p2pmem_bar_reset_done,
 };
 
-/* All is managed: unbinding revokes the memory and releases the BAR. */
+/* No remove(): devres revokes the memory and releases the BAR. */
 static struct pci_driver p2pmem_bar_driver = {
 	.name		= "p2pmem-bar",
 	.id_table	= NULL,		/* only on request */

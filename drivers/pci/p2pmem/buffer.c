@@ -8,9 +8,10 @@
  *	mapping		a VM_P2P VMA over a buffer; it holds the file, no pages
  *
  * mmap() of the sysfs file allocates a buffer and maps it in place of the sysfs
- * file. The buffer dies in f_op->release(), whatever held it last, the address space
- * of a process or of its child. Pages that a system call or a driver still holds by
- * then return to the pool on their own, see pages.c.
+ * file. f_op->release() frees the buffer when the last reference to its file is
+ * gone, for example the mapping of a process or of its child. Pages that a
+ * system call or a driver still holds then return to the pool on their own, see
+ * pages.c.
  *
  * All buffers of a provider share one inode, and vm_pgoff is the page frame number.
  * So one unmap_mapping_range() revokes the memory of the whole device.
@@ -67,7 +68,7 @@ static void p2pmem_buffer_free(struct p2pmem_buffer *buffer)
 	mutex_unlock(&p2pmem->lock);
 
 	trace_p2pmem_release(buffer->pfn, buffer->nr_pages);
-	/* Otherwise p2pmem_revoke() was faster. */
+	/* Otherwise p2pmem_revoke() has put the pages. */
 	if (owns_pages)
 		p2pmem_put_buffer(buffer->pfn, buffer->nr_pages,
 				  buffer->mapper);
@@ -93,7 +94,7 @@ static int p2pmem_buffer_charge(struct p2pmem_buffer *buffer,
 	if (error != -EDQUOT)
 		return error;
 
-	/* Otherwise it is the owner of a user namespace. */
+	/* Any other user in @payers owns a user namespace. */
 	if (!uid_eq(over, user))
 		snprintf(whose, sizeof(whose), "the namespace's owner %u",
 			 from_kuid(&init_user_ns, over));
@@ -127,7 +128,10 @@ p2pmem_buffer_alloc(struct p2pmem *p2pmem, size_t size,
 		return ERR_PTR(-ENOMEM);
 	}
 
-	/* A reset takes the lock, and reclaim may have to write to that very drive. */
+	/*
+	 * Reclaim must not do I/O with the lock held: it may write to the very
+	 * drive whose reset waits for the lock.
+	 */
 	noio = memalloc_noio_save();
 	mutex_lock(&p2pmem->lock);
 	error = -ENODEV;
@@ -157,7 +161,7 @@ p2pmem_buffer_alloc(struct p2pmem *p2pmem, size_t size,
 	buffer->pfn = pfn;
 	buffer->nr_pages = nr_pages;
 	buffer->nr_asked = PFN_UP(size);
-	/* With the lock held it can't be revoked, and its struct pages exist. */
+	/* The lock excludes revocation, so the struct pages exist. */
 	buffer->write_combine = page_pgmap(pfn_to_page(pfn))->flags &
 				PGMAP_WRITE_COMBINE;
 	buffer->last_user = p2pmem_pool_last_user(p2pmem->pool, pfn);
@@ -196,14 +200,15 @@ static const struct file_operations p2pmem_buffer_fops = {
  * p2pmem_buffer_create() - allocate a buffer
  * @p2pmem: the provider
  * @size: its size in bytes, which is rounded up
- * @user: whose data the memory may contain without being cleared
+ * @user: the user that memory is cleared for
  *
  * The users of the current process are charged for it.
  *
  * Context: Process context.
  * Return: the buffer's file, whose release frees it; an ERR_PTR(): -ENODEV if
- *	   the provider is gone; -ENOMEM if the pool has no contiguous piece of this
- *	   size, without memory of the host, or beyond the user's limit; -ENFILE.
+ *	   the provider is gone; -ENOMEM if the pool has no contiguous piece of
+ *	   this size, the host is out of memory, or a user would exceed the
+ *	   quota; -ENFILE.
  */
 struct file *p2pmem_buffer_create(struct p2pmem *p2pmem, size_t size,
 				  const struct p2pmem_user *user)
@@ -213,7 +218,7 @@ struct file *p2pmem_buffer_create(struct p2pmem *p2pmem, size_t size,
 
 	trace_p2pmem_alloc(p2pmem->pdev, IS_ERR(buffer) ? 0 : buffer->pfn,
 			   PFN_UP(size), PTR_ERR_OR_ZERO(buffer));
-	/* A program can't do anything else than if the memory were used up. */
+	/* A program can only react as if the memory were used up. */
 	if (buffer == ERR_PTR(-EDQUOT))
 		return ERR_PTR(-ENOMEM);
 	if (IS_ERR(buffer))
@@ -263,7 +268,7 @@ int p2pmem_buffer_use(struct p2pmem_buffer *buffer, unsigned long pfn,
 		if (p2pmem_is_used(pfn_to_page(first)))
 			continue;
 
-		/* Base pages together: all pages around are, up to the next PMD. */
+		/* Up to the next PMD, all are base pages: do them together. */
 		last = order ? pfn : min(end, ALIGN(pfn, PMD_SIZE >> PAGE_SHIFT));
 		while (pfn < last && !p2pmem_is_used(pfn_to_page(pfn)))
 			pfn++;
@@ -329,7 +334,7 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 	if (buffer->p2pmem->paused)
 		return VM_FAULT_RETRY;
 
-	/* A reset takes the lock, and reclaim may have to write to that very drive. */
+	/* Reclaim must not do I/O here, as in p2pmem_buffer_alloc(). */
 	noio = memalloc_noio_save();
 	ret = order ? p2pmem_map_huge(vmf, buffer, pfn, order) :
 		      p2pmem_map_pages(vmf, buffer);
@@ -339,9 +344,9 @@ static vm_fault_t p2pmem_map(struct vm_fault *vmf, unsigned int order)
 
 /**
  * p2pmem_wait_resumed() - wait in a fault until the device can be reached again
- * @vmf: a fault in a mapping whose file keeps what the others are in
- * @resumed: where to wait
- * @paused: until this is false
+ * @vmf: the fault; the mapped file keeps the object with @resumed and @paused
+ * @resumed: the wait queue
+ * @paused: false when the wait is over
  *
  * Context: Process context, in a fault handler that holds no locks of its own.
  * Return: what the fault handler is to return: VM_FAULT_RETRY, so that the access is
@@ -353,13 +358,13 @@ vm_fault_t p2pmem_wait_resumed(struct vm_fault *vmf,
 {
 	struct file *file = vmf->vma->vm_file;
 
-	/* Whoever resets the device may need the mmap_lock for that. */
+	/* The reset may need the mmap_lock, to make holders let go. */
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
 		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
 
-	/* Others may change the address space meanwhile, however often it takes. */
+	/* Waits without the mmap_lock, also when the access is tried again. */
 	get_file(file);
 	mmap_read_unlock(vmf->vma->vm_mm);
 	wait_event_killable(*resumed, !READ_ONCE(*paused));
@@ -408,13 +413,14 @@ static vm_fault_t p2pmem_fault(struct vm_fault *vmf)
 }
 
 /*
- * For a debugger, by ptrace() or /proc/PID/mem. It can't have the pages from
- * get_user_pages(), because it would copy with kmap() and memcpy(). Memory behind
- * a BAR takes memcpy_fromio() and memcpy_toio(), by the page map's own mapping.
+ * For a debugger, by ptrace() or /proc/PID/mem. These can't get the pages from
+ * get_user_pages(), because they would copy with kmap() and memcpy(). Memory
+ * behind a BAR needs memcpy_fromio() and memcpy_toio(), on the page map's own
+ * mapping.
  *
- * As for ordinary memory, it may read what the process itself can't at present,
- * because of mprotect(), and may not write to what is not writable: in a shared
- * mapping that would reach others.
+ * As for ordinary memory, a debugger may read memory that mprotect() has made
+ * unreadable for the process, but may not write to read-only memory: in a
+ * shared mapping others would see the change.
  */
 static int p2pmem_copy(struct vm_area_struct *vma, unsigned long addr,
 		       void *buf, int len, bool write)
@@ -479,8 +485,8 @@ bool p2pmem_vma_is_buffer(const struct vm_area_struct *vma)
 /**
  * p2pmem_buffer_mmap() - make a VMA a mapping of a buffer
  * @file: the buffer's file, which replaces that of @vma
- * @vma: the VMA, which p2p_vma_init() has prepared; its vm_pgoff is where in the
- *	 buffer it begins, in pages, and all of it lies in the buffer
+ * @vma: the VMA, which p2p_vma_init() has prepared; its vm_pgoff is its offset
+ *	in the buffer, in pages, and all of it lies in the buffer
  *
  * Context: Process context, with the mmap_lock held for writing.
  */
@@ -488,7 +494,7 @@ void p2pmem_buffer_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	const struct p2pmem_buffer *buffer = file->private_data;
 
-	/* The memory type of the kernel's own mapping, as aliases must not differ. */
+	/* Aliases must have the memory type of the kernel's own mapping. */
 	if (buffer->write_combine)
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
 	vma->vm_pgoff += buffer->pfn;
@@ -506,7 +512,7 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	struct file *file;
 	int error;
 
-	/* As the files resourceN. */
+	/* The same restriction as for the files resourceN. */
 	error = security_locked_down(LOCKDOWN_PCI_ACCESS);
 	if (error)
 		return error;
@@ -514,7 +520,7 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 	if (!p2pmem || !pci_has_p2pmem(pdev))
 		return -ENODEV;
 
-	/* Each mmap() is an allocation of its own, so an offset has no meaning. */
+	/* Each mmap() is a new allocation, so an offset has no meaning. */
 	if (vma->vm_pgoff)
 		return -EINVAL;
 
@@ -529,7 +535,7 @@ static int p2pmem_allocate_mmap(struct file *sysfs_file, struct kobject *kobj,
 
 	/* kernfs leaves the VMA alone when its file was replaced. */
 	p2pmem_buffer_mmap(file, vma);
-	/* The buffer is owned by the VMA's reference to the file from here. */
+	/* From here on the VMA's reference to the file owns the buffer. */
 	fput(file);
 	return 0;
 }
@@ -538,7 +544,7 @@ struct bin_attribute p2pmem_allocate_attr = {
 	.attr	= { .name = "allocate", .mode = 0660 },
 	/*
 	 * Python's mmap module and others map no more of a file than its size.
-	 * As large as any BAR will be; Linux 6.2 has the same.
+	 * So this is as large as any BAR will be, and the same as in Linux 6.2.
 	 */
 	.size	= SZ_1T,
 	.mmap	= p2pmem_allocate_mmap,

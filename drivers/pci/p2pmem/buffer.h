@@ -22,20 +22,20 @@ struct p2pmem_mapper;
 struct vm_fault;
 struct wait_queue_head;
 
-/* Owned by its file: it goes when the file is released. */
+/* Owned by its file, whose release() frees it. */
 struct p2pmem_buffer {
 	struct p2pmem *p2pmem;		/* a reference */
 	struct list_head node;		/* empty once the pages were put */
 	struct p2pmem_mapper *mapper;	/* valid until then */
 	unsigned long pfn;
 	unsigned long nr_pages;
-	unsigned long nr_asked;		/* without what was rounded up */
+	unsigned long nr_asked;		/* before rounding up */
 	bool write_combine;		/* as the kernel's own mapping */
 	struct p2pmem_user user;
 	struct p2pmem_last_user *last_user;	/* of the region it is from */
-	struct mutex first_use;		/* clears pages, and forms a folio */
+	struct mutex first_use;		/* to clear pages and form folios */
 #ifdef CONFIG_PCI_P2PMEM_DMABUF
-	struct dma_resv resv;		/* of all its dma-bufs */
+	struct dma_resv resv;		/* shared by all its dma-bufs */
 #endif
 };
 

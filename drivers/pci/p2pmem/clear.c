@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * No user sees the data of another one.
+ * No user sees the data of another user.
  *
- * Memory is cleared before its first use in a buffer if it holds data of anybody
- * but the buffer's owner, which last-user.c records. The fault handler clears it,
- * since nothing but a page table entry leads to the memory, not even for
- * get_user_pages().
+ * Memory is cleared before its first use in a buffer if it holds data of
+ * anybody but the buffer's owner, according to the record of last-user.c. A
+ * fault clears it, or the function that gives access through another handle
+ * (handle.c). Nothing else leads to the memory: get_user_pages() needs a page
+ * table entry, too.
  *
- * The owner is the open file that mmap() was called for, while its opener's user maps
- * it. A user ID would not do: two containers have the same one, and so have processes
- * that may not look at each other, since they are not dumpable, or labelled otherwise.
- * A program that wants to find its data again, and not to pay for clearing, keeps the
- * file open; to share the data it passes the file on. If another user maps the file, as
- * when a service opens it for many, the buffer is its own owner.
+ * The owner is the open file that mmap() was called for, if the user that
+ * opened it maps it. A user ID is not enough: two containers may have the same
+ * one, and so may processes that must not see each other's memory, because they
+ * are not dumpable or have other security labels. A program that wants to find
+ * its data again, without the cost of clearing, keeps the file open; to share
+ * the data it passes the file on. If another user maps the file, as when a
+ * service opens it for many, the buffer is its own owner.
  *
  * Nothing is cleared for a process with CAP_SYS_RAWIO, which could read the data from
- * the device anyway. It has to have the capability when it opens p2pmem/allocate,
+ * the device anyway. It needs the capability when it opens p2pmem/allocate,
  * when it calls mmap(), and when it touches the memory for the first time. So the open
  * file can be given to a process without privileges, and a process that maps memory and
  * then drops its privileges sees no more than others. The capabilities of a kernel
  * thread that works for a process don't count. Memory that a privileged process has
- * touched is in use, and all processes that share the mapping see what is in it.
+ * touched is in use, and all processes that share the mapping see its contents.
  *
- * As it was not cleared, such memory belongs to nobody afterwards, even if the owner
- * is the one it belongs to: others' data may still be there.
+ * Such memory becomes P2PMEM_NOBODY, rather than the owner's: it was not
+ * cleared, and may still hold data of others.
  *
  * DMA of the former user is over by then: pages are not in the pool while they are
  * pinned.
@@ -50,7 +52,7 @@
 
 #define BLOCK_PAGES	(PMD_SIZE >> PAGE_SHIFT)
 
-/* The first number of owners that are not an open file. */
+/* Owners that are not open files have numbers from here on. */
 #define P2PMEM_OWNERS	BIT_ULL(63)
 
 static atomic64_t p2pmem_nr_owners;
@@ -75,7 +77,7 @@ static bool p2pmem_may_see_all(void)
 /**
  * p2pmem_user_init() - make the current process the user of a buffer
  * @user: the user
- * @file: what the process maps, p2pmem/allocate
+ * @file: the open p2pmem/allocate that the process maps
  *
  * To see all data, both the process that opened the file and the one that maps it
  * need CAP_SYS_RAWIO: a file passed to a privileged program must not make it reveal
@@ -91,11 +93,11 @@ void p2pmem_user_init(struct p2pmem_user *user, struct file *file)
 }
 
 /**
- * p2pmem_user_init_new() - make a user that nothing belongs to
+ * p2pmem_user_init_new() - make a user that owns no data yet
  * @user: the user
  *
- * For a buffer that is allocated by another file than p2pmem/allocate. Whose
- * capabilities that was opened with is not known, so all is cleared.
+ * For a buffer that is not allocated through p2pmem/allocate. The capabilities
+ * of the opener are not known then, so all memory is cleared.
  *
  * Context: Any.
  */
@@ -120,8 +122,8 @@ static void p2pmem_zero(unsigned long pfn, unsigned long nr_pages)
 	}
 
 	/*
-	 * What has not arrived yet could overwrite the data of a device that
-	 * takes another way. The answer to a read is behind all stores.
+	 * Stores that have not arrived yet could overwrite data that a device
+	 * writes by another route. A read completes after all of them.
 	 */
 	mb();
 	__raw_readq(end - sizeof(u64));
@@ -165,7 +167,7 @@ int p2pmem_clear(struct p2pmem_last_user *last_user,
 		return -EINTR;
 	to = min(end, ALIGN(from + 1, BLOCK_PAGES));
 	p2pmem_zero(from, to - from);
-	/* What is before it in the block is the owner's, too. */
+	/* Earlier pages of the block belong to the owner already. */
 	pfn = max(pfn, ALIGN_DOWN(from, BLOCK_PAGES));
 	error = p2pmem_last_user_set(last_user, pfn, to - pfn, user->owner);
 	trace_p2pmem_clear(from, to - from, error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Clearing: no user sees the data of another one. */
+/* Clearing: no user sees the data of another user. */
 #ifndef _PCI_P2PMEM_CLEAR_H
 #define _PCI_P2PMEM_CLEAR_H
 

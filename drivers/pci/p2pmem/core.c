@@ -52,7 +52,7 @@
 
 static struct vfsmount *p2pmem_mnt;
 
-/* Never false again. */
+/* Never reset to false. */
 static bool p2pmem_system_down;
 
 static int p2pmem_reboot(struct notifier_block *nb, unsigned long action,
@@ -62,7 +62,7 @@ static int p2pmem_reboot(struct notifier_block *nb, unsigned long action,
 	return NOTIFY_DONE;
 }
 
-/* Runs before device_shutdown(), which takes locks that removals wait with. */
+/* Runs before device_shutdown(), which takes locks that removals hold. */
 static struct notifier_block p2pmem_reboot_nb = {
 	.notifier_call = p2pmem_reboot,
 };
@@ -70,8 +70,8 @@ static struct notifier_block p2pmem_reboot_nb = {
 /**
  * p2pmem_is_system_down() - check whether the machine restarts, halts or starts another kernel
  *
- * Description: From then on no removal waits for transfers, and what pages or
- * transfers refer to is never freed.
+ * Description: From then on no removal waits for transfers, and objects that
+ * pages or transfers refer to are never freed.
  *
  * Context: Any.
  * Return: true from the reboot notifier on.
@@ -85,7 +85,7 @@ static void p2pmem_free(struct work_struct *work)
 {
 	struct p2pmem *p2pmem = container_of(work, struct p2pmem, free_work);
 
-	/* Without one its set-up has failed. */
+	/* There is no pool if the set-up has failed. */
 	if (p2pmem->pool)
 		p2pmem_pool_destroy(p2pmem->pool);
 	fput(p2pmem->file);
@@ -101,7 +101,7 @@ static void p2pmem_free_later(struct kref *ref)
 }
 
 /**
- * p2pmem_put() - drop a reference to what processes have of a provider's memory
+ * p2pmem_put() - drop a reference to a struct p2pmem
  * @p2pmem: the object
  *
  * Context: Any but NMI.
@@ -116,20 +116,20 @@ static const struct file_operations p2pmem_fops = {
 
 static void p2pmem_release(void *p2pmem)
 {
-	/* When the system goes down pages and transfers may still need it. */
+	/* When the system goes down, pages and transfers may refer to it. */
 	if (!p2pmem_is_system_down())
 		p2pmem_put(p2pmem);
 }
 
-/* With the lock held: is the pool, with what it knows of the memory, still there? */
+/* Returns true if memory was added and not revoked. With the lock held. */
 static bool p2pmem_has_pool(const struct p2pmem *p2pmem)
 {
 	return p2pmem->live || p2pmem->lost;
 }
 
 /*
- * Takes the lock if there is memory. The files of a device are there before its
- * memory is, and after it.
+ * Takes the lock if there is memory. The sysfs files of a device exist before
+ * its memory is added, and after it is revoked.
  */
 static bool p2pmem_lock(struct p2pmem *p2pmem)
 {
@@ -183,7 +183,7 @@ static ssize_t user_limit_store(struct device *dev,
 DEVICE_ATTR_RW(user_limit);
 
 /**
- * p2pmem_pseudo_file() - make a file with an address space of its own
+ * p2pmem_pseudo_file() - make a file with its own address space
  * @pdev: the provider, whose address is the file's name in /proc/PID/maps
  * @fops: the file's methods
  * @priv: its private_data
@@ -212,11 +212,11 @@ struct file *p2pmem_pseudo_file(struct pci_dev *pdev,
 /**
  * p2pmem_setup() - prepare a PCI device to be a provider
  * @pdev: the device
- * @pool: its pool of peer-to-peer memory, which goes with the object
- * @p2pmem_p: where to store what p2pmem_of() will return
+ * @pool: its pool of peer-to-peer memory, which is destroyed with the object
+ * @p2pmem_p: where to store the object that p2pmem_of() will return
  *
- * Must be called before the sysfs files and the page maps are made, so that what
- * these use outlives them. Nothing can be allocated until p2pmem_go_live().
+ * Must be called before the sysfs files and the page maps are made, so that the
+ * object outlives them. Nothing can be allocated until p2pmem_go_live().
  *
  * Context: Process context, from the driver's probe().
  * Return: 0, -ENOMEM or -ENFILE.
@@ -235,7 +235,7 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 	if (!p2pmem->stats)
 		goto err_free;
 
-	/* All buffers have its inode. */
+	/* All buffers share the inode of this file. */
 	p2pmem->file = p2pmem_pseudo_file(pdev, &p2pmem_fops, p2pmem);
 	if (IS_ERR(p2pmem->file)) {
 		error = PTR_ERR(p2pmem->file);
@@ -266,9 +266,10 @@ err_free:
 }
 
 /*
- * The device is about to lose its memory. When this returns nobody reaches the memory
- * any more: a CPU access gets SIGBUS, a system call -EFAULT. The races with it, and
- * what orders them, are in Documentation/mm/p2p_lifetime.rst.
+ * Called when the memory is about to be removed. When this returns, processes
+ * can't reach the memory any more: a CPU access gets SIGBUS, a system call
+ * -EFAULT. Documentation/mm/p2p_lifetime.rst has the races, and what orders
+ * them.
  */
 static void p2pmem_revoke(void *data)
 {
@@ -288,7 +289,7 @@ static void p2pmem_revoke(void *data)
 	mutex_unlock(&p2pmem->lock);
 	wake_up_all(&p2pmem->resumed);
 
-	/* Without the lock: their revoke() may wait for an mmap_lock. */
+	/* Without the lock: revoke() of a hold may wait for an mmap_lock. */
 	p2p_holds_stop(&p2pmem->holds, P2P_HOLDS_GONE);
 
 	mutex_lock(&p2pmem->lock);
@@ -307,8 +308,8 @@ static void p2pmem_revoke(void *data)
  * p2pmem_go_live() - let processes allocate from memory that is being added
  * @pdev: a device that p2pmem_setup() has prepared
  *
- * Must be called after the action that removes the page map of the memory was added,
- * so that userspace loses the memory before that.
+ * Must be called after the devres action that removes the page map was added,
+ * so that userspace loses the memory before its page map is removed.
  *
  * Context: Process context, from the driver's probe().
  * Return: 0, or -ENOMEM.
@@ -405,10 +406,11 @@ bool p2pmem_is_live(struct pci_dev *pdev)
  * @pdev: the device; nothing happens if it is no provider
  *
  * For the error_detected() method of a provider's driver, if the channel is frozen.
- * As pci_p2pmem_pause(), but does not wait for transfers: those that are under way have
- * failed, or will fail when their own device is told. Leases are revoked, and holders of
- * tickets are told, which may sleep. pci_p2pmem_resume() or pci_p2pmem_give_up() ends it.
- * The PCI core calls the latter if recovery fails.
+ * Like pci_p2pmem_pause(), but does not wait for transfers: those that are
+ * under way have failed, or will fail when their own device's driver is
+ * notified. Calls revoke() of leases and pause() of tickets, which may sleep.
+ * pci_p2pmem_resume() or pci_p2pmem_give_up() ends the freeze. The PCI core
+ * calls the latter if recovery fails.
  *
  * Context: As for pci_p2pmem_pause().
  */
@@ -437,9 +439,10 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_freeze);
  *
  * For the reset_prepare() method of a provider's driver. Mappings are zapped. A process
  * that touches one, or hands it to a system call, waits for pci_p2pmem_resume(). New
- * buffers can be allocated. Leases are revoked for good, tickets can't be used until
- * then. Waits for transfers and uses that are under way, 10 seconds at most. A transfer
- * that takes longer reads undefined data, and its writes are lost.
+ * buffers can be allocated. Leases are revoked for good; tickets can't be used
+ * until the resume. Waits for transfers and uses that are under way, 10 seconds
+ * at most. A transfer that takes longer reads undefined data, and its writes
+ * are lost.
  *
  * Context: Process context. The caller holds the device lock of @pdev, or is the
  *	    driver and keeps it bound.
@@ -504,8 +507,8 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_give_up);
  * pci_p2pmem_resume() - let processes use a device again
  * @pdev: a device for which one of the functions above was called
  *
- * For the reset_done() and resume() methods of a provider's driver. The contents of the
- * memory are up to the device.
+ * For the reset_done() and resume() methods of a provider's driver. It depends
+ * on the device whether the memory keeps its contents.
  *
  * Context: As for pci_p2pmem_pause().
  */

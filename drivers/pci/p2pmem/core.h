@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What processes have of a provider's memory: one object per device.
+ * struct p2pmem: a provider's memory, as used by processes. One object per
+ * device.
  *
  * Locks, outermost first:
  *
  *	mmap_lock
- *	  p2pmem->lock			which buffers there are, whether there
- *					may be more, and the quota's maximum
+ *	  p2pmem->lock			the list of buffers, whether it may
+ *					grow, and the quota's maximum
  *	  file->f_mapping->invalidate_lock
  *					faults and a debugger's accesses
  *					(shared) against revocation
- *	    buffer->first_use		which pages of it are in use, and what
- *					they hold then
+ *	    buffer->first_use		which pages of the buffer are in use,
+ *					and their clearing
  *
- * p2p_holds_stop() is called with none of them.
+ * p2p_holds_stop() is called without any of these.
  */
 #ifndef _PCI_P2PMEM_CORE_H
 #define _PCI_P2PMEM_CORE_H
@@ -35,10 +36,10 @@ struct p2pmem_stats;
 struct pci_dev;
 struct pci_p2p_range;
 
-/* Found by p2pmem_of(), and from a page as the owner of its page map. */
+/* Found by p2pmem_of(), and from a page through its bank. */
 struct p2pmem {
-	struct kref ref;		/* the device's, and those of buffers,
-					 * of mappers and of banks
+	struct kref ref;		/* of the device, its heap, buffers,
+					 * mappers and banks
 					 */
 	struct work_struct free_work;
 	struct pci_dev *pdev;		/* valid while live */
@@ -46,16 +47,16 @@ struct p2pmem {
 	struct p2pmem_quota quota;
 	unsigned long nr_left;		/* pages without a buffer: mapper.c */
 	struct p2pmem_stats __percpu *stats;	/* of DMA: p2pdma-stats.c */
-	struct file *file;		/* what the buffers are copies of */
+	struct file *file;		/* buffers are clones of this */
 	struct mutex lock;		/* protects buffers, live, lost, quota.max */
 	struct list_head buffers;
 	struct p2p_holds holds;		/* of the buffers */
-	/* All are written under the file's invalidate_lock. */
+	/* live, lost, paused: written under the file's invalidate_lock */
 	bool live;
-	bool lost;			/* not live, but the pool is there */
+	bool lost;			/* failed: not live, but not revoked */
 	bool paused;			/* the device can't be reached */
-	unsigned long pause_until;	/* jiffies; how long holders that must
-					 * be told are waited for
+	unsigned long pause_until;	/* jiffies; until then pause() of a
+					 * hold may wait for locks
 					 */
 	wait_queue_head_t resumed;
 	struct pci_p2p_range *range;	/* of p2pmem/range: range-mmap.c */

@@ -2,31 +2,33 @@
 /*
  * PCI peer-to-peer memory as dma-bufs.
  *
- * A dma-buf is another handle of a buffer, and holds it as a mapping does. Whose data
- * is in the memory, who pays for it and how long it lives is the buffer's affair,
- * whichever handle it is used by. All dma-bufs of a buffer share its reservation
- * object, since the order of DMA is one of the memory.
+ * A dma-buf is another handle of a buffer, and holds it as a mapping does. The
+ * owner of the data, the users that are charged and the lifetime are those of
+ * the buffer, whichever handle is used. All dma-bufs of a buffer share its
+ * reservation object, because it orders DMA to the memory.
  *
  *	mmap	a VM_P2P mapping of the buffer, the same as of p2pmem/allocate
- *	attach	finds out whether the device reaches the memory, and takes all of it
- *		into use: from here on its data are the buffer's. That may take long,
- *		and nobody holds the reservation object yet.
- *	map	a use of the attachment's hold: removal and reset of the provider wait
- *		until it is unmapped. Takes no lock, as the reservation object is held.
+ *	attach	checks whether the device reaches the memory, and takes all of
+ *		it into use, which clears data of others. That may take long, so
+ *		it is done before the reservation object is locked.
+ *	map	a use of the attachment's hold: removal and reset of the
+ *		provider wait until it is unmapped. Takes no lock, as the
+ *		reservation object is held.
  *
- * An attachment is a hold (a ticket), whose client is the importer's device. When the
- * provider goes or is reset, the importer is told by move_notify(). That does not
- * promise that it has unmapped, so the uses are waited for. An importer that can't be
- * told, or that pins the memory, could keep it for ever. The administrator decides
- * whether that is allowed.
+ * An attachment is a hold (a ticket), with the importer's device as its client.
+ * When the provider is removed or reset, move_notify() tells the importer to
+ * unmap. The importer may do so later, so uses are waited for. An importer
+ * without move_notify(), or one that pins the memory, could keep it forever.
+ * The administrator decides whether that is allowed (allow_static).
  *
- * A device may be at work with the memory as long as it is mapped, and no longer: that
- * is the rule of the DMA API, since an IOMMU takes the address away then. So fences are
- * not waited for. They order accesses, and say nothing of whose they are: any process
- * that has the dma-buf can add one that does not signal (DMA_BUF_IOCTL_IMPORT_SYNC_FILE).
+ * A device may access the memory as long as it is mapped, and no longer. That
+ * is the rule of the DMA API, because an IOMMU then takes the address away. So
+ * fences are not waited for. They order accesses, but don't tell which device
+ * is at work: any process that has the dma-buf can add one that never signals
+ * (DMA_BUF_IOCTL_IMPORT_SYNC_FILE).
  *
- * The reservation object is the outermost of the locks here: it is never taken with a
- * lock of p2pmem held, and with it held none of them is taken. See
+ * The reservation object is never locked with a lock of p2pmem held, and no
+ * lock of p2pmem is taken with it locked. See
  * Documentation/mm/p2p_lifetime.rst.
  */
 
@@ -80,20 +82,21 @@ static struct p2pmem_buffer *p2pmem_dmabuf_buffer(const struct dma_buf *dmabuf)
 	return priv->file->private_data;
 }
 
-/* With the reservation object locked. */
+/* Called with the reservation object locked. */
 static void p2pmem_dmabuf_notify(struct dma_buf *dmabuf)
 {
 	struct p2pmem_dmabuf *priv = dmabuf->priv;
 
-	/* If nothing is mapped, an earlier call has told all importers. */
+	/* If nothing is mapped, no importer has anything to unmap. */
 	if (priv->nr_mapped)
 		dma_buf_move_notify(dmabuf);
 }
 
 /*
- * A thread that has the reservation object locked may be waiting for memory, and so for
- * the drive that is being reset. So this does not wait for ever: a reset can do without.
- * All attachments together wait as long as a reset waits for transfers.
+ * A thread that has the reservation object locked may be waiting for reclaim,
+ * and so for the drive that is being reset. So the wait is limited: a reset can
+ * do without move_notify(). The limit is the one for transfers, for all
+ * attachments together.
  */
 static void p2pmem_dmabuf_pause(struct p2p_hold *hold)
 {
@@ -109,7 +112,7 @@ static void p2pmem_dmabuf_pause(struct p2p_hold *hold)
 	dma_resv_unlock(attach->dmabuf->resv);
 }
 
-/* Importers that unmap later lock the reservation object for that, so it is not kept. */
+/* Unlocks the reservation object, which importers lock to unmap later. */
 static void p2pmem_dmabuf_revoke(struct p2p_hold *hold)
 {
 	struct dma_buf_attachment *attach = hold->private;
@@ -119,7 +122,7 @@ static void p2pmem_dmabuf_revoke(struct p2p_hold *hold)
 	dma_resv_unlock(attach->dmabuf->resv);
 }
 
-/* Mappings that remain are waited for, of all attachments. */
+/* Mappings that remain are uses of the holds, which are waited for. */
 static const struct p2p_hold_ops p2pmem_dmabuf_hold_ops = {
 	.name	= "dma-buf",
 	.mode	= P2P_HOLD_TICKET,
@@ -127,7 +130,7 @@ static const struct p2p_hold_ops p2pmem_dmabuf_hold_ops = {
 	.pause	= p2pmem_dmabuf_pause,
 };
 
-/* The kernel's mapping can't be taken away. */
+/* The kernel's mapping can't be revoked. */
 static const struct p2p_hold_ops p2pmem_dmabuf_vmap_ops = {
 	.name	= "vmap of a dma-buf",
 	.mode	= P2P_HOLD_TICKET,
@@ -144,7 +147,7 @@ static struct p2p_hold *p2pmem_dmabuf_hold(struct file *file,
 	if (IS_ERR(hold))
 		return hold;
 
-	/* There is nothing to prepare. */
+	/* There is nothing to prepare before it is armed. */
 	error = p2p_hold_arm(hold);
 	if (!error)
 		return hold;
@@ -159,7 +162,7 @@ static int p2pmem_dmabuf_attach(struct dma_buf *dmabuf,
 	struct p2p_hold *hold;
 	int error;
 
-	/* The memory can't be moved to where another device would reach it. */
+	/* The memory can't move to where such a device would reach it. */
 	if (!dev_is_pci(attach->dev))
 		return -EREMOTEIO;
 	if (!attach->importer_ops) {
@@ -191,8 +194,8 @@ static void p2pmem_dmabuf_detach(struct dma_buf *dmabuf,
 }
 
 /*
- * Called for importers that can't be told, and for those that won't listen. Others
- * need not pin: the memory stays where it is as long as it is there.
+ * Called for importers without move_notify(), and for those that don't want the
+ * memory to move. Other importers need not pin: the memory never moves.
  */
 static int p2pmem_dmabuf_pin(struct dma_buf_attachment *attach)
 {
@@ -203,20 +206,20 @@ static void p2pmem_dmabuf_unpin(struct dma_buf_attachment *attach)
 {
 }
 
-/* Returns how much the next entry of a scatterlist can have. */
+/* Returns the length that the next entry of a scatterlist can have. */
 static size_t p2pmem_dmabuf_segment(struct device *dev, u64 addr, u64 bus_addr,
 				    size_t len)
 {
 	u64 boundary = dma_get_seg_boundary(dev);
 	u64 last = min_t(u64, len, dma_get_max_seg_size(dev) & PAGE_MASK) - 1;
 
-	/* It is mapped to one of these, or to what the IOMMU sees to. */
+	/* Either may be the DMA address; the IOMMU code lays out IOVAs. */
 	last = min(last, boundary - (addr & boundary));
 	last = min(last, boundary - (bus_addr & boundary));
 	return last + 1;
 }
 
-/* A buffer is contiguous, so that its folios need not have entries of their own. */
+/* A buffer is contiguous, so an entry may span several folios. */
 static int p2pmem_dmabuf_fill(struct sg_table *sgt, struct device *dev,
 			      const struct p2pmem_buffer *buffer)
 {
@@ -250,7 +253,7 @@ static int p2pmem_dmabuf_fill(struct sg_table *sgt, struct device *dev,
 	return 0;
 }
 
-/* DMA in a direction in which the dma-buf can't be mapped by a process, either? */
+/* Returns true if the file mode permits DMA in this direction. */
 static bool p2pmem_dmabuf_permits(const struct dma_buf *dmabuf,
 				  enum dma_data_direction dir)
 {
@@ -273,7 +276,7 @@ static struct sg_table *p2pmem_dmabuf_map(struct dma_buf_attachment *attach,
 	if (!p2pmem_dmabuf_permits(attach->dmabuf, dir))
 		return ERR_PTR(-EACCES);
 
-	/* From here on the memory is there. */
+	/* Until the use ends, the memory stays. */
 	error = p2p_hold_begin_use(hold);
 	if (error)
 		return ERR_PTR(error);
@@ -322,7 +325,7 @@ static int p2pmem_dmabuf_begin_cpu_access(struct dma_buf *dmabuf,
 {
 	const struct p2pmem_dmabuf *priv = dmabuf->priv;
 
-	/* No cache has anything of the memory. */
+	/* No cache holds data of the memory. */
 	return p2pmem_buffer_check(priv->file);
 }
 
@@ -345,12 +348,12 @@ static int p2pmem_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma
 	if (error)
 		return error;
 
-	/* By dma_buf_mmap() it is an importer's file that was checked, not this one. */
+	/* For dma_buf_mmap() the importer's file was checked, not this one. */
 	if (!p2pmem_dmabuf_permits(dmabuf, vma->vm_flags & VM_MAYWRITE ?
 					   DMA_BIDIRECTIONAL : DMA_TO_DEVICE))
 		return -EACCES;
 
-	/* A mapping can be made during a reset, and waits when it is touched. */
+	/* A mapping can be made during a reset: its faults wait. */
 	error = p2pmem_buffer_check(priv->file);
 	if (error && error != -EAGAIN)
 		return error;
@@ -393,7 +396,7 @@ static int p2pmem_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 		return error;
 	}
 
-	/* The page map's own mapping of the BAR, which is there during a use. */
+	/* The page map's own mapping of the BAR, which stays during a use. */
 	iosys_map_set_vaddr_iomem(map, (void __iomem *)
 		page_to_virt(pfn_to_page(p2pmem_dmabuf_buffer(dmabuf)->pfn)));
 	priv->vmap = hold;
@@ -436,22 +439,24 @@ static const struct dma_buf_ops p2pmem_dmabuf_ops = {
 /**
  * pci_p2p_hold_dmabuf() - hold the memory of a dma-buf
  * @dmabuf: any dma-buf
- * @ops: the kind of holder, which must be a ticket
+ * @ops: the kind of holder, in mode P2P_HOLD_TICKET
  * @client: the device that will use the memory, for the log, or NULL
  * @private: for the holder, in the hold
  *
- * For holders that need the pages, as block devices do, and so can't attach @dmabuf. The
- * hold is of all the memory, in one extent. It needs @dmabuf no longer: it keeps the
- * buffer itself. What @dmabuf may be used for, by its file's mode, is up to the caller to
- * see to. Memory with another user's data is cleared now.
+ * For holders that need pages, as block devices do, and so can't attach to
+ * @dmabuf. The hold has all of the memory, in one extent. It keeps the buffer,
+ * and no longer needs @dmabuf. The caller has to check that the mode of
+ * @dmabuf's file permits the use. Memory with another user's data is cleared
+ * now.
  *
- * What is written at p2p_hold_create_user() about the time until p2p_hold_arm() applies.
+ * The rules of p2p_hold_create_user() for the time until p2p_hold_arm() apply.
  *
  * Context: Process context. Waits while the provider is being reset. May take long, and
  *	    sleep.
  * Return: the hold, unarmed; an ERR_PTR(): -EOPNOTSUPP if @dmabuf is not of peer-to-peer
- *	   memory with struct pages; -EINVAL if @ops are no ticket's; -ENODEV if the
- *	   provider is gone, or has failed; -EINTR after a fatal signal; -ENOMEM.
+ *	   memory with struct pages; -EINVAL if @ops is not for tickets; -ENODEV
+ *	   if the provider is gone, or has failed; -EINTR after a fatal signal;
+ *	   -ENOMEM.
  */
 struct p2p_hold *pci_p2p_hold_dmabuf(struct dma_buf *dmabuf,
 				     const struct p2p_hold_ops *ops,

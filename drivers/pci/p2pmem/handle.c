@@ -2,8 +2,8 @@
 /*
  * Access to buffers without a mapping: the checks and the clearing that a fault would do.
  *
- * The invalidate_lock is held for as long as the memory must not go, and not for
- * longer: a revocation waits for it.
+ * The invalidate_lock is held only while the memory must not be revoked,
+ * because a revocation waits for it.
  */
 
 #include <linux/align.h>
@@ -27,7 +27,7 @@
 #include "buffer.h"
 #include "core.h"
 
-/* With the invalidate_lock held: can the memory be reached? */
+/* Checks whether the memory can be reached. With the invalidate_lock held. */
 static int p2pmem_buffer_status(const struct p2pmem_buffer *buffer)
 {
 	const struct p2pmem *p2pmem = buffer->p2pmem;
@@ -82,8 +82,8 @@ int p2pmem_buffer_reaches(struct file *file, struct device *client)
  * p2pmem_buffer_use_all() - take all of a buffer into use
  * @file: the buffer's file
  *
- * Memory that may hold data of another owner is cleared, for as much as was not in
- * use before.
+ * Memory that was not in use before, and may hold data of another owner, is
+ * cleared.
  *
  * Context: Process context. May take long, and sleep.
  * Return: 0; errors of p2pmem_buffer_check(); -EINTR after a fatal signal; -ENOMEM.
@@ -92,7 +92,7 @@ int p2pmem_buffer_use_all(struct file *file)
 {
 	struct p2pmem_buffer *buffer = file->private_data;
 	unsigned long pfn = buffer->pfn, end = pfn + buffer->nr_pages, next;
-	/* A reset takes the lock, and reclaim may have to write to that very drive. */
+	/* Reclaim must not do I/O here, as in p2pmem_buffer_alloc(). */
 	unsigned int noio = memalloc_noio_save();
 	bool again = false;
 	int error = 0;
@@ -107,7 +107,7 @@ int p2pmem_buffer_use_all(struct file *file)
 		}
 		filemap_invalidate_unlock_shared(file->f_mapping);
 
-		/* A part of a large folio was cleared. */
+		/* Only a part of a large folio was cleared: continue there. */
 		if (again)
 			error = 0;
 		else
@@ -119,7 +119,7 @@ int p2pmem_buffer_use_all(struct file *file)
 	return error;
 }
 
-/* Of a buffer that is in use, if its provider is neither gone nor being reset. */
+/* Fails if the provider is gone or being reset. The buffer is in use. */
 static struct p2p_hold *
 p2pmem_buffer_create_hold(struct file *file, const struct p2p_hold_ops *ops,
 			  struct device *client, void *private)
@@ -149,15 +149,16 @@ p2pmem_buffer_create_hold(struct file *file, const struct p2p_hold_ops *ops,
 /**
  * p2pmem_buffer_hold() - hold all of a buffer
  * @file: the buffer's file
- * @ops: the kind of holder, which must be a ticket
+ * @ops: the kind of holder, in mode P2P_HOLD_TICKET
  * @client: the device that will use the memory, for the log, or NULL
  * @private: for the holder, in the hold
  *
  * The buffer is taken into use, as by p2pmem_buffer_use_all(). The hold has one extent.
  *
  * Context: Process context. Waits while the provider is being reset. May take long.
- * Return: the hold, unarmed; an ERR_PTR(): -EINVAL if @ops are no ticket's; -ENODEV if
- *	   the provider is gone, or has failed; -EINTR after a fatal signal; -ENOMEM.
+ * Return: the hold, unarmed; an ERR_PTR(): -EINVAL if @ops is not for tickets;
+ *	   -ENODEV if the provider is gone, or has failed; -EINTR after a fatal
+ *	   signal; -ENOMEM.
  */
 struct p2p_hold *p2pmem_buffer_hold(struct file *file,
 				    const struct p2p_hold_ops *ops,
@@ -168,7 +169,7 @@ struct p2p_hold *p2pmem_buffer_hold(struct file *file,
 	struct p2p_hold *hold;
 	int error;
 
-	/* A lease would have an extent, and a pin, for each folio. */
+	/* A lease would need an extent, and a pin, for each folio. */
 	if (WARN_ON_ONCE(ops->mode != P2P_HOLD_TICKET))
 		return ERR_PTR(-EINVAL);
 
@@ -185,11 +186,11 @@ struct p2p_hold *p2pmem_buffer_hold(struct file *file,
 }
 
 /**
- * p2pmem_buffer_flush() - wait until what the CPU has written to a buffer is there
+ * p2pmem_buffer_flush() - wait until the CPU's writes to a buffer have arrived
  * @file: the buffer's file
  *
- * A device that reaches the memory by another way than the CPU could otherwise read
- * what was there before.
+ * Otherwise a device that reaches the memory by another route than the CPU
+ * could read old data.
  *
  * Context: Process context.
  * Return: 0; errors of p2pmem_buffer_check().
@@ -202,7 +203,7 @@ int p2pmem_buffer_flush(struct file *file)
 	filemap_invalidate_lock_shared(file->f_mapping);
 	error = p2pmem_buffer_status(buffer);
 	if (!error) {
-		/* The answer to a read is behind all stores. */
+		/* A read completes after all stores. */
 		mb();
 		__raw_readl((void __iomem *)page_to_virt(pfn_to_page(buffer->pfn)));
 	}
@@ -211,8 +212,9 @@ int p2pmem_buffer_flush(struct file *file)
 }
 
 /*
- * Has the process, whose mmap_lock is held, all of a buffer mapped, with these rights?
- * Each mapping is looked at once at most, since the next round begins where it ends.
+ * Returns true if the current process has all of a buffer mapped with these
+ * rights. Called with its mmap_lock held. Each mapping is looked at once at
+ * most, because the next round begins where it ends.
  */
 static bool p2pmem_buffer_is_mapped(struct file *file, vm_flags_t rights)
 {
@@ -240,15 +242,16 @@ static bool p2pmem_buffer_is_mapped(struct file *file, vm_flags_t rights)
  * p2pmem_buffer_of_user() - find the buffer that is mapped at an address
  * @addr: user address
  * @rights: VM_MAYREAD, VM_MAYWRITE or both: what the mappings have to permit
- * @offset: where to store at which offset in the buffer the address is, in bytes
+ * @offset: where to store the offset of the address in the buffer, in bytes
  *
- * The caller must have all of the buffer mapped, in whichever pieces, since another
- * handle is of all of it.
+ * The caller must have all of the buffer mapped, in any number of pieces,
+ * because another handle gives access to all of it.
  *
  * Context: Process context, with the address space of the caller. May sleep.
  * Return: the buffer's file, with a reference; an ERR_PTR(): -EFAULT if nothing is
- *	   mapped there; -EINVAL if it is no buffer; -EACCES if a part of the buffer
- *	   is not mapped, or not with these rights; -EINTR after a fatal signal.
+ *	   mapped there; -EINVAL if that is not a buffer; -EACCES if a part of
+ *	   the buffer is not mapped, or not with these rights; -EINTR after a
+ *	   fatal signal.
  */
 struct file *p2pmem_buffer_of_user(unsigned long addr, vm_flags_t rights,
 				   u64 *offset)

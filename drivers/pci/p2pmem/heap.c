@@ -2,11 +2,11 @@
 /*
  * A dma-heap for each provider: /dev/dma_heap/p2pmem-ADDRESS.
  *
- * The heap belongs to the PCI function rather than to its driver: it is made when
- * memory is published for the first time, and is there until the function goes. In
- * between there may be no memory, because the driver is unbound or offers none; then
- * calls fail with -ENODEV. So owner and mode of the device node last, as do its bind
- * mounts in containers, and the files that are open.
+ * The heap belongs to the PCI function rather than to its driver: it is made
+ * when memory is published for the first time, and exists until the function is
+ * removed. In between there may be no memory, because the driver is unbound or
+ * offers none; then calls fail with -ENODEV. So the owner and mode of the
+ * device node persist, as do its bind mounts in containers, and open files.
  *
  * p2pmem_heaps_lock is taken with no other lock of p2pmem held.
  */
@@ -58,8 +58,8 @@ static struct p2pmem *p2pmem_heap_get(struct dma_heap *dma_heap)
 }
 
 /*
- * As mmap() of p2pmem/allocate, except that the memory is always cleared: each buffer
- * counts as a new owner.
+ * Like mmap() of p2pmem/allocate, except that the memory is always cleared:
+ * each buffer counts as a new owner.
  */
 static struct dma_buf *p2pmem_heap_allocate(struct dma_heap *heap,
 					    unsigned long len,
@@ -86,11 +86,11 @@ static struct dma_buf *p2pmem_heap_allocate(struct dma_heap *heap,
 	if (IS_ERR(file))
 		return ERR_CAST(file);
 
-	/* All of it can be mapped, also what was rounded up. */
+	/* All of it can be mapped, including what was rounded up. */
 	buffer = file->private_data;
 	buffer->nr_asked = buffer->nr_pages;
 	dmabuf = p2pmem_dmabuf_export(file, fd_flags);
-	/* The buffer is owned by the dma-buf from here, or goes. */
+	/* The dma-buf owns the buffer now; after an error this frees it. */
 	fput(file);
 	return dmabuf;
 }
@@ -121,7 +121,7 @@ static struct dma_buf *p2pmem_heap_export(struct dma_heap *heap,
 	if (IS_ERR(file))
 		return ERR_CAST(file);
 
-	/* A mapping may be that of a driver which was unbound since. */
+	/* The memory's driver may have been unbound since. */
 	error = p2pmem_buffer_check(file);
 	if (error == -EAGAIN)
 		error = 0;
@@ -190,12 +190,12 @@ static struct p2pmem_heap *p2pmem_heap_add(struct pci_dev *pdev)
 }
 
 /**
- * p2pmem_heap_publish() - let processes allocate dma-bufs, or no longer
+ * p2pmem_heap_publish() - begin or end the allocation of dma-bufs
  * @pdev: the provider
- * @publish: whether they can; if it has memory with struct pages
+ * @publish: whether to begin; ignored without memory that has struct pages
  *
- * There is no heap without memory of the host for it, or if there are too many. The
- * log tells, and p2pmem/allocate works without.
+ * If the heap can't be made, because the host is out of memory or there are too
+ * many heaps, this is logged. p2pmem/allocate works without the heap.
  *
  * Context: Process context, from the driver of @pdev.
  */
@@ -247,7 +247,7 @@ void p2pmem_heap_forget(struct p2pmem *p2pmem)
 		p2pmem_put(p2pmem);
 }
 
-/* The function is going; its driver has been unbound. */
+/* The function is being removed; its driver has been unbound. */
 static int p2pmem_heap_notify(struct notifier_block *nb, unsigned long action,
 			      void *data)
 {
@@ -261,7 +261,7 @@ static int p2pmem_heap_notify(struct notifier_block *nb, unsigned long action,
 	heap = p2pmem_heap_find(to_pci_dev(data));
 	if (heap) {
 		list_del(&heap->node);
-		/* A driver may have been bound since, and not find it any more. */
+		/* A driver bound since can't find the heap any more. */
 		p2pmem = heap->p2pmem;
 		heap->p2pmem = NULL;
 	}

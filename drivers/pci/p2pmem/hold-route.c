@@ -2,14 +2,16 @@
 /*
  * Holds: whether a device reaches the memory by addresses that an IOMMU translates.
  *
- * A DMA mapping picks the address that a device uses, and may pick a bus address. Who
- * programs an IOMMU domain, as vfio does, has its user pick the address. That works if
- * each request reaches the IOMMU, and the host bridge then forwards it.
+ * The DMA API picks the address that a device uses, and may pick a bus address.
+ * A holder that programs an IOMMU domain, as vfio does, lets its user pick the
+ * address. That works if each request reaches the IOMMU, and the host bridge
+ * then forwards it.
  *
- * Whether requests reach the IOMMU is what IOMMU groups are about: on the way up from a
- * group, ACS redirects all of them. Below a switch that does not redirect, a request whose
- * address happens to be one of another device there goes to that device. ACS may have been
- * changed after groups were formed, so each port on the way is looked at again.
+ * IOMMU groups are formed such that requests reach the IOMMU: ACS redirects
+ * them on the way up from a group. Below a switch that does not redirect, a
+ * request with an address of another device there goes to that device. ACS may
+ * have been changed after groups were formed, so each port on the way is
+ * checked again.
  *
  * A bus-address route does not help here, so the log does not suggest one.
  */
@@ -31,7 +33,7 @@
 #include "../p2pdma.h"
 #include "range.h"
 
-/* As for IOMMU groups. */
+/* The same flags as for IOMMU groups. */
 #define P2PDMA_IOVA_ACS	(PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
 
 /* May sleep: some quirks look for an ACPI table. */
@@ -39,7 +41,7 @@ static bool p2pdma_acs_redirects(struct pci_dev *client)
 {
 	struct pci_dev *bridge = pci_upstream_bridge(client);
 
-	/* As for groups: functions that reach each other in their device are in one. */
+	/* As for groups: functions that reach each other directly share one. */
 	return !bridge || pci_acs_path_enabled(bridge, NULL, P2PDMA_IOVA_ACS);
 }
 
@@ -78,14 +80,17 @@ static bool p2pdma_is_reached_by_iova(struct p2pdma_provider *provider,
 }
 
 /**
- * pci_p2p_hold_is_reached_by_iova() - check whether a device can use what is held by IOVA
+ * pci_p2p_hold_is_reached_by_iova() - check whether a device reaches held
+ * memory by
+ * IOVA
  * @hold: a hold with memory
  * @client: a device whose IOMMU domain the caller will map the memory in
  *
- * The device's DMA mask does not count, because the caller picks the addresses. What
- * is mapped is not seen by provider or DMA API: only the hold keeps the memory. So the
- * hold is a lease, and its revoke() unmaps it. A provider that is going may refuse DMA
- * mappings already, but waits for revoke(): until then the answer is the route, as ever.
+ * The device's DMA mask does not matter, because the caller picks the
+ * addresses. Neither the provider nor the DMA API sees these mappings: only the
+ * hold keeps the memory. So the hold must be a lease with a revoke() that
+ * unmaps. A provider that is being removed may refuse DMA mappings already, but
+ * waits for revoke(): until then the answer depends on the route alone.
  *
  * Context: Process context, may sleep. @hold is not revoked, or its revoke() has not
  *	    returned.

@@ -46,7 +46,7 @@ static void begins_as_nobodys(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_last_user_arrays(last_user));
 }
 
-/* Blocks used as a whole need no memory, and give back what they had. */
+/* Blocks used as a whole need no array, and free the one that they had. */
 static void whole_blocks(struct kunit *test)
 {
 	struct p2pmem_last_user *last_user = new_history(test, 8 * PMD_NR);
@@ -62,7 +62,7 @@ static void whole_blocks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0,
 			p2pmem_last_user_match(last_user, BLOCK(0) + 9, PMD_NR, ALICE));
 
-	/* A page of the same user changes nothing, one of another does. */
+	/* A page set to the same owner changes nothing, to another one does. */
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_last_user_set(last_user, BLOCK(2) + 3, 1, ALICE));
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_last_user_arrays(last_user));
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_last_user_set(last_user, BLOCK(2) + 3, 1, BOB));
@@ -81,7 +81,7 @@ static void whole_blocks(struct kunit *test)
 			p2pmem_last_user_match(last_user, BLOCK(2), PMD_NR, BOB));
 }
 
-/* What can't be told apart without memory is nobody's, never somebody else's. */
+/* A block without an array becomes P2PMEM_NOBODY as a whole. */
 static void forgotten(struct kunit *test)
 {
 	struct p2pmem_last_user *last_user = new_history(test, 4 * PMD_NR);
@@ -103,13 +103,13 @@ static void forgotten(struct kunit *test)
 					       ALICE));
 
 	p2pmem_last_user_forget(last_user, FIRST, 4 * PMD_NR - 5);
-	/* All of the second block, but not all of the first one is in it. */
+	/* The range has all of the block with an array, which is freed. */
 	KUNIT_EXPECT_EQ(test, 0, p2pmem_last_user_arrays(last_user));
 	KUNIT_EXPECT_EQ(test, 0,
 			p2pmem_last_user_match(last_user, BLOCK(2) + 2, 1, ALICE));
 }
 
-/* Against an array of all pages. */
+/* Compares random operations with an array of all pages. */
 static void as_an_array(struct kunit *test)
 {
 	const unsigned long nr_pages = 6 * PMD_NR - 11;

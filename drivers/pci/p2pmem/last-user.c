@@ -16,12 +16,13 @@
  * have been, at most an eighth of what struct pages take. The 4 KiB are charged to
  * the memory cgroup of the process that needed them.
  *
- * If allocating the array fails, the block becomes P2PMEM_NOBODY. That is always
- * safe: memory without a known owner is cleared whoever allocates it next.
+ * p2pmem_last_user_forget() can't allocate an array, so a block without one
+ * becomes P2PMEM_NOBODY as a whole. That is always safe: memory without a known
+ * owner is cleared whoever allocates it next.
  *
- * The lock protects one block at a time, however long a range is, because interrupts
- * are off while it is held. A caller that looks at several blocks owns their pages:
- * the only change in between is p2pmem_last_user_forget().
+ * The lock is held for one block at a time, however long a range is, because
+ * interrupts are off meanwhile. A caller that passes several blocks owns their
+ * pages, so only p2pmem_last_user_forget() can change them in between.
  */
 
 #include <linux/align.h>

@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-/* The owner of data of the device, of a driver, or of more than one owner. */
+/* The owner of data of the device, of a driver, or of unknown owners. */
 #define P2PMEM_NOBODY	0
 
 struct p2pmem_last_user;

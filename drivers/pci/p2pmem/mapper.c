@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The processes that had mapped peer-to-peer memory that is still in use.
+ * Mappers: the processes that mapped peer-to-peer memory which is still in use.
  *
- * Transfers and drivers may hold pages of a provider that is being removed, or has been.
- * By then the mappings are gone, and often the processes, too, but the log should
- * name them. So each buffer remembers the process that mapped it. When the buffer
- * has to leave pages behind, page->private of each of them points to this record.
+ * Transfers and drivers may hold pages of a provider that is being removed, or
+ * has been. By then the mappings are gone, and often the processes, too, but
+ * the log should name them. So each buffer remembers the process that mapped
+ * it. When the buffer puts its pages, page->private of those that stay in use
+ * points to this record.
  *
- * It costs nothing if nobody holds a page when the buffer goes.
+ * If no page stays in use, there is no cost.
  */
 
 #include <linux/cred.h>
@@ -26,11 +27,11 @@
 #include "pool.h"
 #include "quota.h"
 
-/* How many the log names. */
+/* How many mappers the log names. */
 #define P2PMEM_MAPPERS_SHOWN	8
 
 struct p2pmem_mapper {
-	struct list_head node;		/* in bank->mappers, with pages only */
+	struct list_head node;		/* in bank->mappers, if nr_pages */
 	struct p2pmem *p2pmem;		/* a reference */
 	unsigned long nr_pages;		/* left behind */
 	struct p2pmem_payers *payers;	/* charged for them */
@@ -53,13 +54,14 @@ static void p2pmem_mapper_free(struct p2pmem_mapper *mapper)
 }
 
 /**
- * p2pmem_mapper_create() - remember the current process, and who pays for its memory
+ * p2pmem_mapper_create() - remember the process, and the users to charge
  * @p2pmem: the provider whose memory it is
  *
  * Description: The user is the one that a file created now would belong to.
  *
  * Context: Process context.
- * Return: the mapper, to be given to p2pmem_mapper_done(); NULL without memory.
+ * Return: the mapper, to be passed to p2pmem_mapper_done(); NULL if out of
+ *	   memory.
  */
 struct p2pmem_mapper *p2pmem_mapper_create(struct p2pmem *p2pmem)
 {
@@ -78,7 +80,7 @@ struct p2pmem_mapper *p2pmem_mapper_create(struct p2pmem *p2pmem)
 	kref_get(&p2pmem->ref);
 	mapper->p2pmem = p2pmem;
 	mapper->has_buffer = true;
-	/* It may be gone, and its number used again, when the log names it. */
+	/* When the log names it, the process may be gone and its ID reused. */
 	mapper->pid = task_tgid_nr(current);
 	get_task_comm(mapper->comm, current);
 	return mapper;
@@ -89,7 +91,7 @@ struct p2pmem_mapper *p2pmem_mapper_create(struct p2pmem *p2pmem)
  * @mapper: the process that mapped it
  *
  * Context: Any.
- * Return: the users; there until p2pmem_mapper_done().
+ * Return: the users; valid until p2pmem_mapper_done().
  */
 const struct p2pmem_payers *
 p2pmem_mapper_payers(const struct p2pmem_mapper *mapper)
@@ -98,7 +100,7 @@ p2pmem_mapper_payers(const struct p2pmem_mapper *mapper)
 }
 
 /**
- * p2pmem_mapper_uncharge() - uncharge pages that go back together, from a buffer
+ * p2pmem_mapper_uncharge() - uncharge pages that a buffer returns together
  * @mapper: the process that mapped it
  * @nr_pages: how many pages
  *
@@ -165,7 +167,7 @@ void p2pmem_mapper_return(struct page *page, unsigned long nr_pages)
 }
 
 /**
- * p2pmem_mapper_done() - let go of the mapper of a buffer that has put its pages
+ * p2pmem_mapper_done() - release the mapper of a buffer that has put its pages
  * @mapper: the mapper; the caller must not use it any more
  *
  * Context: Any but NMI.
@@ -184,8 +186,8 @@ void p2pmem_mapper_done(struct p2pmem_mapper *mapper)
 }
 
 /**
- * p2pmem_has_mappers() - check whether pages are in use whose buffer is gone
- * @p2pmem: the provider that they are from
+ * p2pmem_has_mappers() - check whether pages have outlived their buffers
+ * @p2pmem: the provider of the pages
  *
  * Context: Process context.
  * Return: true if there is at least one.
@@ -205,7 +207,7 @@ bool p2pmem_has_mappers(struct p2pmem *p2pmem)
  * @bank: the memory
  * @why: why this matters
  *
- * Context: Process context. The caller keeps @bank from going.
+ * Context: Process context. The caller keeps @bank from being destroyed.
  */
 void p2pmem_mappers_report(struct p2pmem_bank *bank, const char *why)
 {

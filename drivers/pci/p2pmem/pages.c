@@ -14,17 +14,18 @@
  * context that is; usually that is at once and for all pages together.
  *
  * In a mapped buffer the aligned parts that a huge page table entry can map are
- * folios, from their first use until they are free: the count is the folio's
- * then, and all of it goes back together. p2pmem_order() tells which parts. A
- * provider may have chosen folios of one size for all of its memory instead. These
- * are there for good, and what is handed out are multiples of them.
+ * folios, from their first use until they are free: the reference count is that
+ * of the folio, and its pages return together. p2pmem_order() finds these
+ * parts. A provider may have chosen folios of one size for all of its memory
+ * instead. These are permanent, and allocations are multiples of them.
  *
- * An allocation holds one reference to the page map for each of its pages, from
- * the pool's handing it out until the page is back. So the struct pages outlive
- * every reference to one of them. See bank.c for when they go.
+ * An allocation holds one reference to the page map for each of its pages,
+ * until the page is back in the pool. So the struct pages outlive all
+ * references to them. See bank.c for when they are removed.
  *
- * A page that returns on its own, after its buffer is gone, has page->private to
- * find the users to uncharge, see mapper.c. Otherwise that is 0.
+ * A page that stays in use when its buffer is gone has the mapper in
+ * page->private, to uncharge the users when it returns, see mapper.c. Otherwise
+ * page->private is 0.
  */
 
 #include <linux/align.h>
@@ -68,7 +69,7 @@ static void p2pmem_return_pages(struct page *first, unsigned long nr_pages,
 			      nr_pages);
 }
 
-/* The order of the folios that the memory consists of for good; 0 for none. */
+/* The order of the permanent folios that the memory consists of; 0 if none. */
 static unsigned int p2pmem_fixed_order(const struct page *page)
 {
 	return page_pgmap(page)->vmemmap_shift;
@@ -79,7 +80,7 @@ static unsigned int p2pmem_fixed_order(const struct page *page)
  * @page: its first page
  * @size: the size, in bytes
  *
- * As p2pmem_pool_pages(), when the provider may be gone.
+ * Like p2pmem_pool_pages(), but the provider may be gone.
  *
  * Context: Any.
  * Return: the number of pages.
@@ -113,7 +114,7 @@ static void p2pmem_return_folio(struct folio *folio)
 	p2pmem_return_pages(&folio->page, nr_pages, NULL);
 }
 
-/* Base pages, too. */
+/* Folios and base pages for p2pmem_freed_work. */
 static LLIST_HEAD(p2pmem_freed_folios);
 
 static void p2pmem_return_freed(struct work_struct *work)
@@ -134,7 +135,7 @@ static void p2pmem_return_freed(struct work_struct *work)
 static DECLARE_WORK(p2pmem_freed_work, p2pmem_return_freed);
 
 /**
- * p2pmem_flush_freed() - make sure that pages that were freed are in their pool
+ * p2pmem_flush_freed() - make sure that freed pages are back in their pool
  *
  * Context: Process context, may sleep.
  */
@@ -196,7 +197,7 @@ void p2pmem_init_pgmap(struct dev_pagemap *pgmap, struct p2pmem_bank *bank)
  * @first: the first page of memory that the pool just handed out
  * @nr_pages: how many pages it has
  *
- * For a driver, whose data no user may see.
+ * For allocations of drivers: no user may see a driver's data.
  *
  * Context: Any but NMI. The caller holds @nr_pages references to the page map.
  */
@@ -257,9 +258,9 @@ unsigned int p2pmem_order(unsigned long pfn, unsigned long first,
  * @nr_pages: how many pages; none of them is in use
  * @order: the order of the folio, from p2pmem_order()
  *
- * For a buffer, which would be slow to allocate with p2pmem_get_pages(): that writes
- * to every struct page. What the caller did before is visible after p2pmem_is_used()
- * has returned true.
+ * For buffers, because p2pmem_get_pages() would make their allocation slow: it
+ * writes to every struct page. When p2pmem_is_used() has returned true,
+ * everything that the caller did before is visible.
  *
  * Context: Process context. The caller excludes other first uses of the buffer, and
  *	    p2pmem_put_buffer().
@@ -275,15 +276,15 @@ void p2pmem_use(struct page *page, unsigned long nr_pages, unsigned int order)
 }
 
 /*
- * Drops the base reference of each folio. Those that nobody else holds go back to
- * the pool at once, together, and with them the page map references that the
- * allocation held for them. So do those whose base reference was never taken,
- * because they were never used. The rest follows when its holders let go.
+ * Drops the base reference of each folio. Folios without other references
+ * return to the pool at once, together, and so do their references to the page
+ * map. Folios that were never used have no base reference, and return, too. The
+ * others follow when their last reference is dropped.
  */
 static void p2pmem_put_folios(unsigned long first, unsigned long nr_pages, bool folios,
 			      struct p2pmem_mapper *mapper)
 {
-	/* Once they are back, the first pages may be part of something else. */
+	/* Read first: pages that have returned may be allocated again. */
 	unsigned int fixed = p2pmem_fixed_order(pfn_to_page(first));
 	unsigned long end = first + nr_pages, from = first, pfn, size;
 	struct page *page;
@@ -292,14 +293,14 @@ static void p2pmem_put_folios(unsigned long first, unsigned long nr_pages, bool 
 		unsigned int order = folios ?
 			p2pmem_order_in(pfn, first, nr_pages, fixed) : fixed;
 
-		/* A buffer may have any number of them. */
+		/* A buffer may have any number of folios. */
 		if (folios)
 			cond_resched();
 		size = 1UL << order;
 		page = pfn_to_page(pfn);
 		/*
-		 * Nobody can take a reference to a page whose count is 0, so
-		 * it stays what it is. A page that was used has at least the
+		 * A count of 0 stays 0, because no reference can be taken: the
+		 * page was never used. A page that was used has at least the
 		 * base reference.
 		 */
 		if (!page_ref_count(page))
@@ -326,7 +327,7 @@ static void p2pmem_put_folios(unsigned long first, unsigned long nr_pages, bool 
  * @nr_pages: how many pages; all have the same page map, and none is part of a
  *	      folio that p2pmem_use() made
  *
- * Pages that nobody else holds are in the pool when this returns.
+ * Pages without other references are in the pool when this returns.
  *
  * Context: Any but NMI.
  */
@@ -341,9 +342,9 @@ void p2pmem_put_pages(struct page *first, unsigned long nr_pages)
  * @nr_pages: how many pages it has
  * @mapper: the process that mapped it; the caller must not use it any more
  *
- * As p2pmem_put_pages(), for memory that p2pmem_use() was called for.
+ * Like p2pmem_put_pages(), but for memory that p2pmem_use() was called for.
  *
- * Context: Process context: taking large folios apart takes its time.
+ * Context: Process context, because taking large folios apart takes long.
  */
 void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages,
 		       struct p2pmem_mapper *mapper)
@@ -357,9 +358,9 @@ void p2pmem_put_buffer(unsigned long first, unsigned long nr_pages,
  * @first: page frame number of its first page
  * @nr_pages: how many pages it has
  *
- * Context: Process context. The caller keeps the buffer from being put. The answer
- *	    stays true only if the pages can no longer be found.
- * Return: true if a page has more than its base reference.
+ * Context: Process context. The caller keeps the buffer from being put.
+ * Return: true if a page has more than its base reference. If false, that lasts
+ *	   only if the pages can no longer be found.
  */
 bool p2pmem_is_held(unsigned long first, unsigned long nr_pages)
 {
@@ -367,7 +368,7 @@ bool p2pmem_is_held(unsigned long first, unsigned long nr_pages)
 
 	for (pfn = first; pfn < end;
 	     pfn += 1UL << p2pmem_order(pfn, first, nr_pages)) {
-		/* Neither unused nor in use by the owner alone. */
+		/* A count above 1, the base reference. */
 		if (page_ref_count(pfn_to_page(pfn)) & ~1)
 			return true;
 		cond_resched();

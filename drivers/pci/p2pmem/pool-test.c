@@ -22,12 +22,12 @@
 #define FIRST		(16 * PUD_NR)
 
 /*
- * What an operation may look at and change, of a region of 32 GiB: a few paths
- * between root and leaf.
+ * How many nodes an operation may read and change in a region of 32 GiB: a few
+ * paths between root and leaf.
  */
 #define MAX_VISITS	100
 
-/* The one pool of a test. It goes when the test ends, in whatever state. */
+/* The one pool of a test. destroy() frees it, in any state. */
 static struct p2pmem_pool *new_pool(struct kunit *test)
 {
 	struct p2pmem_pool *pool = p2pmem_pool_create(NUMA_NO_NODE);
@@ -72,13 +72,13 @@ static void alignment(struct kunit *test)
 	giant = alloc(pool, 2 * PUD_NR + 9);
 	KUNIT_EXPECT_TRUE(test, giant && IS_ALIGNED(giant, PUD_NR));
 
-	/* The rest of a last block is there for small ones. */
+	/* The rest of a request's last block serves small requests. */
 	KUNIT_EXPECT_EQ(test, small + 1, alloc(pool, PMD_NR - 1));
 	KUNIT_EXPECT_EQ(test, huge + 5 * PMD_NR + 7, alloc(pool, PMD_NR - 7));
 	KUNIT_EXPECT_EQ(test, giant + 2 * PUD_NR + 9, alloc(pool, PMD_NR - 9));
 	KUNIT_EXPECT_EQ(test, 6 * PUD_NR - 2 * PUD_NR - 9 * PMD_NR, avail(pool));
 
-	/* No gigabyte of those left is aligned, but blocks are. */
+	/* Two aligned gigabytes are left; after these, aligned blocks. */
 	KUNIT_EXPECT_TRUE(test, IS_ALIGNED(alloc(pool, PUD_NR), PUD_NR));
 	KUNIT_EXPECT_TRUE(test, IS_ALIGNED(alloc(pool, PUD_NR), PUD_NR));
 	giant = alloc(pool, PUD_NR - PMD_NR);
@@ -109,7 +109,7 @@ static void small_requests(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, __p2pmem_pool_free(pool, first, 4 * PMD_NR));
 }
 
-/* The end of a block, whole blocks and the beginning of one are one run. */
+/* A run may span the end of a block, whole blocks and the beginning of one. */
 static void across_blocks(struct kunit *test)
 {
 	struct p2pmem_pool *pool = new_pool_of(test, FIRST, 64 * PMD_NR);
@@ -142,7 +142,7 @@ static void refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, alloc(pool, ULONG_MAX));
 	KUNIT_EXPECT_EQ(test, -EINVAL, p2pmem_pool_add(pool, FIRST, 0, pool));
 
-	/* nothing; of nobody; free; partly free, at either end */
+	/* empty; in no region; free; partly free, at either end */
 	KUNIT_EXPECT_FALSE(test, __p2pmem_pool_free(pool, small, 0));
 	KUNIT_EXPECT_FALSE(test, __p2pmem_pool_free(pool, FIRST, 1));
 	KUNIT_EXPECT_FALSE(test, __p2pmem_pool_free(pool, FIRST + 4, 2));
@@ -156,7 +156,7 @@ static void refused(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, __p2pmem_pool_free(pool, large + 3 * PMD_NR, PMD_NR));
 	KUNIT_EXPECT_EQ(test, before, avail(pool));
 
-	/* twice, whole and in parts */
+	/* free twice, whole and in parts */
 	KUNIT_EXPECT_TRUE(test, __p2pmem_pool_free(pool, large + PMD_NR, 1));
 	KUNIT_EXPECT_FALSE(test, __p2pmem_pool_free(pool, large, 3 * PMD_NR));
 	KUNIT_EXPECT_FALSE(test, __p2pmem_pool_free(pool, large + PMD_NR, 1));
@@ -171,7 +171,7 @@ static void refused(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, __p2pmem_pool_free(pool, FIRST + 5, 8 * PMD_NR));
 }
 
-/* Regions of all sizes, some side by side, against an array of bytes. */
+/* Regions of all sizes, some side by side, compared with an array of bytes. */
 static const struct { unsigned long pfn, nr_pages; } regions[] = {
 	{ FIRST + 3,			1 },
 	{ FIRST + 4,			PMD_NR - 4 },
@@ -197,7 +197,7 @@ static unsigned long below(struct model *m, unsigned long limit)
 	return prandom_u32_state(&m->rnd) % limit;
 }
 
-/* What first fit would say, and whether an aligned place exists. */
+/* Returns whether a place exists; *aligned: whether an aligned one does. */
 static bool model_has(struct model *m, unsigned long nr_pages, bool *aligned)
 {
 	unsigned long i, run = 0;
@@ -229,7 +229,7 @@ static void model_set(struct model *m, unsigned long i, unsigned long nr_pages,
 	m->avail += state == FREE ? nr_pages : -nr_pages;
 }
 
-/* All of a range is of one region, and in this state. */
+/* Returns true if all of a range is in one region, and in this state. */
 static bool model_is(struct model *m, unsigned long i, unsigned long nr_pages,
 		     u8 state)
 {
@@ -280,7 +280,7 @@ static bool random_alloc(struct kunit *test, struct model *m)
 	return true;
 }
 
-/* Some of what is used, or sometimes not. */
+/* Frees used pages, and sometimes pages that are not all used. */
 static bool random_free(struct kunit *test, struct model *m)
 {
 	unsigned long i = below(m, SPAN);
@@ -323,7 +323,7 @@ static void model_report(struct kunit *test, struct model *m)
 		   longest, blocks);
 }
 
-/* What the pool says is used, is; also that nothing else is. */
+/* Checks that p2pmem_pool_next_used() finds all used pages, and no others. */
 static bool model_walk(struct kunit *test, struct model *m)
 {
 	unsigned long pfn, end, want;
@@ -365,7 +365,7 @@ static void random_requests(struct kunit *test)
 	}
 
 	for (step = 0; step < 6000; step++) {
-		/* It fills up, and empties, and fills up. */
+		/* The pool fills up, empties, and fills up again. */
 		bool more = below(m, 100) < (step % 1500 < 750 ? 65 : 40);
 
 		if (!(more ? random_alloc(test, m) : random_free(test, m)) ||
@@ -390,14 +390,14 @@ static void random_requests(struct kunit *test)
 							   nr_pages));
 	}
 
-	/* All of it is back, in one piece a region. */
+	/* All memory is back, in one piece per region. */
 	KUNIT_ASSERT_EQ(test, p2pmem_pool_size(m->pool),
 			p2pmem_pool_avail(m->pool));
 	for (i = ARRAY_SIZE(regions); i--; ) {
 		unsigned long pfn = 0;
 
 		nr_pages = regions[i].nr_pages;
-		/* The small ones fit into the large ones. */
+		/* A small request could be served from a large region. */
 		if (nr_pages >= PMD_NR) {
 			pfn = alloc(m->pool, nr_pages);
 			KUNIT_EXPECT_NE(test, 0, pfn);
@@ -408,7 +408,7 @@ static void random_requests(struct kunit *test)
 	}
 }
 
-/* A search must not take long because there is much to search. */
+/* A search must not take long because the region is large. */
 static void bounded(struct kunit *test)
 {
 	unsigned long nr_pages = 32 * PUD_NR;
@@ -428,7 +428,7 @@ static void bounded(struct kunit *test)
 	int i;
 
 	KUNIT_ASSERT_EQ(test, FIRST, alloc(pool, nr_pages));
-	/* In each block two runs, of 99 pages, but for the last with 100. */
+	/* Each block has two runs of 99 pages; the last run has 100. */
 	for (pfn = FIRST; pfn < FIRST + nr_pages; pfn += PMD_NR) {
 		bool last = pfn + PMD_NR == FIRST + nr_pages;
 
@@ -469,7 +469,7 @@ static void bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, alloc(pool, PMD_NR));
 }
 
-/* Memory that is closed is not handed out, and takes what is in use along. */
+/* Closed memory is not handed out. Pages in use move with their memory. */
 static void moved(struct kunit *test)
 {
 	struct p2pmem_pool *from = new_pool_of(test, FIRST, PMD_NR), *to;

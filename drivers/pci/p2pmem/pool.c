@@ -2,16 +2,16 @@
 /*
  * The free peer-to-peer memory of a provider.
  *
- * Large requests get what is aligned for large page table entries, small ones
- * what is of no use for that. Where memory comes from, in this order:
+ * Large requests get memory that is aligned for huge page table entries, small
+ * ones get memory that is not. Free memory is looked for in this order:
  *
  *	FIT_PUD		for requests of at least what a PUD maps: aligned to that
  *	FIT_SPLIT	inside a block that is partly used already, so that
  *			small requests don't use up what large ones need
- *	FIT_PMD		aligned to a block, which is what a PMD maps; of the
- *			last block only what is needed
- *	FIT_ANY		wherever it fits, across blocks; no request fails that
- *			a search page by page would serve
+ *	FIT_PMD		aligned to a block, which is what a PMD maps; the last
+ *			block may be used in part
+ *	FIT_ANY		wherever it fits, across blocks; a request fails only if
+ *			a search page by page would fail, too
  *
  * Each is tried in all regions before the next one: a good place in the second
  * region is better than a bad one in the first.
@@ -41,11 +41,11 @@ struct p2pmem_pool {
 	struct list_head regions;
 	unsigned long size;	/* in pages */
 	unsigned long avail;
-	unsigned int order;	/* of what can be allocated at least */
+	unsigned int order;	/* of the smallest allocation */
 	int nid;
 };
 
-/* The region that all of a range is in, or NULL. */
+/* Returns the region that contains all of a range, or NULL. */
 static struct p2pmem_region *p2pmem_region_of(struct p2pmem_pool *pool,
 					      unsigned long pfn,
 					      unsigned long nr_pages)
@@ -93,7 +93,7 @@ void __p2pmem_pool_destroy(struct p2pmem_pool *pool)
 
 /**
  * p2pmem_pool_destroy() - free a pool
- * @pool: the pool; nothing of it may be allocated
+ * @pool: the pool; none of its memory may be allocated
  *
  * Context: Process context.
  */
@@ -161,9 +161,9 @@ int p2pmem_pool_add(struct p2pmem_pool *pool, unsigned long pfn,
 }
 
 /**
- * p2pmem_pool_close() - hand out no more of some memory
+ * p2pmem_pool_close() - stop handing out some memory
  * @pool: the pool
- * @pfn: the first page frame of memory that may have been added
+ * @pfn: the first page frame of the memory; nothing happens if it was not added
  *
  * Context: Process context.
  */
@@ -181,10 +181,10 @@ void p2pmem_pool_close(struct p2pmem_pool *pool, unsigned long pfn)
 /**
  * p2pmem_pool_busy() - count the pages of some memory that are in use
  * @pool: the pool
- * @pfn: the first page frame of memory that may have been added
+ * @pfn: the first page frame of the memory
  *
  * Context: Any but NMI.
- * Return: how many pages are allocated.
+ * Return: how many pages are allocated; 0 if the memory was not added.
  */
 unsigned long p2pmem_pool_busy(struct p2pmem_pool *pool, unsigned long pfn)
 {
@@ -201,10 +201,10 @@ unsigned long p2pmem_pool_busy(struct p2pmem_pool *pool, unsigned long pfn)
 /**
  * p2pmem_pool_next_used() - look for a page that is in use
  * @pool: the pool
- * @pfn: a page frame of memory that was added, to begin with
+ * @pfn: the page frame to begin with, of memory that was added
  *
  * Context: Process context.
- * Return: the first page frame from there on of the same memory that is allocated, or 0.
+ * Return: the first allocated page frame from @pfn on in the same memory, or 0.
  */
 unsigned long p2pmem_pool_next_used(struct p2pmem_pool *pool, unsigned long pfn)
 {
@@ -220,10 +220,10 @@ unsigned long p2pmem_pool_next_used(struct p2pmem_pool *pool, unsigned long pfn)
 /**
  * p2pmem_pool_move() - move memory from one pool to another
  * @from: the pool that it was added to
- * @to: the pool that it will be in; nothing of it is handed out before p2pmem_pool_open()
+ * @to: the new pool, which does not hand it out before p2pmem_pool_open()
  * @pfn: the first page frame of the memory
  *
- * What is in use stays so, and will return to @to.
+ * Pages in use stay in use, and will return to @to.
  *
  * Context: Any but NMI. The caller excludes p2pmem_pool_free() for the memory.
  */
@@ -266,7 +266,7 @@ void p2pmem_pool_open(struct p2pmem_pool *pool, unsigned long pfn)
 /**
  * p2pmem_pool_remove() - remove memory from a pool
  * @pool: the pool
- * @pfn: the first page frame of memory that may have been added; nothing of it is in use
+ * @pfn: first page frame of memory that may have been added, and is not in use
  *
  * Context: Process context.
  */
@@ -292,7 +292,7 @@ void p2pmem_pool_remove(struct p2pmem_pool *pool, unsigned long pfn)
  * @nr_pages: how many pages
  * @owner: where to store the owner of the region that they are from
  *
- * As aligned as their number is worth, see the top of this file.
+ * The alignment depends on @nr_pages, see the top of this file.
  *
  * Context: Any but NMI.
  * Return: the first page frame, or 0 if there is no free run of that length.
@@ -375,12 +375,12 @@ bool p2pmem_pool_free(struct p2pmem_pool *pool, unsigned long pfn,
 }
 
 /**
- * p2pmem_pool_last_user() - find the record of whose data an allocation holds
+ * p2pmem_pool_last_user() - find the record of the last users of an allocation
  * @pool: the pool
  * @pfn: the first page frame of the allocation
  *
  * Context: Any but NMI.
- * Return: the record of its region, which lasts until the pool is destroyed.
+ * Return: the record of its region, which lasts until the memory is removed.
  */
 struct p2pmem_last_user *p2pmem_pool_last_user(struct p2pmem_pool *pool,
 					       unsigned long pfn)
@@ -409,7 +409,7 @@ static void p2pmem_forget_region(struct p2pmem_region *region)
 /**
  * p2pmem_pool_forget_memory() - record that some memory holds data of unknown owners
  * @pool: the pool
- * @pfn: the first page frame of memory that was added, and that the caller keeps there
+ * @pfn: the first page frame of the memory, which the caller keeps in the pool
  *
  * Context: Process context, may sleep.
  */
@@ -440,7 +440,7 @@ void p2pmem_pool_forget(struct p2pmem_pool *pool)
 }
 
 /**
- * p2pmem_pool_size() - tell the size of a pool
+ * p2pmem_pool_size() - get the size of a pool
  * @pool: the pool
  *
  * Context: Any.
@@ -452,7 +452,7 @@ size_t p2pmem_pool_size(struct p2pmem_pool *pool)
 }
 
 /**
- * p2pmem_pool_avail() - tell how much memory of a pool is free
+ * p2pmem_pool_avail() - get the size of the free memory of a pool
  * @pool: the pool
  *
  * Context: Any.

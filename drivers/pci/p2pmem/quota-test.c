@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit test of how much PCI peer-to-peer memory a user may have. */
+/* KUnit test of the quotas of PCI peer-to-peer memory. */
 
 #include <kunit/test.h>
 #include <linux/errno.h>
@@ -10,11 +10,11 @@
 
 #define ALICE		KUIDT_INIT(1000)
 #define BOB		KUIDT_INIT(1001)
-/* User IDs that one of them has in a namespace. */
+/* User IDs in a namespace of ALICE. */
 #define SUB(i)		KUIDT_INIT(100000 + (i))
 
 static struct p2pmem_quota quota;
-/* Room for three. */
+/* Room for three users. */
 static struct p2pmem_payers *payers;
 static kuid_t over;
 
@@ -28,7 +28,7 @@ static int test_init(struct kunit *test)
 	return 0;
 }
 
-/* A test leaves nothing charged, and then no entry either. */
+/* A test leaves nothing charged, and so no entry. */
 static void test_exit(struct kunit *test)
 {
 	KUNIT_EXPECT_TRUE(test, xa_empty(&quota.pages));
@@ -85,7 +85,7 @@ static void each_user(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, charge(BOB, 9, false));
 	KUNIT_EXPECT_EQ(test, -EDQUOT, charge(BOB, 2, false));
 
-	/* It comes back in pieces. */
+	/* Memory returns in pieces. */
 	uncharge(ALICE, 3);
 	KUNIT_EXPECT_EQ(test, -EDQUOT, charge(ALICE, 4, false));
 	KUNIT_EXPECT_EQ(test, 0, charge(ALICE, 3, false));
@@ -119,7 +119,7 @@ static void lowered(struct kunit *test)
 	uncharge(ALICE, 4);
 }
 
-/* Those in a namespace have together what its owner may have, with the owner. */
+/* The users in a namespace share the quota of its owner, with the owner. */
 static void namespaces(struct kunit *test)
 {
 	quota.max = 10;
@@ -128,7 +128,7 @@ static void namespaces(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, charge_sub(2, 3));
 	KUNIT_EXPECT_EQ(test, -EDQUOT, charge_sub(3, 2));
 	KUNIT_EXPECT_TRUE(test, uid_eq(over, ALICE));
-	/* No user was charged: neither for one page more, nor when all is back. */
+	/* The failed charge left nothing charged: one page still fits. */
 	KUNIT_EXPECT_EQ(test, 0, charge_sub(3, 1));
 	KUNIT_EXPECT_EQ(test, -EDQUOT, charge(ALICE, 1, false));
 	KUNIT_EXPECT_EQ(test, 0, charge(BOB, 10, false));
@@ -141,7 +141,7 @@ static void namespaces(struct kunit *test)
 	uncharge_sub(3, 1);
 }
 
-/* Root of the namespace is one of its users, and pays once. */
+/* Root of the namespace is one of its users, and is charged once. */
 static void pays_once(struct kunit *test)
 {
 	quota.max = 10;

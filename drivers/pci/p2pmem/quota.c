@@ -2,10 +2,10 @@
 /*
  * Quotas: how much of a provider's memory each user may have.
  *
- * Memory is charged from its allocation until it is back in the pool, which may be
- * long after it was unmapped: a transfer that takes its time holds pages. They come
- * back in pieces, at times from softirq context. So there is one number per user, and
- * uncharging allocates nothing.
+ * Memory is charged from its allocation until it is back in the pool, which may
+ * be long after it was unmapped, because slow transfers hold pages. Pages
+ * return in pieces, sometimes from softirq context. So there is one number per
+ * user, and uncharging allocates nothing.
  *
  * Users that may exceed the quota are charged like all others.
  *
@@ -80,7 +80,7 @@ void p2pmem_payers_add(struct p2pmem_payers *payers, kuid_t uid)
  * share a quota.
  *
  * Context: Process context, may sleep.
- * Return: the users, to be freed with kfree(), or NULL without memory.
+ * Return: the users, to be freed with kfree(), or NULL if out of memory.
  */
 struct p2pmem_payers *p2pmem_payers_create(kuid_t uid)
 {
@@ -109,8 +109,8 @@ static int p2pmem_quota_charge_one(struct p2pmem_quota *quota, kuid_t uid,
 	xa_lock_irq(&quota->pages);
 	used = p2pmem_quota_used(quota, uid);
 	/*
-	 * The lock is dropped for want of memory only while there is no entry,
-	 * and then there is nothing to uncharge.
+	 * __xa_store() may drop the lock to allocate memory only while there is
+	 * no entry, and then there is nothing to uncharge.
 	 */
 	if (used <= max && nr_pages <= max - used)
 		error = xa_err(__xa_store(&quota->pages, __kuid_val(uid),
@@ -129,7 +129,7 @@ static void p2pmem_quota_uncharge_one(struct p2pmem_quota *quota, kuid_t uid,
 	used = p2pmem_quota_used(quota, uid);
 	if (WARN_ON_ONCE(nr_pages > used))
 		nr_pages = used;
-	/* Neither needs memory: the entry is there. */
+	/* The entry exists, so neither call allocates. */
 	if (nr_pages == used)
 		__xa_erase(&quota->pages, __kuid_val(uid));
 	else

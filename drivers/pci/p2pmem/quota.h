@@ -10,8 +10,8 @@
 #define P2PMEM_NO_QUOTA	ULONG_MAX
 
 /**
- * struct p2pmem_quota - a quota, and what the users have of it
- * @max: how many pages a user may have; changes and charges exclude each other
+ * struct p2pmem_quota - a quota, and how many pages users have
+ * @max: how many pages a user may have; charges exclude changes
  * @pages: how many pages each user has, by user ID
  */
 struct p2pmem_quota {

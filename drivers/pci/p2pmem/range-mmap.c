@@ -3,10 +3,10 @@
  * Ranges of a BAR as peer-to-peer memory without struct pages: their mappings in
  * processes.
  *
- * A mapping is a VM_P2P VMA with VM_IO. Its file is the range's, whatever file the
- * process had called mmap() for, and its vm_pgoff is the page frame number. So
- * one unmap_mapping_range() revokes them all, and a client's driver recognises
- * them by their methods.
+ * A mapping is a VM_P2P VMA with VM_IO. Its file is that of the range,
+ * whichever file mmap() was called for, and its vm_pgoff is the page frame
+ * number. So one unmap_mapping_range() revokes all mappings of a range.
+ * pci_p2p_range_of_user() recognises them by their vm_ops.
  */
 
 #include <linux/export.h>
@@ -48,7 +48,7 @@ static vm_fault_t p2pmem_range_fault(struct vm_fault *vmf)
 	return ret;
 }
 
-/* For a debugger, as p2pmem_copy(), which has a kernel mapping to use. */
+/* For a debugger, like p2pmem_copy(), but there is no kernel mapping to use. */
 static int p2pmem_range_copy(const struct pci_p2p_range *range,
 			     phys_addr_t phys, void *buf, int len, bool write)
 {
@@ -92,10 +92,10 @@ static const struct vm_operations_struct p2pmem_range_vm_ops = {
 
 /**
  * pci_p2p_range_mmap() - let a process map a part of a range
- * @range: a range of the caller's, that is live
- * @vma: the mapping; its vm_pgoff is where in @range it begins, in pages
+ * @range: a live range of the caller
+ * @vma: the mapping; its vm_pgoff is its offset in @range, in pages
  *
- * From the mmap() method of a file of the provider's driver. The mapping keeps
+ * For the mmap() method of a file of the provider's driver. The mapping keeps
  * @range, but not that file.
  *
  * Context: Process context, with the mmap_lock held for writing.
@@ -128,16 +128,16 @@ EXPORT_SYMBOL_GPL(pci_p2p_range_mmap);
  * @addr: user address, of any alignment
  * @len: how much memory, in bytes, at least 1
  * @write: whether the client will write to it
- * @offset: where to store at which offset in the range that memory begins
+ * @offset: where to store the offset of the memory in the range, in bytes
  *
- * What pin_user_pages() is for memory with pages, which does not return this one.
- * The memory need not stay mapped in the process.
+ * The counterpart of pin_user_pages(), which does not return memory without
+ * struct pages. The memory need not stay mapped in the process.
  *
  * Context: Process context, with the address space of the caller. May sleep.
  * Return: the range, for pci_p2p_range_map() and pci_p2p_range_put(); NULL if the
- *	   memory is of another kind; an ERR_PTR(): -EFAULT if it goes on beyond the
- *	   mapping, or the process may not access it that way, -EINTR after a fatal
- *	   signal.
+ *	   memory is of another kind; an ERR_PTR(): -EFAULT if it extends beyond
+ *	   the mapping, or the mapping does not permit the access; -EINTR after
+ *	   a fatal signal.
  */
 struct pci_p2p_range *pci_p2p_range_of_user(unsigned long addr, size_t len,
 					    bool write, u64 *offset)
@@ -167,11 +167,11 @@ unlock:
 }
 EXPORT_SYMBOL_GPL(pci_p2p_range_of_user);
 
-/* Held while a published range is mapped, and while it is taken back. */
+/* Protects p2pmem->range, and is held while mmap() uses it. */
 static DEFINE_MUTEX(p2pmem_range_lock);
 
 /**
- * p2pmem_range_len() - the length of what p2pmem/range maps
+ * p2pmem_range_len() - get the length of the range that p2pmem/range maps
  * @p2pmem: the provider, or NULL
  *
  * Context: Any.
@@ -215,10 +215,10 @@ int p2pmem_range_publish(struct pci_p2p_range *range)
 }
 
 /**
- * p2pmem_range_unpublish() - end new mappings of a range by p2pmem/range
+ * p2pmem_range_unpublish() - prevent new mappings of a range by p2pmem/range
  * @range: the range; nothing happens if it was not published
  *
- * The file stays, and can't be mapped.
+ * The file stays, but can't be mapped.
  *
  * Context: Process context, from the driver of the provider, or when it is unbound.
  */
@@ -241,12 +241,12 @@ static int p2pmem_range_file_mmap(struct file *file, struct kobject *kobj,
 	struct p2pmem *p2pmem = p2pmem_of(to_pci_dev(kobj_to_dev(kobj)));
 	int error;
 
-	/* As the files resourceN. */
+	/* The same restriction as for the files resourceN. */
 	error = security_locked_down(LOCKDOWN_PCI_ACCESS);
 	if (error)
 		return error;
 
-	/* pci_p2pdma_release() waits for this function before it goes. */
+	/* If there, it stays: pci_p2pdma_release() waits for this function. */
 	if (!p2pmem)
 		return -ENODEV;
 
@@ -258,9 +258,9 @@ static int p2pmem_range_file_mmap(struct file *file, struct kobject *kobj,
 	return error;
 }
 
-/* All mappings show the same memory, which is never cleared: for root alone. */
+/* For root only: all mappings share the memory, which is never cleared. */
 struct bin_attribute p2pmem_range_attr = {
 	.attr	= { .name = "range", .mode = 0600 },
-	.size	= SZ_1T,	/* as p2pmem/allocate has, for the same reason */
+	.size	= SZ_1T,	/* for the same reason as p2pmem/allocate */
 	.mmap	= p2pmem_range_file_mmap,
 };

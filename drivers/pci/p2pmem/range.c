@@ -3,14 +3,15 @@
  * Ranges of a BAR as peer-to-peer memory without struct pages: their life, and
  * their mappings for DMA.
  *
- * A range is a pseudo file, as a buffer with pages is (buffer.c), and a reference to
- * the range is one to the file. The provider's driver has one until it takes the range
- * back, a client's driver while it has a mapping for DMA, and each mapping of a process
- * has one (range-mmap.c). So all of them may come and go in any order.
+ * A range is a pseudo file, like a buffer with pages (buffer.c), and a
+ * reference to the range is a reference to the file. The provider's driver has
+ * one until it revokes the range, a client's driver has one for each DMA
+ * mapping, and each mapping of a process has one (range-mmap.c). So they may be
+ * dropped in any order.
  *
- * Routes are found as for memory with pages: the range has a struct p2pdma_provider,
- * as a page map has. The device that it refers to is there while the range is live or
- * mapped for DMA.
+ * Routes are found as for memory with pages: the range has a struct
+ * p2pdma_provider, as a page map has. Its pdev is valid while the range is live
+ * or mapped for DMA.
  *
  *	range->lock	protects mappings, nr_mappings, provider.live, paused and lost.
  *			The invalidate_lock of the file, taken first, protects the last
@@ -45,7 +46,7 @@
 #include "core.h"
 #include "range.h"
 
-/* When to log what a revocation waits for, and how often from then on. */
+/* When a revocation first logs what it waits for, and the interval after. */
 #define P2P_RANGE_REPORT_FIRST	HZ
 #define P2P_RANGE_REPORT	(10 * HZ)
 
@@ -89,8 +90,8 @@ static void p2pdma_range_report(struct pci_p2p_range *range)
 }
 
 /*
- * Waits until no DMA mapping is left. Returns false if the system goes down before that:
- * the devices that are still at work then keep what they have.
+ * Waits until no DMA mapping is left. Returns false if the system goes down
+ * before that: devices may then still use the range.
  */
 static bool p2pdma_range_wait(struct pci_p2p_range *range)
 {
@@ -133,7 +134,7 @@ static void p2pdma_range_end(void *data)
 	wake_up_all(&range->resumed);
 
 	p2p_holds_stop(&range->holds, P2P_HOLDS_GONE);
-	/* A client that unmaps later finds nobody waiting, and a range that still exists. */
+	/* If the wait fails, the range stays for clients that unmap later. */
 	if (!p2pdma_range_wait(range))
 		return;
 	if (range->write_combine)
@@ -157,7 +158,7 @@ static void p2pdma_range_set(struct pci_p2p_range *range, bool paused, bool lost
 		wake_up_all(&range->resumed);
 }
 
-/* Returns a range of the provider whose holds are in another state, with a reference. */
+/* Returns a range with another status of its holds, and takes a reference. */
 static struct pci_p2p_range *p2pdma_range_other(struct pci_dev *pdev,
 						enum p2p_holds_status status)
 {
@@ -187,7 +188,7 @@ static void p2pdma_ranges_set(struct pci_dev *pdev, bool paused, bool lost)
 			p2pdma_range_set(range, paused, lost);
 	mutex_unlock(&p2pdma_ranges_lock);
 
-	/* Holders are called, so without the lock. */
+	/* Without the lock, because holders are called. */
 	while ((range = p2pdma_range_other(pdev, status))) {
 		if (status == P2P_HOLDS_LIVE)
 			p2p_holds_go_live(&range->holds);
@@ -201,8 +202,8 @@ static void p2pdma_ranges_set(struct pci_dev *pdev, bool paused, bool lost)
  * p2pdma_ranges_freeze() - part of pci_p2pmem_freeze(), for memory without pages
  * @pdev: the provider; nothing happens if it has no ranges
  *
- * Programs that touch a range wait, and it can't be mapped for DMA. Mappings for DMA
- * that exist stay, and have the same addresses afterwards.
+ * Programs that touch a range wait, and it can't be mapped for DMA. Existing
+ * DMA mappings stay, and keep their addresses.
  *
  * Context: Process context.
  */
@@ -233,7 +234,7 @@ void p2pdma_ranges_resume(struct pci_dev *pdev)
 	p2pdma_ranges_set(pdev, false, false);
 }
 
-/* A mapping that has a revoke() lasts, so waiting for it would be in vain. */
+/* A mapping with a revoke() may be long-lived, so it is not waited for. */
 static bool p2pdma_range_is_in_transfer(struct pci_p2p_range *range)
 {
 	struct pci_p2p_mapping *mapping;
@@ -249,11 +250,12 @@ static bool p2pdma_range_is_in_transfer(struct pci_p2p_range *range)
 }
 
 /**
- * p2pdma_ranges_are_in_transfer() - are there mappings for DMA that end soon?
+ * p2pdma_ranges_are_in_transfer() - check for mappings and uses that end soon
  * @pdev: the provider
  *
  * Context: Process context.
- * Return: whether a range is mapped by a client that can't be told to unmap.
+ * Return: true if a range has DMA mappings without revoke(), or its holds are
+ *	   busy.
  */
 bool p2pdma_ranges_are_in_transfer(struct pci_dev *pdev)
 {
@@ -269,7 +271,7 @@ bool p2pdma_ranges_are_in_transfer(struct pci_dev *pdev)
 	return found;
 }
 
-/* dma_map_resource() and page tables treat memory with pages in another way. */
+/* dma_map_resource() and page tables treat memory with pages differently. */
 static bool p2pdma_range_has_pages(phys_addr_t phys, u64 len)
 {
 	phys_addr_t at = phys;
@@ -294,7 +296,7 @@ static int p2pdma_range_check(struct pci_dev *pdev, int bar, u64 offset, u64 len
 	bar_len = pci_resource_len(pdev, bar);
 	if (!len || offset > bar_len || len > bar_len - offset)
 		return -EINVAL;
-	/* What page tables can map. */
+	/* Page tables can map whole pages only. */
 	if (!PAGE_ALIGNED(pci_resource_start(pdev, bar) + offset) ||
 	    !PAGE_ALIGNED(len))
 		return -EINVAL;
@@ -308,19 +310,19 @@ static int p2pdma_range_check(struct pci_dev *pdev, int bar, u64 offset, u64 len
  * @offset: offset of the memory in the BAR, in bytes
  * @len: length of the memory, in bytes
  *
- * The range ends with pci_p2p_range_revoke(), and at the latest when the driver of
- * @pdev is unbound, after its remove(). A driver that stops the device in
- * remove() revokes the range first. The files in p2pmem/ of @pdev tell which devices
+ * The range lasts until pci_p2p_range_revoke(), or until the driver of @pdev is
+ * unbound, after its remove(). A driver that stops the device in remove() must
+ * revoke the range first. The files in p2pmem/ of @pdev show which devices
  * reach the range, by which route, and how much was mapped.
  *
  * Memory of a prefetchable BAR is mapped write-combining, unless the kernel has
- * mapped it in another way already.
+ * mapped it with another memory type already.
  *
  * Context: Process context, from the driver's probe(), or with its device locked.
  * Return: the range, or an ERR_PTR(): -EINVAL if @bar is no memory BAR with an
- *	   address, or the memory does not lie in it or is not made of whole pages;
- *	   -EBUSY if it has struct pages, see pci_p2pdma_add_resource(); -ENOMEM;
- *	   -ENFILE.
+ *	   address, or the memory exceeds it or does not consist of whole pages;
+ *	   -EBUSY if the memory has struct pages, see pci_p2pdma_add_resource();
+ *	   -ENOMEM; -ENFILE.
  */
 struct pci_p2p_range *pci_p2p_range_create(struct pci_dev *pdev, int bar,
 					   u64 offset, u64 len)
@@ -378,10 +380,10 @@ EXPORT_SYMBOL_GPL(pci_p2p_range_create);
 
 /**
  * pci_p2p_range_publish() - let root map a range by the file p2pmem/range
- * @range: a range of the caller's, that is live
+ * @range: a live range of the caller
  *
- * For a provider whose driver does not divide the range among its users. A device has
- * one such range. The file can't be mapped any more once @range is being revoked.
+ * For a driver that does not divide the range among users. A device can publish
+ * one range. The file can't be mapped any more once @range is being revoked.
  *
  * Context: Process context, from the driver's probe().
  * Return: 0; -EBUSY if another range of the device is published; -ENOMEM.
@@ -396,12 +398,13 @@ EXPORT_SYMBOL_GPL(pci_p2p_range_publish);
  * pci_p2p_range_revoke() - take a range back
  * @range: a range of a driver that is still bound
  *
- * When this returns, no process has the memory mapped, and its accesses raise
- * SIGBUS; no client has it mapped for DMA, nor can it map it again. The caller must
- * not use @range any more.
+ * When this returns, accesses of processes to the memory raise SIGBUS, and no
+ * client has it mapped for DMA, or can map it again. The caller must not use
+ * @range any more.
  *
- * Context: Process context, with the device of @range locked. Waits for clients to
- *	    unmap, and every ten seconds says in the log which one it waits for.
+ * Context: Process context, with the device of @range locked. Waits for clients
+ *	    to unmap, and logs which one it waits for: after a second, then
+ *	    every ten.
  */
 void pci_p2p_range_revoke(struct pci_p2p_range *range)
 {
@@ -411,7 +414,7 @@ void pci_p2p_range_revoke(struct pci_p2p_range *range)
 EXPORT_SYMBOL_GPL(pci_p2p_range_revoke);
 
 /**
- * pci_p2p_range_put() - let a range go
+ * pci_p2p_range_put() - drop a reference to a range
  * @range: from pci_p2p_range_of_user()
  *
  * Context: Any but NMI.
@@ -425,7 +428,7 @@ EXPORT_SYMBOL_GPL(pci_p2p_range_put);
 /**
  * pci_p2p_range_of_hold() - find the range that is held
  * @hold: a hold on peer-to-peer memory
- * @offset: where to store at which offset in the range that memory begins
+ * @offset: where to store the offset of the memory in the range, in bytes
  *
  * Context: Any. @hold is not revoked, or its revoke() has not returned.
  * Return: the range, which @hold keeps, for pci_p2p_range_map(); NULL if the memory has
@@ -459,7 +462,7 @@ static int p2pdma_range_map(struct pci_p2p_range *range, phys_addr_t phys,
 	if (type != PCI_P2PDMA_MAP_THRU_HOST_BRIDGE)
 		return -EREMOTEIO;
 
-	/* With an IOMMU it gets an address that it can use. */
+	/* With an IOMMU the client gets an address that it can use. */
 	if (!get_dma_ops(client) &&
 	    phys + mapping->len - 1 > pci_p2pdma_limit(client)) {
 		pci_p2pdma_refuse(provider, client, phys, mapping->len, type);
@@ -480,7 +483,7 @@ static void p2pdma_range_unmap(struct pci_p2p_mapping *mapping)
 				   mapping->dir, 0);
 }
 
-/* @listed: whether pci_p2p_range_map() got as far as that */
+/* @listed: whether pci_p2p_range_map() has added the mapping to the list */
 static void p2pdma_range_forget(struct pci_p2p_mapping *mapping, bool listed)
 {
 	struct pci_p2p_range *range = mapping->range;
@@ -501,26 +504,27 @@ static void p2pdma_range_forget(struct pci_p2p_mapping *mapping, bool listed)
  * pci_p2p_range_map() - map a part of a range for DMA
  * @range: the range
  * @client: the device that will do DMA, a PCI function
- * @offset: where in the range, in bytes
- * @len: how much, in bytes, at least 1
+ * @offset: offset in the range, in bytes
+ * @len: length, in bytes, at least 1
  * @dir: the direction, as for dma_map_resource()
- * @mapping: to be filled; its revoke() must be set. Must stay where it is until
- *	     pci_p2p_range_unmap().
+ * @mapping: to be filled in; the caller has set its revoke(), maybe to NULL.
+ *	     Must not be moved until pci_p2p_range_unmap().
  *
- * The route is that which a DMA mapping of the provider's memory with pages would
- * take, and is refused for the same reasons; p2pmem/routes of the provider and the
- * log have them. The memory is contiguous for @client, too, and needs no
- * dma_sync_*(). Such a mapping keeps the memory, but not @client, from going away.
+ * The mapping takes the same route as a DMA mapping of the provider's memory
+ * with pages, and is refused for the same reasons, which are found in
+ * p2pmem/routes of the provider and in the log. The memory is contiguous for
+ * @client, too, and needs no dma_sync_*(). The mapping keeps the memory, but
+ * not @client, from going away.
  *
- * It survives a reset of the provider. That waits for mappings without revoke(), ten
- * seconds at most; what @client reads before the reset is over is undefined, and what
- * it writes is lost.
+ * The mapping survives a reset of the provider, which waits for mappings
+ * without revoke(), ten seconds at most. Until the reset is over, @client reads
+ * undefined data, and its writes are lost.
  *
  * Context: Any but NMI.
- * Return: 0; -EREMOTEIO if @client can't reach the memory; -ENODEV if it was
- *	   revoked, or the provider has failed; -EAGAIN while the provider is being
- *	   reset; -EINVAL if it is not in @range; -ENOMEM if there is no room in the
- *	   address space of the IOMMU.
+ * Return: 0; -EREMOTEIO if @client can't reach the memory; -ENODEV if @range
+ *	   was revoked, or the provider has failed; -EAGAIN while the provider
+ *	   is being reset; -EINVAL if the part is not in @range; -ENOMEM if
+ *	   there is no room in the address space of the IOMMU.
  */
 int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 		      u64 offset, size_t len, enum dma_data_direction dir,
@@ -538,7 +542,7 @@ int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 	mapping->len = len;
 	mapping->dir = dir;
 
-	/* While it counts, revocation waits, and the provider stays. */
+	/* While it is counted, revocation waits, and the provider stays. */
 	spin_lock_irqsave(&range->lock, flags);
 	error = !range->provider.live || range->lost ? -ENODEV :
 		range->paused ? -EAGAIN : 0;
@@ -552,7 +556,7 @@ int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 
 	error = p2pdma_range_map(range, range->phys + offset, mapping);
 	if (error) {
-		/* There is no route to a range that was revoked meanwhile. */
+		/* The range may have been revoked meanwhile. */
 		if (!READ_ONCE(range->provider.live))
 			error = -ENODEV;
 		goto err_forget;
@@ -566,7 +570,7 @@ int pci_p2p_range_map(struct pci_p2p_range *range, struct device *client,
 	if (listed)
 		return 0;
 
-	/* Nobody would have called revoke(). */
+	/* revoke() was not called for a mapping that is not in the list. */
 	p2pdma_range_unmap(mapping);
 	error = -ENODEV;
 err_forget:

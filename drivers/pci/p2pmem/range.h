@@ -28,8 +28,8 @@ struct pci_p2p_range {
 
 	spinlock_t lock;		/* see range.c */
 	bool paused;			/* the device can't be reached */
-	bool lost;			/* ... and will not be */
-	unsigned int nr_mappings;	/* for DMA, also those in the making */
+	bool lost;			/* the device has failed */
+	unsigned int nr_mappings;	/* for DMA, and those being made */
 	struct list_head mappings;
 	wait_queue_head_t idle;		/* woken when there are no mappings */
 	wait_queue_head_t resumed;	/* woken when it is not paused any more */

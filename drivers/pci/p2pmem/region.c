@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A region: a range of a BAR, and what of it is free.
+ * A region: a range of a BAR, and which of its pages are free.
  *
- * Userspace wants large buffers, and wants them aligned: only what is aligned
- * to the size of a huge page table entry, in physical address, can be mapped
- * with one. So one bit per page, as in lib/genalloc.c, is not enough: a search goes
- * page by page, for gigabytes, too, and finds whatever comes first.
+ * Userspace wants large, aligned buffers: a huge page table entry can only map
+ * memory with a physical address that is aligned to the entry's size. So one
+ * bit per page, as in lib/genalloc.c, is not enough: a search would go page by
+ * page, even for gigabytes, and take the first run, aligned or not.
  *
- * A region is a binary tree. A leaf is a block, which is as large and as
- * aligned as what one PMD maps. Each node knows the longest runs of free pages
- * below it, and those at its two ends, because there they go on in its
- * neighbours. So one walk from the root to a leaf tells whether there is a run
- * of some length, and finds the first one. It is cheap to keep that right, too:
- * an allocation or a free changes the few nodes that its range is made of, and
- * those above them. A list of the longest run in each block would be simpler,
- * but BARs are of hundreds of gigabytes by now, and it would be searched with
- * interrupts off.
+ * A region is a binary tree. A leaf is a block, which has the size and the
+ * alignment of what one PMD maps. Each node has the lengths of the longest runs
+ * of free pages below it, and of those at its two ends, which may continue in
+ * its neighbours. So one walk from the root to a leaf finds the first run of
+ * some length, or that there is none. Updates are cheap, too: an allocation or
+ * a free changes the few nodes that make up its range, and those above them. A
+ * list of the longest run in each block would be simpler, but BARs may have
+ * hundreds of gigabytes, and the list would be searched with interrupts off.
  *
- * What is below a node that is wholly free or wholly used is not kept up to
- * date: it is all the same. So a gigabyte costs no more than a block, and the
- * bits of single pages exist only for blocks that are partly used.
+ * Nodes below one that is wholly free or wholly used are not kept up to date:
+ * they are all alike. So a gigabyte costs no more than a block, and the bits of
+ * single pages are valid only for blocks that are partly used.
  *
  * Nodes are numbered as in a heap: the root is 1, the children of n are 2n and
- * 2n + 1. With region->base placed such that the root begins at base + its
- * size, the first page of node n of an order is base + (n << order), and the
- * node of that order with a page in it is (pfn - base) >> order.
+ * 2n + 1. The root begins at region->base + its size. So the first page of node
+ * n of an order is base + (n << order), and the node of that order that
+ * contains a page is (pfn - base) >> order.
  *
  * Nothing here takes a lock, and only p2pmem_region_create() allocates.
  */
@@ -142,8 +141,8 @@ static void p2pmem_set_bits(struct p2pmem_region *region, unsigned long block,
 }
 
 /*
- * How much of the free run at the end of a node there is from its first page
- * that is aligned.
+ * Returns the length of the free run at the end of a node, from the first
+ * aligned page of the run on.
  */
 static u32 p2pmem_aligned_tail(enum p2pmem_fit fit,
 			       const struct p2pmem_node *n)
@@ -160,7 +159,7 @@ static u32 p2pmem_aligned_tail(enum p2pmem_fit fit,
 	}
 }
 
-/* The children of a node have changed. Tells if that changes the node. */
+/* Updates a node from its children. Returns true if the node changes. */
 static bool p2pmem_fold(struct p2pmem_region *region, unsigned long node,
 			unsigned int order)
 {
@@ -216,8 +215,8 @@ static void p2pmem_unfold(struct p2pmem_region *region, unsigned long node,
 }
 
 /*
- * Cuts from the beginning of a range what is one whole node, or part of one
- * block. @at is the beginning less region->base. Returns its length.
+ * Returns the length of the first piece of a range that is one whole node, or
+ * part of one block. @at is the beginning of the range less region->base.
  */
 static unsigned long p2pmem_cut(unsigned long at, unsigned long nr_pages,
 				unsigned int *order)
@@ -235,7 +234,7 @@ static unsigned long p2pmem_cut(unsigned long at, unsigned long nr_pages,
  * @region: the region
  * @pfn: the first page frame of the range, which is inside the region
  * @nr_pages: how many pages; all used, or all free, until now
- * @free: what they shall be
+ * @free: the new state
  */
 void p2pmem_region_mark(struct p2pmem_region *region, unsigned long pfn,
 			unsigned long nr_pages, bool free)
@@ -262,7 +261,7 @@ void p2pmem_region_mark(struct p2pmem_region *region, unsigned long pfn,
 	}
 }
 
-/* Is all of one piece from p2pmem_cut() used? */
+/* Returns true if all of one piece from p2pmem_cut() is used. */
 static bool p2pmem_piece_used(struct p2pmem_region *region, unsigned long at,
 			      unsigned long nr_pages, unsigned int order)
 {
@@ -382,7 +381,7 @@ unsigned long p2pmem_region_find(struct p2pmem_region *region,
 	}
 
 	start = region->base + (node << order);
-	/* Only then it may begin further in. */
+	/* Only inside a block the run may begin further in. */
 	if (order == BLOCK_ORDER && region->tree[node].head < nr_pages)
 		start += bitmap_find_next_zero_area(p2pmem_bits(region, node),
 						    BLOCK_PAGES, 0, nr_pages, 0);
@@ -393,10 +392,11 @@ unsigned long p2pmem_region_find(struct p2pmem_region *region,
  * p2pmem_region_create() - make a region, all of it free
  * @pfn: the first page frame
  * @nr_pages: how many pages
- * @owner: for p2pmem_pool_alloc() to tell
+ * @owner: for p2pmem_pool_alloc() to return
  * @nid: NUMA node for its data
  *
- * Any range will do. What lies around it in the tree counts as used for ever.
+ * Any range will do. Pages of the tree outside of the range always count as
+ * used.
  *
  * Return: the region, or an ERR_PTR().
  */
@@ -412,7 +412,7 @@ struct p2pmem_region *p2pmem_region_create(unsigned long pfn,
 	if (!pfn || !nr_pages || nr_pages > 1UL << (MAX_TREE_ORDER - 1))
 		return ERR_PTR(-EINVAL);
 
-	/* In a region that has room for it nodes are as aligned as a PUD. */
+	/* If a PUD may fit, the tree begins at one, as FIT_PUD needs. */
 	start = ALIGN_DOWN(pfn, nr_pages < PUD_PAGES ? BLOCK_PAGES : PUD_PAGES);
 	nr_blocks = DIV_ROUND_UP(pfn + nr_pages - start, BLOCK_PAGES);
 	depth = order_base_2(nr_blocks);

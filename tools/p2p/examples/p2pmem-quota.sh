@@ -1,17 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Groups and quotas of peer-to-peer memory from a table, without udev or systemd: to be run at boot,
-# from /etc/rc.local or by an init script, and after a driver was bound.
+# Sets groups and quotas of peer-to-peer memory from a table, without udev or
+# systemd: to be run at boot, from /etc/rc.local or by an init script, and after
+# a driver was bound.
 #
 #	p2pmem-quota.sh [TABLE]
 #
-# A line of the table, /etc/p2pmem.conf, is the address of a provider, or *, the group that may
-# allocate, and the bytes that each user may have, or max:
+# A line of the table, /etc/p2pmem.conf, has the address of a provider, or *,
+# the group that may allocate, and the bytes that each user may have, or max:
 #
 #	*             p2pmem  1073741824
 #	0000:03:00.0  video   max
 #
-# The last line that is about a provider holds.
+# The last line that matches a provider applies.
 table=${1:-/etc/p2pmem.conf}
 status=0
 

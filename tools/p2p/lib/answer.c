@@ -5,7 +5,7 @@
 
 #include "answer.h"
 
-/* Adds a sentence, once: two legs may have the same trouble. */
+/* Adds a sentence, once: two legs may have the same problem. */
 static void add_sentence(struct text *to, const char *sentence)
 {
 	if (!sentence || !*sentence || (to->s && strstr(to->s, sentence)))
@@ -58,8 +58,8 @@ static void add_leg(struct answer *answer, const struct layer *layer, const stru
 /**
  * answer_find() - can a client use the memory of a provider?
  * @answer: where to store the answer
- * @client: the client; all devices that it is made of have to reach the memory
- * @routes: of the provider
+ * @client: the client; all devices below it have to reach the memory
+ * @routes: routes to the provider
  */
 void answer_find(struct answer *answer, const struct client *client, const struct routes *routes)
 {

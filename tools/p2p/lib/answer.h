@@ -13,7 +13,7 @@ struct answer {
 	bool yes;
 	enum way way;			/* the worst of all legs */
 	int links;			/* of the farthest leg */
-	struct text why;		/* in plain words; "" if there is nothing to say */
+	struct text why;		/* for people; may be "" */
 	struct text remedy;
 };
 
@@ -21,7 +21,7 @@ void answer_find(struct answer *answer, const struct client *client,
 		 const struct routes *routes);
 void answer_free(struct answer *answer);
 
-/* What the kernel did when it was tried, see probe.c. */
+/* The kernel's answer to a trial transfer, see probe.c. */
 enum probe { PROBE_P2P, PROBE_REFUSED, PROBE_NOTHING, PROBE_IMPOSSIBLE };
 
 enum probe probe_read(const struct provider *p, const char *path, char **why);

@@ -3,9 +3,9 @@
  * Block devices, down to the PCI functions: partitions, arrays, mapped devices, drives
  * with several paths.
  *
- * What keeps a device from taking peer-to-peer memory is what bdev_p2p_capable() asks in
- * the kernel. Userspace sees a queue's flag only for drives, in debugfs; of devices that
- * are made of others it is told by what they are and by what is below.
+ * The obstacles are those that bdev_p2p_capable() checks in the kernel.
+ * Userspace sees the queue flag only for drives, in debugfs. For stacked
+ * devices it is derived from their type and from the devices below.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static bool is_set(const char *disk, const char *attribute)
 	return read_number(&value, "/sys/block/%s/%s", disk, attribute) && value;
 }
 
-/* What holds for any block device, whatever it is made of. */
+/* Obstacles that any block device may have. */
 static void ask_queue(struct layer *layer, const char *disk)
 {
 	char *remedy, *format = read_text("/sys/block/%s/integrity/format", disk);
@@ -50,7 +50,7 @@ static void ask_queue(struct layer *layer, const char *disk)
 	}
 }
 
-/* Only the driver of NVMe drives on PCI promises to leave all data to DMA. */
+/* Only the PCI NVMe driver promises that the CPU does not touch the data. */
 static void ask_driver(struct layer *layer, const char *disk)
 {
 	char *state = read_text("/sys/kernel/debug/block/%s/state", disk);
@@ -87,7 +87,7 @@ static void add_drive(struct client *client, unsigned int depth, const char *dis
 	ask_driver(layer, disk);
 }
 
-/* A namespace with several paths: its controllers have a hidden disk each, nvme0c1n1. */
+/* Multipath: each controller of a namespace has a hidden disk, nvme0c1n1. */
 static bool add_paths(struct client *client, unsigned int depth, const char *disk)
 {
 	unsigned int subsystem, namespace, ctrl, path_subsystem, path_namespace, found = 0;
@@ -194,9 +194,9 @@ static void add_disk(struct client *client, unsigned int depth, const char *disk
 
 /**
  * client_add_block() - add a block device and all that is below it
- * @client: whom to add it to
- * @depth: how far from the top it is
- * @dev: its number
+ * @client: the client to add it to
+ * @depth: its distance from the top
+ * @dev: its device number
  */
 void client_add_block(struct client *client, unsigned int depth, dev_t dev)
 {

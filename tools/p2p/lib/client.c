@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Clients, by any name that a person has for them. */
+/* Clients, by any of their names. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "sysfs.h"
 #include "util.h"
 
-/* The result is valid until another one is added. */
+/* Return: the new layer, valid until another one is added. */
 struct layer *client_add(struct client *client, unsigned int depth, const char *fmt, ...)
 {
 	struct layer *layer;
@@ -28,7 +28,7 @@ struct layer *client_add(struct client *client, unsigned int depth, const char *
 	return layer;
 }
 
-/* The first obstacle of a layer is the one to be told. */
+/* Only the first obstacle of a layer is reported. */
 void layer_refuses(struct layer *layer, const char *obstacle, const char *remedy)
 {
 	if (layer->obstacle)
@@ -82,7 +82,7 @@ static bool add_by_sysfs(struct client *client, const char *kind, char *path)
 	return found;
 }
 
-/* By the name that a class of devices has for it: eth0, mlx5_0, nvme0, card0. */
+/* By the name of a class device: eth0, mlx5_0, nvme0, card0. */
 static bool add_by_class(struct client *client, const char *name)
 {
 	static const char * const first[] = { "net", "infiniband", "nvme", "drm" };
@@ -104,7 +104,7 @@ static bool add_by_class(struct client *client, const char *name)
 	return found;
 }
 
-/* /dev/nvme0n1 without /dev/; and as LVM or mdadm calls it. */
+/* /dev/nvme0n1 without /dev/; also the names of LVM and mdadm. */
 static bool add_by_block_name(struct client *client, const char *name)
 {
 	unsigned int major, minor;
@@ -157,8 +157,9 @@ static bool add_by_sysfs_path(struct client *client, const char *path)
 /**
  * client_resolve() - find the devices behind a name
  * @client: where to store them
- * @name: the address of a PCI function, a device node, a mapped device, an array, a file,
- *	  a network interface, an RDMA device, or what else sysfs has a name for
+ * @name: the address of a PCI function, a device node, a mapped device, an
+ *	  array, a file, a network interface, an RDMA device, or another device
+ *	  in sysfs
  *
  * Return: false, with an error printed, if there is nothing of that name.
  */
@@ -182,7 +183,7 @@ bool client_resolve(struct client *client, const char *name)
 	    add_by_path(client, name))
 		return true;
 
-	/* Another reason than that there is none? */
+	/* Tell a missing device from other errors. */
 	errno = 0;
 	if (exists("%s", name) || errno == EACCES)
 		error("%s: %s", name, errno ? strerror(errno) : "no device is known behind it");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Clients, by any name that a person has for them, and the PCI functions behind these.
+ * Clients, by any of their names, and the PCI functions behind them.
  */
 #ifndef P2P_CLIENT_H
 #define P2P_CLIENT_H
@@ -11,15 +11,15 @@
 #include "pciname.h"
 
 /*
- * What the data passes on its way to the devices, from the top down. One that would touch
- * it is an obstacle, whichever provider it is about.
+ * The layers that data passes on its way to the devices, from the top down. A
+ * layer that would touch the data is an obstacle with any provider.
  */
 struct layer {
 	unsigned int depth;
 	char *what;			/* "raid1 array md0" */
 	char *obstacle;			/* why it takes no peer-to-peer memory, or NULL */
 	char *remedy;			/* or NULL */
-	char bdf[BDF_LEN];		/* the PCI function, where the way ends; "" above */
+	char bdf[BDF_LEN];		/* set only in the last layer */
 };
 
 struct client {
@@ -38,7 +38,7 @@ struct layer *client_add(struct client *client, unsigned int depth, const char *
 	__attribute__((format(printf, 3, 4)));
 void layer_refuses(struct layer *layer, const char *obstacle, const char *remedy);
 
-/* Add what is below. */
+/* Add the layers below. */
 void client_add_block(struct client *client, unsigned int depth, dev_t dev);
 void client_add_file(struct client *client, const char *path);
 const char *dm_obstacle(const char *disk, char **remedy);

@@ -2,8 +2,8 @@
 /*
  * Mapped devices: which targets their tables have.
  *
- * sysfs does not tell, so device-mapper is asked, as root. Others see only what the UUID
- * gives away.
+ * sysfs does not have the tables, so ask device-mapper, which requires root.
+ * Other users see only what the UUID reveals.
  */
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
@@ -20,7 +20,7 @@
 
 #define TABLE_SIZE (64 * 1024)
 
-/* Those that hand the data on as it is. */
+/* Targets that pass the data on unchanged. */
 static bool target_passes(const char *type)
 {
 	return !strcmp(type, "linear") || !strcmp(type, "striped");
@@ -57,7 +57,7 @@ static char *other_target(const char *disk, bool *asked)
 	for (unsigned int i = 0; *asked && i < io->target_count && !other; i++) {
 		if (!target_passes(spec->target_type))
 			other = xstrdup(spec->target_type);
-		/* From the first of them, not from the last. */
+		/* The offset is from the first spec, not from this one. */
 		spec = (void *)io + io->data_start + spec->next;
 	}
 	if (*asked && !io->target_count)
@@ -69,7 +69,7 @@ static char *other_target(const char *disk, bool *asked)
 /**
  * dm_obstacle() - does a mapped device touch the data?
  * @disk: its name in sysfs, dm-0
- * @remedy: where to store the way out, to be freed
+ * @remedy: where to store the remedy, to be freed
  *
  * Return: why it takes no peer-to-peer memory, or NULL.
  */

@@ -2,7 +2,7 @@
 /*
  * Files: the file system that they are on, and the block device below it.
  *
- * The verdicts are those of the table in Documentation/driver-api/pci/p2pmem.rst.
+ * The verdicts are those of the table in Documentation/admin-guide/p2pmem.rst.
  */
 #include <fcntl.h>
 #include <libgen.h>
@@ -91,7 +91,7 @@ static bool add_below_overlay(struct client *client, const struct mount *mount, 
 	char *dirs[2] = {}, *dir, *below;
 	bool found = false;
 
-	/* One that is to be made comes into the same directory of the upper one. */
+	/* A new file is created in the same directory of the upper layer. */
 	real = real ?: realpath(dirname(copy), NULL);
 	free(copy);
 	dirs[0] = strstr(options, "upperdir=");
@@ -152,9 +152,9 @@ static void ask_file(struct layer *layer, const struct mount *mount, const struc
 
 /**
  * client_add_file() - add a file, its file system and what is below
- * @client: whom to add it to
- * @path: a file or a directory. If there is none of that name it is one that is to be
- *	  made: that of the directory counts.
+ * @client: the client to add it to
+ * @path: a file or a directory. For a file that does not exist yet, the file
+ *	  system of its directory counts.
  */
 void client_add_file(struct client *client, const char *path)
 {

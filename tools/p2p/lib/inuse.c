@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Is a device needed by the running system? Its drives must not go away under a file
- * system, an array or the swap space.
+ * Is a device needed by the running system? Its drives must not go away while
+ * they have a file system, an array or swap space in use.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include "client.h"
 #include "inuse.h"
 #include "pciname.h"
 #include "sysfs.h"
 #include "util.h"
 
+/* Is it a drive of the function, or made of some, as a namespace with several paths? */
 static bool is_of(const char *bdf, unsigned int major, unsigned int minor)
 {
-	char *path = real_path("/sys/dev/block/%u:%u", major, minor);
-	char found[BDF_LEN];
-	bool is = path && pci_of_path(path, found) && !strcmp(found, bdf);
+	struct client client = {};
+	bool is = false;
 
-	free(path);
+	client_add_block(&client, 0, makedev(major, minor));
+	for (unsigned int i = 0; i < client.nr && !is; i++)
+		is = !strcmp(client.layers[i].bdf, bdf);
+	client_free(&client);
 	return is;
 }
 
@@ -72,11 +79,41 @@ static char *find_holder(const char *bdf)
 	return why;
 }
 
+/*
+ * Whatever else uses a drive has it open exclusively, as a file system of several drives
+ * has, whose mount does not name them.
+ */
+static char *find_exclusive(const char *bdf)
+{
+	struct names disks = list_dir("/sys/block");
+	char *why = NULL;
+
+	for (unsigned int i = 0; i < disks.nr && !why; i++) {
+		char *dev = read_text("/sys/block/%s/dev", disks.name[i]);
+		char *node = xasprintf("/dev/%s", disks.name[i]);
+		unsigned int major, minor;
+		int fd = -1;
+
+		if (dev && sscanf(dev, "%u:%u", &major, &minor) == 2 &&
+		    is_of(bdf, major, minor)) {
+			fd = open(node, O_RDONLY | O_EXCL | O_CLOEXEC);
+			if (fd < 0 && errno == EBUSY)
+				why = xasprintf("its %s is open exclusively", disks.name[i]);
+		}
+		if (fd >= 0)
+			close(fd);
+		free(node);
+		free(dev);
+	}
+	free_names(&disks);
+	return why;
+}
+
 /**
  * pci_in_use() - is a device needed by the running system?
  * @bdf: the address of the PCI function
  *
- * Return: for what, as text to be freed, or NULL.
+ * Return: its use, as text to be freed, or NULL.
  */
 char *pci_in_use(const char *bdf)
 {
@@ -84,5 +121,7 @@ char *pci_in_use(const char *bdf)
 
 	if (!why)
 		why = find_swap(bdf);
-	return why ?: find_holder(bdf);
+	if (!why)
+		why = find_holder(bdf);
+	return why ?: find_exclusive(bdf);
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What --json prints. */
+/* The output of --json. */
 #include <math.h>
 #include <stdio.h>
 
 #include "json.h"
 #include "util.h"
 
-/* What every answer begins with. */
+/* The members that every answer begins with. */
 struct json_object *json_answer(const char *command)
 {
 	struct json_object *object = json_object_new_object();
@@ -16,7 +16,7 @@ struct json_object *json_answer(const char *command)
 	return object;
 }
 
-/* NULL and "" become null: not known, or there is none. */
+/* NULL and "" become null: unknown, or there is none. */
 void json_put_text(struct json_object *object, const char *key, const char *text)
 {
 	json_object_object_add(object, key,
@@ -60,7 +60,7 @@ struct json_object *json_add_member(struct json_object *list)
 	return object;
 }
 
-/* Frees it, too. */
+/* Also frees the object. */
 void json_print(struct json_object *object, bool one_line)
 {
 	int flags = JSON_C_TO_STRING_NOSLASHESCAPE;

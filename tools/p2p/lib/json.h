@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What --json prints. Its schema is p2pctl.schema.json.
+ * The output of --json. Its schema is p2pctl.schema.json.
  */
 #ifndef P2P_JSON_H
 #define P2P_JSON_H

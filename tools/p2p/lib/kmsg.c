@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the kernel logs about a device. */
+/* Kernel messages about a device. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "kmsg.h"
 #include "util.h"
 
-/* Return: where to read what is logged from now on, or -1. */
+/* Return: a descriptor from which to read later messages, or -1. */
 int kmsg_open(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -19,7 +19,7 @@ int kmsg_open(void)
 	return fd;
 }
 
-/* One record a read(): "6,1234,567890,-;text", and lines of "key=value" after it. */
+/* A read() returns a record: "6,1234,567890,-;text", then "key=value" lines. */
 static bool next_record(int fd, char *record, size_t size)
 {
 	ssize_t n;
@@ -41,7 +41,7 @@ static char *text_of(char *record)
 	return text ? text + 1 : record;
 }
 
-/* Return: the lines since kmsg_open() that name something, to be freed, or NULL. */
+/* Return: messages since kmsg_open() with @what, to be freed, or NULL. */
 char *kmsg_about(int fd, const char *what)
 {
 	char record[8192];
@@ -53,7 +53,7 @@ char *kmsg_about(int fd, const char *what)
 	return text.s;
 }
 
-/* Return: the last line of the log in which two texts are, to be freed, or NULL. */
+/* Return: the last message that contains both texts, to be freed, or NULL. */
 char *kmsg_find(const char *what, const char *and)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);

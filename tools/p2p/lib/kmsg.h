@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the kernel logs about a device.
+ * Kernel messages about a device.
  */
 #ifndef P2P_KMSG_H
 #define P2P_KMSG_H

@@ -2,9 +2,9 @@
 /*
  * Which processes map peer-to-peer memory.
  *
- * There is no list of them in the kernel, so the mappings of all processes are gone
- * through. Memory that is shared counts for each process that maps it, and memory
- * that only a device still uses for none.
+ * The kernel has no list of them, so read the mappings of all processes. Shared
+ * memory counts for each process that maps it. Memory that only a device still
+ * uses counts for none.
  */
 #include <ctype.h>
 #include <grp.h>
@@ -23,7 +23,7 @@ static struct mapper *find_mapper(struct mappers *all, pid_t pid, const char *bd
 	struct mapper *m;
 
 	if (all->nr) {
-		/* Those of one process follow each other. */
+		/* The entries of one process are adjacent. */
 		for (unsigned int i = all->nr; i-- && all->m[i].pid == pid; )
 			if (!strcmp(all->m[i].provider, bdf))
 				return &all->m[i];

@@ -11,21 +11,21 @@
 
 #include "pciname.h"
 
-/* What a process has of one provider. */
+/* The memory of one provider that a process maps. */
 struct mapper {
 	pid_t pid;
 	uid_t uid;
 	char comm[32];
 	char provider[BDF_LEN];
 	uint64_t bytes;
-	uint64_t phys;			/* the lowest address of it */
+	uint64_t phys;			/* its lowest address */
 	unsigned int nr_mappings;
 };
 
 struct mappers {
 	struct mapper *m;
 	unsigned int nr;
-	bool complete;			/* else some processes can't be looked at */
+	bool complete;			/* false: can't read all processes */
 };
 
 struct mappers mappers_load(void);

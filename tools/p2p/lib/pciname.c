@@ -12,9 +12,9 @@
 /**
  * pci_address() - read the address of a PCI function
  * @text: the address, with or without the domain, as lspci prints it
- * @bdf: where to store it, as sysfs has it
+ * @bdf: where to store it, in the format of sysfs
  *
- * Return: false if it is none. There need not be such a function.
+ * Return: false if @text is not an address. The function need not exist.
  */
 bool pci_address(const char *text, char bdf[BDF_LEN])
 {
@@ -68,7 +68,7 @@ const char *pci_driver(const char *bdf, char name[64])
 	return name;
 }
 
-/* From the list of IDs that libpci has. */
+/* From the ID list of libpci. */
 static const char *lookup(const char *bdf, int what, char name[128])
 {
 	static struct pci_access *access;
@@ -100,7 +100,7 @@ const char *pci_short_name(const char *bdf, char name[128])
 	return lookup(bdf, PCI_LOOKUP_DEVICE, name);
 }
 
-/* By which name programs know it: nvme0, eth0, mlx5_0, card0. "" if there is none. */
+/* The name of its class device, such as nvme0, eth0 or mlx5_0; or "". */
 const char *pci_people_name(const char *bdf, char name[64])
 {
 	static const char * const classes[] = { "nvme", "net", "infiniband", "drm", "accel" };

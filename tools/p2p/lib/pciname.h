@@ -17,7 +17,7 @@ const char *pci_name_of(const char *bdf, char name[128]);
 const char *pci_short_name(const char *bdf, char name[128]);
 const char *pci_people_name(const char *bdf, char name[64]);
 
-/* The memory BARs: their numbers are those of the lines of the file resource. */
+/* The memory BARs, numbered like their lines in the file resource. */
 struct pci_bar {
 	unsigned long long start, size;
 	bool memory, prefetchable;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Asks the kernel by trying: one block is read from a file or a device into
- * peer-to-peer memory. Nothing is written.
+ * Tries a transfer: reads one block from a file or a device into peer-to-peer
+ * memory. Writes nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #define SIZE (64 * 1024)
 
-/* Where there is something to read, not a hole. */
+/* Return: the offset of the first data that is not in a hole. */
 static off_t first_data(int fd)
 {
 	off_t at = lseek(fd, 0, SEEK_DATA);
@@ -48,9 +48,9 @@ static enum probe judge(ssize_t n, int err, const struct counters *before,
  * probe_read() - read a block into peer-to-peer memory
  * @p: the provider
  * @path: the file or block device
- * @why: where to store what happened, in words, to be freed
+ * @why: where to store the result as text, to be freed
  *
- * Return: what happened.
+ * Return: the result.
  */
 enum probe probe_read(const struct provider *p, const char *path, char **why)
 {

@@ -13,11 +13,11 @@
 
 /**
  * progress_begin() - begin to show progress
- * @progress: what to fill in
- * @label: what is being done
- * @first: how many bytes were done before
- * @total: how many there are in all
- * @quiet: show nothing. Neither is anything shown if standard error is no terminal.
+ * @progress: to be filled in
+ * @label: name of the operation
+ * @first: number of bytes that were done before
+ * @total: number of bytes in all
+ * @quiet: show nothing, as if standard error is not a terminal
  */
 void progress_begin(struct progress *progress, const char *label, uint64_t first,
 		    uint64_t total, bool quiet)
@@ -89,7 +89,7 @@ void progress_update(struct progress *progress, uint64_t done)
 	draw(progress, done);
 }
 
-/* Leaves the line empty, for what is printed next. */
+/* Clears the line for the next output. */
 void progress_end(struct progress *progress)
 {
 	if (progress->shown && progress->drawn > 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Providers of peer-to-peer memory, and what sysfs tells about them. */
+/* Providers of peer-to-peer memory, and their files in sysfs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static int bar_in_iomem(const char *bdf)
 	return found;
 }
 
-/* Where an NVMe controller says that its buffer is: BIR, the lowest bits of CMBLOC. */
+/* The BAR of an NVMe CMB: BIR, the lowest bits of CMBLOC. */
 static int bar_of_cmb(const char *bdf)
 {
 	struct names nvme = list_dir(PCI_DEVICES "/%s/nvme", bdf);
@@ -78,7 +78,7 @@ static int bar_by_size(const struct provider *p)
 	return found;
 }
 
-/* There is memory of it at a physical address: that is in its BAR. */
+/* Finds the BAR by the physical address of some of the provider's memory. */
 void provider_set_bar(struct provider *p, uint64_t phys)
 {
 	struct pci_bar bar;
@@ -114,7 +114,7 @@ static bool provider_load(struct provider *p, const char *bdf)
 	if (!pci_address(bdf, p->bdf) || !read_number(&p->size, PCI_DEVICES "/%s/p2pmem/size", bdf))
 		return false;
 
-	/* A driver of the kernel may offer memory that userspace can't allocate. */
+	/* A kernel driver may offer memory that userspace can't allocate. */
 	if (!exists(PCI_DEVICES "/%s/p2pmem/allocate", bdf) &&
 	    !exists(PCI_DEVICES "/%s/p2pmem/range", bdf) &&
 	    !exists(PCI_DEVICES "/%s/p2pmem/routes", bdf))
@@ -138,7 +138,7 @@ static bool provider_load(struct provider *p, const char *bdf)
 	return true;
 }
 
-/* All of the machine, in the order of their addresses. */
+/* All providers of the machine, in the order of their addresses. */
 struct providers providers_load(void)
 {
 	struct names devices = list_dir(PCI_DEVICES);
@@ -169,7 +169,7 @@ struct provider *provider_find(struct providers *all, const char *bdf)
  * @p: the provider
  * @size: how much, in bytes
  *
- * Return: the mapping, or NULL; errno tells why then.
+ * Return: the mapping, or NULL with errno set.
  */
 void *provider_map(const struct provider *p, size_t size)
 {
@@ -192,8 +192,8 @@ void *provider_map(const struct provider *p, size_t size)
  * provider_largest_piece() - how much can be allocated in one piece?
  * @p: the provider
  *
- * The kernel does not tell, so this tries. It takes the memory away from others for
- * some microseconds each time, and does not touch it.
+ * The kernel does not report this, so try allocations. Each takes the memory
+ * away from others for some microseconds, and does not touch it.
  *
  * Return: the size in bytes, a multiple of a page; 0 if nothing can be allocated.
  */
@@ -219,7 +219,7 @@ uint64_t provider_largest_piece(const struct provider *p)
 	return good * page;
 }
 
-/* Says so, with the ways out. */
+/* Prints an error with the remedies. */
 void no_providers(void)
 {
 	error("no device offers peer-to-peer memory");

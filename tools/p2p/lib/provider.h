@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Providers of peer-to-peer memory, and what sysfs tells about them.
+ * Providers of peer-to-peer memory, and their files in sysfs.
  */
 #ifndef P2P_PROVIDER_H
 #define P2P_PROVIDER_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How clients reach a provider: p2pmem/routes, and what to do about it.
+ * How clients reach a provider: p2pmem/routes, and remedies.
  *
- * The words are those of Documentation/driver-api/pci/p2pmem.rst. The kernel may learn
- * others: what is not known here is passed on as it is.
+ * The words are those of Documentation/admin-guide/p2pmem.rst. Later kernels
+ * may have more: unknown words are passed on unchanged.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static bool parse_line(struct route *route, char *line)
 	return true;
 }
 
-/* Return: false if the provider has gone, or the kernel does not tell routes. */
+/* Return: false if the provider is gone, or the kernel reports no routes. */
 bool routes_load(struct routes *routes, const char *provider)
 {
 	char *text = read_text(PCI_DEVICES "/%s/p2pmem/routes", provider);
@@ -135,18 +135,18 @@ static void explain_acs(const struct cause *cause, enum way way, struct text *wh
 {
 	text_add(why, "ACS redirection at %s sends requests up to the root instead of across the switch",
 		 cause->value ?: "a bridge");
-	/* A shorter way is something to wish for, but nothing is broken. */
+	/* A shorter route is only an improvement, not a fix. */
 	text_add(remedy, "boot with 'pci=disable_acs_redir=%s'%s; it takes away the isolation of these devices from each other, so not where they belong to different virtual machines",
 		 cause->value ?: "BRIDGES",
 		 way == WAY_NONE ? "" : " for the way across the switch");
 }
 
 /**
- * cause_explain() - say in plain words what a cause is, and what helps
- * @cause: one of a route
- * @way: the way of that route
+ * cause_explain() - explain a cause and its remedy
+ * @cause: a cause of a route
+ * @way: the kind of that route
  * @why: where to add the explanation
- * @remedy: where to add the way out; stays as it is if there is none
+ * @remedy: where to add the remedy; unchanged if there is none
  */
 void cause_explain(const struct cause *cause, enum way way, struct text *why,
 		   struct text *remedy)

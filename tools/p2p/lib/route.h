@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How clients reach a provider: p2pmem/routes, and what to do about it.
+ * How clients reach a provider: p2pmem/routes, and remedies.
  */
 #ifndef P2P_ROUTE_H
 #define P2P_ROUTE_H

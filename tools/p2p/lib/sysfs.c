@@ -52,7 +52,7 @@ static char *read_path(const char *path)
 	return text.s;
 }
 
-/* Without the newline at its end. NULL if there is no such file, or it can't be read. */
+/* Return: the text without its last newline; NULL if it can't be read. */
 char *read_text(const char *fmt, ...)
 {
 	char *path, *text;
@@ -91,7 +91,7 @@ bool exists(const char *fmt, ...)
 	return there;
 }
 
-/* The last part of what a symbolic link refers to: the driver of a device, for example. */
+/* The last component of a link's target: a device's driver, for example. */
 char *link_name(const char *fmt, ...)
 {
 	char target[PATH_MAX], *path, *slash;

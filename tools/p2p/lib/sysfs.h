@@ -10,7 +10,7 @@
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
 
-/* The path is made as by printf(). What is returned as text is to be freed. */
+/* The path is formatted as by printf(). Returned text is to be freed. */
 char *read_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool read_number(uint64_t *number, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool exists(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

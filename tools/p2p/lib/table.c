@@ -13,7 +13,7 @@
 #define NARROWEST 60
 #define GAP 2
 
-/* How long a line may be. Longer than that nobody reads it. */
+/* The length of lines: that of the terminal, within a readable limit. */
 unsigned int screen_width(void)
 {
 	const char *columns = getenv("COLUMNS");
@@ -30,8 +30,9 @@ unsigned int screen_width(void)
 }
 
 /*
- * How much of text goes on a line of width columns: up to a space. What is longer than a
- * line, as the name of a file, is left in one piece, so that it can be copied.
+ * How much of text fits on a line of width columns, up to a space. A word that
+ * is longer than a line, such as a file name, is not broken, so that it can be
+ * copied.
  */
 static size_t line_length(const char *text, size_t width)
 {
@@ -45,7 +46,7 @@ static size_t line_length(const char *text, size_t width)
 	return strcspn(text, " ");
 }
 
-/* Prints text from where the cursor is, at column indent, to the end of the last line. */
+/* Prints wrapped text. The cursor is at column indent of the first line. */
 static void print_wrapped(FILE *out, unsigned int indent, const char *text)
 {
 	unsigned int width = screen_width();
@@ -65,10 +66,10 @@ static void print_wrapped(FILE *out, unsigned int indent, const char *text)
 }
 
 /**
- * paragraph() - print text in lines of the width of the screen
- * @out: where to
- * @indent: columns to leave free, also in the first line
- * @first: what to print in these columns of the first line
+ * paragraph() - print text wrapped to the width of the screen
+ * @out: the output file
+ * @indent: number of columns to indent all lines by
+ * @first: text for these columns of the first line
  * @text: the text
  */
 void paragraph(FILE *out, unsigned int indent, const char *first, const char *text)
@@ -131,7 +132,7 @@ static unsigned int longest_word(const struct table *table, unsigned int column)
 	return longest;
 }
 
-/* Makes the flexible column as narrow as it has to be. */
+/* Makes the flexible column as narrow as necessary. */
 static void fit(const struct table *table, unsigned int *width)
 {
 	unsigned int i, sum = 0, least = strlen(table->title[table->flexible]), last;
@@ -152,7 +153,7 @@ static void print_row(const struct table *table, FILE *out, const char * const *
 {
 	unsigned int at = 0, last = table->columns - 1;
 
-	/* No spaces before the end of a line. */
+	/* Avoid trailing spaces. */
 	while (last && !cell[last])
 		last--;
 	for (unsigned int i = 0; i < last; i++) {

@@ -16,16 +16,16 @@ struct table {
 	bool right[TABLE_COLUMNS];	/* numbers */
 	char *(*cell)[TABLE_COLUMNS];
 	unsigned int rows;
-	unsigned int flexible;		/* column to be cut where the screen is narrow; 0: none */
+	unsigned int flexible;		/* column to cut if needed; 0: none */
 };
 
-/* titles: one for each column, of numbers with '>' before it. */
+/* titles: one for each column; those of number columns begin with '>'. */
 void table_init(struct table *table, unsigned int columns, const char * const *titles);
-/* Sets a cell of the row that is being filled, from the left. */
+/* Begins a row. table_cell() sets its cells. */
 void table_row(struct table *table);
 void table_cell(struct table *table, unsigned int column, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* The last column is wrapped or cut where the line would be longer than the screen. */
+/* The last column is wrapped or cut where the screen is too narrow. */
 void table_print(struct table *table, FILE *out, bool wrap);
 void table_free(struct table *table);
 

@@ -11,7 +11,7 @@
 #include "table.h"
 #include "util.h"
 
-/* A terminal gets lines of its width, a file one line for each message. */
+/* Wraps to the width of a terminal; a file gets one line for each message. */
 static void message(const char *prefix, const char *fmt, va_list ap)
 {
 	char *text;
@@ -35,7 +35,7 @@ void error(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* The way out, below an error. */
+/* The remedy, below an error. */
 void hint(const char *fmt, ...)
 {
 	va_list ap;
@@ -107,11 +107,11 @@ void text_add(struct text *text, const char *fmt, ...)
 }
 
 /**
- * parse_size() - read a size as a person writes it
+ * parse_size() - parse a size with an optional unit
  * @text: a number, and K, M, G or T for powers of 1024, with or without iB
  * @size: where to store it, in bytes
  *
- * Return: false if it is none, or too large.
+ * Return: false if @text is not a size, or the size is too large.
  */
 bool parse_size(const char *text, uint64_t *size)
 {
@@ -181,7 +181,7 @@ const char *size_text(uint64_t bytes, char text[SIZE_TEXT])
 	return text;
 }
 
-/* For figures that are to be compared. */
+/* Always in MiB, for figures that are to be compared. */
 const char *mib_text(uint64_t bytes, char text[SIZE_TEXT])
 {
 	snprintf(text, SIZE_TEXT, "%.1f MiB", bytes / MIB);

@@ -16,8 +16,8 @@
 enum status {
 	ST_OK = 0,
 	ST_NO = 1,		/* the answer is no */
-	ST_USAGE = 2,		/* what was asked for makes no sense */
-	ST_FAILED = 3,		/* the system or a device failed it */
+	ST_USAGE = 2,		/* the request is invalid */
+	ST_FAILED = 3,		/* the system or a device failed */
 	ST_INTERRUPTED = 4,	/* copy: can be resumed */
 	ST_DIFFERS = 5,		/* copy: --verify found a difference */
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ACS redirection on the way between a drive and a provider: whoever switches it on
- * or off, the next transfer goes the way that p2pmem/routes tells, and its data
- * arrives. For a topology whose ports have ACS, and without an IOMMU.
+ * ACS redirection on the path between a drive and a provider: whoever enables
+ * or disables it, the next transfer takes the route that p2pmem/routes reports,
+ * and its data arrives. Needs a topology whose ports have ACS, and no IOMMU.
  */
 #define _GNU_SOURCE
 #include <libgen.h>
@@ -20,13 +20,13 @@
 #define SIZE		(64 * KIB)
 #define WHERE		MIB
 
-#define PCI_SECONDARY_BUS	0x19	/* and, next to it, the last bus behind it */
+#define PCI_SECONDARY_BUS	0x19	/* next byte: the last bus */
 FIXTURE(acs)
 {
 	P2P_FIXTURE;
 	char drive[P2P_ADDR_LEN];
 	char port[PATH_MAX];	/* directory of the port above the provider */
-	char above[PATH_MAX];	/* that of the bridge above that */
+	char above[PATH_MAX];	/* directory of the bridge above it */
 	int acs;		/* offset of the capability in the port */
 };
 
@@ -37,7 +37,7 @@ static void set_acs(struct _test_data_acs *self, uint16_t ctrl)
 	config_write(self->port, self->acs + ACS_CTRL, ctrl);
 }
 
-/* What p2pmem/routes says of the drive, without its address; "" if nothing. */
+/* The drive's line in p2pmem/routes without the address; "" if it has none. */
 static const char *told(struct _test_data_acs *self)
 {
 	static char line[512];
@@ -60,7 +60,7 @@ static bool is_told(struct _test_data_acs *self, const char *way)
 	return !strncmp(told(self), way, strlen(way));
 }
 
-/* Writes to the drive and reads back; the way, or why not. */
+/* Writes to the drive and reads back; returns the route, or the error. */
 static const char *transfer(struct _test_data_acs *self)
 {
 	long long bus = p2p_number(self->provider, "p2pmem/dma_bus_bytes");
@@ -153,7 +153,7 @@ static void *keep_switching(void *data)
 	return NULL;
 }
 
-/* Each transfer goes one way or the other, and no data is lost. */
+/* Each transfer takes one route or the other, and no data is lost. */
 TEST_F(acs, switched_while_transfers_run)
 {
 	struct switcher switcher = { .fixture = self };
@@ -174,8 +174,8 @@ TEST_F(acs, switched_while_transfers_run)
 }
 
 /*
- * On resume the kernel writes ACS control by its own rules. Here it has been told by
- * pci=disable_acs_redir= to switch redirection off.
+ * On resume the kernel sets ACS control by its own rules. Here
+ * pci=disable_acs_redir= makes it disable redirection.
  */
 TEST_F(acs, switched_by_the_kernel)
 {
@@ -190,14 +190,14 @@ TEST_F(acs, switched_by_the_kernel)
 }
 
 /*
- * While a bridge can't be asked, as in a reset, transfers take the host bridge; and
- * what is found out then is forgotten.
+ * While a bridge's configuration space is not readable, as during a reset,
+ * transfers take the host bridge; such a result is not cached.
  */
 TEST_F(acs, unknown)
 {
 	uint16_t buses = config_read(self->above, PCI_SECONDARY_BUS);
 
-	/* No configuration request gets to the port, but memory requests do. */
+	/* Configuration requests don't reach the port, memory requests do. */
 	config_write(self->above, PCI_SECONDARY_BUS, 0xfefe);
 	EXPECT_EQ(0xffff, config_read(self->port, self->acs + ACS_CTRL));
 	set_acs(self, 0);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The link to a provider fails, and PCI Express reports it (AER). As a rule the
- * kernel resets what is below the port, and all is as it was; whoever uses the memory
- * meanwhile waits. If it can't recover, nobody waits any more.
+ * The link to a provider fails, and PCI Express reports it (AER). Usually the
+ * kernel resets the devices below the port, after which they work as before;
+ * users of the memory wait meanwhile. If the kernel can't recover, they stop
+ * waiting.
  *
- * The host makes a port report the error. P2P_PORTS lists PROVIDER=PORT, separated by
- * spaces, where PORT is what the host calls it. P2P_LOST is one from which the kernel
- * does not recover, because a function below it has no driver.
+ * The host makes a port report the error. P2P_PORTS lists PROVIDER=PORT,
+ * separated by spaces, where PORT is the host's name of the port. P2P_LOST is
+ * one that the kernel does not recover, because a function below it has no
+ * driver.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -30,7 +32,9 @@ struct shared {
 	int steps[NR_CHILDREN];
 };
 
-/* What the host calls the port above a provider, from a list in the environment. */
+/*
+ * The host's name of the port above a provider, from a list in the environment.
+ */
 static bool find_port(const char *list, const char *provider, char *port,
 		      size_t size)
 {
@@ -99,7 +103,7 @@ TEST_F(outage, entries_are_gone)
 	EXPECT_FALSE(p2p_pagemap(self->large) & PAGEMAP_PRESENT);
 }
 
-/* A word that nobody else writes keeps its value, whatever happens. */
+/* A word that no one else writes keeps its value, whatever happens. */
 static int touch(struct _test_data_outage *self, int nr)
 {
 	uint64_t *word = (uint64_t *)(self->large + nr * 2 * MIB) + 1;
@@ -165,7 +169,7 @@ TEST_F(outage, in_use)
 	}
 }
 
-/* Finds the device anew, with whatever else is in its slot. */
+/* Removes all functions in the device's slot and rescans the bus. */
 static void find_again(const char *device)
 {
 	char function[P2P_ADDR_LEN], path[P2P_PATH_LEN];
@@ -183,7 +187,7 @@ static void find_again(const char *device)
 	p2p_write_file("/sys/bus/pci/drivers_probe", device);
 }
 
-/* Its memory is gone for good, with whatever else is below the port. */
+/* The memory is gone for good, like all other devices below the port. */
 TEST(no_recovery)
 {
 	char provider[P2P_ADDR_LEN], port[P2P_ADDR_LEN];
@@ -215,7 +219,7 @@ TEST(no_recovery)
 			p2p_store(touched, 1);
 
 	EXPECT_EQ(EIO, fail_port(port));
-	/* Whether it waited, or comes now. */
+	/* Both an access that waited and a new one. */
 	EXPECT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(SIGBUS, status);
 	EXPECT_EQ(SIGBUS, p2p_fault_of(mem, true));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A buffer is unmapped while a drive still writes into it: its memory must not
- * go to the next owner until the drive is done.
+ * A buffer is unmapped while a drive still writes to it: its memory must not be
+ * handed to the next owner before the drive is done.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,7 +18,7 @@
 #define REQUEST		(64 * KIB)
 #define SIZE		(NR_REQUESTS * REQUEST)
 #define ROUNDS		2
-/* One command, so that the next one has to wait for all of it. */
+/* A single command, so that the next one has to wait for all of it. */
 #define USE_UP		(256 * KIB)
 
 FIXTURE(aio)
@@ -28,12 +28,12 @@ FIXTURE(aio)
 	aio_context_t ctx;
 };
 
-/* A drive that needs a while for a round. */
+/* A drive that takes a while for each round. */
 P2P_VARIANTS(aio, NULL, "slow", NULL);
 
 /*
- * A drive with a limited rate lets the first transfer through at once, and makes
- * the next ones wait for it.
+ * A rate-limited drive completes the first transfer immediately, and delays the
+ * next ones accordingly.
  */
 static bool use_up_rate(int fd)
 {
@@ -79,16 +79,19 @@ TEST_F(aio, munmap_in_flight)
 		mem = p2p_map(self->provider, SIZE);
 		ASSERT_NE(MAP_FAILED, mem);
 		p2p_set(mem, SIZE, 0);
-		/* From here to the check there is little to do. */
+		/* Keep the code from here to the check short. */
 		ASSERT_TRUE(use_up_rate(self->disk));
 		nr = submit_reads(self, mem);
 		EXPECT_EQ(NR_REQUESTS, nr);
 		ASSERT_EQ(0, munmap(mem, SIZE));
-		/* The drive is not done, or this would show nothing. */
+		/*
+		 * The drive must still be busy, or the test would prove
+		 * nothing.
+		 */
 		if (self->due > 0)
 			EXPECT_GT(self->before, p2p_available(self->provider));
 
-		/* The next owner, who may well get part of the same memory. */
+		/* The next owner, which may get part of the same memory. */
 		next = p2p_map(self->provider, SIZE);
 		ASSERT_NE(MAP_FAILED, next);
 		p2p_fill(next, SIZE, 1, 0);
@@ -103,7 +106,7 @@ TEST_F(aio, munmap_in_flight)
 	}
 }
 
-/* The same with a process that ends, or is killed, with its I/O under way. */
+/* The same when the process exits, or is killed, with I/O in flight. */
 TEST_F(aio, exit_in_flight)
 {
 	int round, status;
@@ -116,7 +119,7 @@ TEST_F(aio, exit_in_flight)
 		if (!child) {
 			char *mem = p2p_map(self->provider, SIZE);
 
-			/* A context is the process's own. */
+			/* An aio context is not inherited by fork(). */
 			self->ctx = 0;
 			if (mem == MAP_FAILED ||
 			    syscall(__NR_io_setup, NR_REQUESTS, &self->ctx))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The files in p2pmem/ can be used in each state of a provider, by anybody: also
- * while its driver is being bound, is unbound and waits for somebody to let go, or
- * comes and goes all the time.
+ * The files in p2pmem/ can be used by any user in each state of a provider:
+ * also while its driver is being bound, while unbinding waits for a holder, and
+ * while the driver is bound and unbound all the time.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -71,7 +71,7 @@ FIXTURE_TEARDOWN(attributes)
 	EXPECT_BACK(self);
 }
 
-/* Reads all of a file. Returns how much there was, or an error. */
+/* Reads all of a file. Returns its length, or an error. */
 static ssize_t read_all(int fd)
 {
 	ssize_t len, sum = 0;
@@ -83,8 +83,8 @@ static ssize_t read_all(int fd)
 }
 
 /*
- * Opens and reads each file. The exit status is 0, or which of them was not as it has
- * to be; who dies in the kernel has none.
+ * Opens and reads each file. Returns 0, or the number of the first file with an
+ * unexpected result; a process that dies in the kernel has no exit status.
  */
 static int read_each(const char *provider, int limit)
 {
@@ -98,7 +98,7 @@ static int read_each(const char *provider, int limit)
 			return i + 1;
 		len = read_all(fd);
 		close(fd);
-		/* The limit is the pool's, which nobody gets anything from any more. */
+		/* user_limit belongs to the pool, which may be gone. */
 		if (!strcmp(readable[i], "user_limit") ? len != limit : len <= 0)
 			return i + 1;
 	}
@@ -120,7 +120,7 @@ TEST_F(attributes, live)
 	EXPECT_EQ(4, p2p_result(pwrite(self->limit, "max\n", 4, 0)));
 }
 
-/* The driver's resources are on their way out, and the files are still there. */
+/* Unbinding waits for a hold, and the files still exist. */
 TEST_F(attributes, draining)
 {
 	char *mem = p2p_map(self->provider, SMALL);
@@ -135,7 +135,7 @@ TEST_F(attributes, draining)
 	ASSERT_TRUE(klog_wait(self->klog, "%s: waiting for test ticket", self->provider));
 
 	EXPECT_EQ(0, p2p_wait(start_reader(self->provider, -ENODEV)));
-	/* Whether it was opened before, or is now. */
+	/* Both a file that was open before and one opened now. */
 	EXPECT_EQ(-ENODEV, p2p_result(pread(self->limit, &status, 1, 0)));
 	EXPECT_EQ(-ENODEV, p2p_result(pwrite(self->limit, "max\n", 4, 0)));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, SMALL, PROT_READ, MAP_SHARED,
@@ -154,7 +154,7 @@ TEST_F(attributes, draining)
 	EXPECT_EQ(0, munmap(mem, SMALL));
 }
 
-/* A file that was opened while there was a provider outlives it. */
+/* A file that was opened before the provider was unbound. */
 TEST_F(attributes, gone)
 {
 	char c;
@@ -168,12 +168,12 @@ TEST_F(attributes, gone)
 	EXPECT_EQ(-1, open_file(self->provider, "user_limit", O_RDONLY));
 	EXPECT_EQ(ENOENT, errno);
 
-	/* Nor does it become one of the next provider's. */
+	/* It does not become a file of the new provider. */
 	ASSERT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(-ENODEV, p2p_result(pread(self->limit, &c, 1, 0)));
 }
 
-/* Does all that can be done, all the time. */
+/* Uses all files in every way, all the time. */
 static void use_files(const char *provider)
 {
 	void *mem;
@@ -214,7 +214,7 @@ TEST_F(attributes, comes_and_goes)
 	for (i = 0; i < NR_READERS; i++) {
 		EXPECT_EQ(0, kill(readers[i], SIGTERM));
 		EXPECT_EQ(readers[i], waitpid(readers[i], &status, 0));
-		/* Else it found something wrong, or died in the kernel. */
+		/* Otherwise it found an error, or died in the kernel. */
 		EXPECT_EQ(SIGTERM, status);
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pmem-bar: what it binds to, and that it says why when it doesn't.
+ * p2pmem-bar: which devices it binds to, and the reason it logs if it fails.
  *
  * Takes each provider that is bound to the driver, tries other parameters on it,
  * and leaves it bound as it was.
@@ -29,11 +29,11 @@
 #define BAR_IO		0x100
 #define BAR_MEM		0x200
 #define BAR_PREFETCH	0x2000
-#define UNIT		(2 * MIB)	/* what struct pages come by */
+#define UNIT		(2 * MIB)	/* granularity of struct pages */
 #define PAGE		(4 * KIB)
 #define DEFAULT_BAR	-1
 
-/* Of the configuration space. */
+/* Configuration space. */
 #define COMMAND		4
 #define COMMAND_MASTER	4
 #define CAP_FIRST	0x34
@@ -45,7 +45,7 @@ FIXTURE(bar_driver)
 	long long before;
 	long long size;
 	int kmsg;
-	int bar;		/* the one that the driver takes by default */
+	int bar;		/* the driver's default */
 	uint64_t start, len;
 };
 
@@ -64,7 +64,7 @@ static int set_parameters(int bar, uint64_t offset, uint64_t size)
 	return error ?: p2p_write_file(P2P_BAR_PARAMETERS "size", text);
 }
 
-/* Tries to bind so. Returns 0 or the errno. */
+/* Tries to bind with these parameters. Returns 0 or the errno. */
 static int bind_as(const char *device, int bar, uint64_t offset, uint64_t size)
 {
 	int error = set_parameters(bar, offset, size) ?:
@@ -74,7 +74,7 @@ static int bind_as(const char *device, int bar, uint64_t offset, uint64_t size)
 	return error;
 }
 
-/* Did the driver say this of the device since the last call? */
+/* Has the driver logged this for the device since the last call? */
 static bool said(struct _test_data_bar_driver *self, const char *device,
 		 const char *what)
 {
@@ -110,7 +110,7 @@ FIXTURE_SETUP(bar_driver)
 	ASSERT_EQ(0, p2p_unbind(self->provider));
 }
 
-/* Nothing of what failed is in the way of a binding that can work. */
+/* A failed attempt leaves nothing behind that prevents a valid binding. */
 FIXTURE_TEARDOWN(bar_driver)
 {
 	if (p2p_has_driver(self->provider, P2P_BAR_DRIVER))
@@ -178,7 +178,7 @@ static char *map_range(const char *provider, int flags, size_t size, off_t offse
 	return p2p_map_fd(open(path, O_RDWR | O_CLOEXEC), size, flags, offset);
 }
 
-/* A client of ranges maps it for DMA: 0, or an error, as a negative number. */
+/* A client of ranges maps it for DMA. Returns 0 or a negative errno. */
 static int range_dma_keep(int fd, const char *mem, size_t len,
 			  enum p2p_test_keep keep, uint64_t *addr)
 {
@@ -211,7 +211,7 @@ static int range_dma(const char *mem, size_t len, uint64_t *addr)
 	return ret;
 }
 
-/* What is smaller than the unit of struct pages is memory without them. */
+/* Memory smaller than the struct page granularity has no struct pages. */
 TEST_F(bar_driver, small_range)
 {
 	const size_t size = 64 * KIB;
@@ -228,7 +228,9 @@ TEST_F(bar_driver, small_range)
 	EXPECT_EQ(0, p2p_available(self->provider));
 	p2p_path(path, self->provider, "p2pmem/allocate");
 	EXPECT_EQ(-1, access(path, F_OK));
-	/* There is no owner of data that it could be kept for. */
+	/*
+	 * Memory without struct pages is not cleared between users: root only.
+	 */
 	p2p_path(path, self->provider, "p2pmem/range");
 	ASSERT_EQ(0, stat(path, &st));
 	EXPECT_EQ(0600, st.st_mode & 0777);
@@ -248,7 +250,7 @@ TEST_F(bar_driver, small_range)
 	ASSERT_NE(MAP_FAILED, other);
 	EXPECT_EQ(-1, p2p_differs(other, PAGE, 1, 3 * PAGE));
 
-	/* What wants pages is refused; drivers that know ranges reach it. */
+	/* Users of pages are refused; drivers that support ranges reach it. */
 	drive = open(p2p_disk("raw"), O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, drive);
 	EXPECT_EQ(-EREMOTEIO, p2p_result(pread(drive, mem, PAGE, 0)));
@@ -281,7 +283,7 @@ static int status_of(pid_t child)
 	return status;
 }
 
-/* It can't be reached meanwhile; what is mapped for DMA stays mapped. */
+/* The memory is not accessible during the reset; DMA mappings stay. */
 TEST_F(bar_driver, small_range_reset)
 {
 	const size_t size = 64 * KIB;
@@ -300,7 +302,7 @@ TEST_F(bar_driver, small_range_reset)
 	p2p_fill(mem, size, 1, 0);
 	ASSERT_EQ(0, range_dma_keep(client, mem, PAGE, P2P_TEST_KEEP, &addr));
 
-	/* It waits for what may be a transfer. */
+	/* The reset waits for a mapping that may have a transfer in flight. */
 	reset = fork();
 	ASSERT_LE(0, reset);
 	if (!reset)
@@ -323,7 +325,7 @@ TEST_F(bar_driver, small_range_reset)
 	EXPECT_GT(5, time(NULL) - begin);
 	EXPECT_EQ(0, status_of(user));
 
-	/* It does not wait for what may take hours. */
+	/* The reset does not wait for a mapping that may last for hours. */
 	ASSERT_EQ(0, range_dma_keep(client, mem, PAGE, P2P_TEST_KEEP_REVOCABLE,
 				    &addr));
 	begin = time(NULL);
@@ -352,7 +354,7 @@ TEST_F(bar_driver, outside_of_bar)
 	EXPECT_TRUE(said(self, self->provider, what));
 	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, UNIT, self->len));
 	EXPECT_TRUE(said(self, self->provider, what));
-	/* The sum of both is small, if it is taken in 64 bits. */
+	/* The sum of both wraps around to a small number. */
 	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, UNIT,
 				  0 - (uint64_t)UNIT));
 	EXPECT_TRUE(said(self, self->provider, what));
@@ -370,7 +372,7 @@ TEST_F(bar_driver, unaligned)
 	EXPECT_TRUE(said(self, self->provider, what));
 	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, KIB));
 	EXPECT_TRUE(said(self, self->provider, "are too small"));
-	/* Memory without struct pages is made of whole pages all the same. */
+	/* Memory without struct pages consists of whole pages, too. */
 	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, KIB, PAGE));
 	EXPECT_TRUE(said(self, self->provider, "must be multiples of 0x1000"));
 	EXPECT_EQ(EINVAL, bind_as(self->provider, self->bar, 0, PAGE + KIB));
@@ -394,11 +396,11 @@ TEST_F(bar_driver, default_is_largest)
 	p2p_store(mem, 1);
 	EXPECT_LE(self->start, PAGEMAP_PFN(p2p_pagemap(mem)) * sysconf(_SC_PAGESIZE));
 	EXPECT_EQ(0, munmap(mem, 4 * KIB));
-	/* Who has the BAR has it alone. */
+	/* The BAR can't be bound twice. */
 	EXPECT_NE(0, bind_as(self->provider, DEFAULT_BAR, 0, 0));
 }
 
-/* A part of the BAR, and nothing but that part. */
+/* A part of the BAR, and only that part. */
 TEST_F(bar_driver, part_of_bar)
 {
 	uint64_t addr;
@@ -417,7 +419,7 @@ TEST_F(bar_driver, part_of_bar)
 	EXPECT_EQ(0, munmap(mem, 2 * UNIT));
 }
 
-/* Parameters of 0 and -1 are the defaults of an offset alone, too. */
+/* An offset alone: parameters of 0 and -1 are still defaults. */
 TEST_F(bar_driver, rest_of_bar)
 {
 	if (self->len < 2 * UNIT)
@@ -426,7 +428,7 @@ TEST_F(bar_driver, rest_of_bar)
 	EXPECT_EQ(self->len - UNIT, p2p_number(self->provider, "p2pmem/size"));
 }
 
-/* It binds when it is asked to, by its name or by an ID, and else to nothing. */
+/* The driver binds only on request, by driver_override or new_id. */
 TEST_F(bar_driver, only_on_request)
 {
 	char override[P2P_PATH_LEN], id[64];
@@ -463,7 +465,7 @@ static int find_device(char *device, uint64_t with)
 			continue;
 		snprintf(device, P2P_ADDR_LEN, "%.23s", entry->d_name);
 		p2p_path(path, device, "driver");
-		/* not the bridges: what is below needs them */
+		/* no bridges: the devices below need them */
 		if (!access(path, F_OK) || p2p_number(device, "class") >> 16 == 6)
 			continue;
 		for (all = 0, bar = 0; bar < PCI_BARS; bar++) {
@@ -541,7 +543,7 @@ static int find_msix(char *device)
 	return bar;
 }
 
-/* Who can write to the table can make the device write anywhere. */
+/* Write access to the table would let the device write anywhere. */
 TEST_F(bar_driver, msix)
 {
 	char device[P2P_ADDR_LEN];
@@ -553,7 +555,7 @@ TEST_F(bar_driver, msix)
 	EXPECT_TRUE(said(self, device, "the MSI-X table or pending bits lie in it"));
 }
 
-/* Whatever the device was doing for another driver. */
+/* The driver stops DMA that another driver left enabled. */
 TEST_F(bar_driver, no_dma)
 {
 	uint16_t command;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Binds drivers to devices, and unbinds them: p2pmem-bar, if not told; and resets. */
+/* Binds and unbinds drivers, p2pmem-bar by default, and resets devices. */
 #ifndef P2P_BIND_H
 #define P2P_BIND_H
 
@@ -40,7 +40,7 @@ static inline int p2p_reset(const char *device)
 
 char *p2p_map_registers(const char *device);
 
-/* Is there nothing of a provider any more? */
+/* Has the provider disappeared completely? */
 bool p2p_is_gone(const char *device, const char *driver);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * O_DIRECT between one block device and the memory of all providers, for scripts
- * that make block devices:
+ * O_DIRECT between one block device and the memory of all providers, for
+ * scripts that create block devices:
  *
  *	block_io DEVICE works		the data arrives
  *	block_io DEVICE refused		EREMOTEIO, and nothing has changed
@@ -10,8 +10,8 @@
  *					a single transfer of 64 KiB, at 1 MiB unless
  *					told otherwise; exits with its errno
  *
- * The device holds 4 MiB at least; what it holds is overwritten. Says what is
- * wrong in TAP comments and exits with 1 then.
+ * The device has at least 4 MiB, which are overwritten. Failures are printed as
+ * TAP comments, and the exit status is 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,9 +33,9 @@
 #define SIZE	(2 * MIB)
 #define POISON	0xdeadbeefcafef00dULL
 #define NR_VEC	300		/* more than a bio holds */
-#define NR_MIXED	100		/* as many as there is time for, but so many: */
-#define NR_MIXED_LEAST	20
-#define SECONDS		8
+#define NR_MIXED	100		/* at most, and at least: */
+#define NR_MIXED_LEAST	10
+#define SECONDS		4
 
 static const char *provider;
 static char *mem, *ram;		/* SIZE each */
@@ -89,7 +89,7 @@ static void transfer(size_t len, off_t where, bool works)
 	holds(len, 1 + works, where, "data of write");
 }
 
-/* RAM and peer-to-peer memory by turns, so that nothing merges. */
+/* Alternates RAM and peer-to-peer memory, so that nothing merges. */
 static void alternate(off_t where, bool works)
 {
 	static struct iovec vec[NR_VEC];
@@ -129,7 +129,7 @@ static void run(bool works)
 		transfer(sizes[i], (i + 1) * 60 * KIB, works);
 	put(SIZE, 4, MIB);
 	alternate(MIB, works);
-	/* RAM of the vector may have been written. */
+	/* The RAM parts of the vector may have been written. */
 	for (i = 0; !works && i < NR_VEC; i += 2)
 		holds(4 * KIB, 4, MIB + i * 4 * KIB,
 		      "data after a refused vector");
@@ -155,7 +155,7 @@ static int mix(void)
 	return !!wrong;
 }
 
-/* The device is in a state in which no other I/O would come back. */
+/* For a device in a state in which other I/O would not complete. */
 static int transfer_once(bool write, off_t where)
 {
 	ssize_t got;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Requests that are adjacent on a drive, some with peer-to-peer memory, others with RAM.
+ * Adjacent requests on a drive, some with peer-to-peer memory, others with RAM.
  *
- * The block layer merges such requests where it can. What becomes of those with
- * peer-to-peer memory must not matter to the others: they may be refused, and if the
- * memory is the drive's own buffer, they need commands of their own.
+ * The block layer merges such requests where it can. The outcome of those with
+ * peer-to-peer memory must not affect the others: they may be refused, or need
+ * commands of their own if the memory is the drive's own buffer.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,7 +28,7 @@
 #define WINDOW		(4 * MIB)
 #define POISON		0xdeadbeefcafef00dULL
 #define THREADS		8
-#define PAIRS		64	/* of an even and an odd block */
+#define PAIRS		64	/* an even and an odd block each */
 #define BLOCK		(4 * KIB)
 #define SECONDS		2
 #define NOBODY		65534
@@ -75,7 +75,7 @@ FIXTURE_TEARDOWN(block_merge)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* The kinds of the requests: by turns, one in the middle of many, and a half of each. */
+/* Patterns of requests: alternating, one among many, and half of each kind. */
 static bool is_peer(int pattern, int i)
 {
 	switch (pattern) {
@@ -88,7 +88,10 @@ static bool is_peer(int pattern, int i)
 	}
 }
 
-/* NR adjacent requests by one call: they are under way in one list, and merge there. */
+/*
+ * Submits NR adjacent requests by one call, so that they share a plug list and
+ * merge there.
+ */
 static void submit(struct __test_metadata *_metadata, struct _test_data_block_merge *self,
 		   int opcode, int pattern, size_t len)
 {
@@ -129,7 +132,7 @@ static void submit(struct __test_metadata *_metadata, struct _test_data_block_me
 	}
 }
 
-/* Is what the requests wrote, or read, in its place? */
+/* Is the data that the requests wrote or read in its place? */
 static void check(struct __test_metadata *_metadata, struct _test_data_block_merge *self,
 		  int opcode, int pattern, size_t len)
 {
@@ -146,7 +149,7 @@ static void check(struct __test_metadata *_metadata, struct _test_data_block_mer
 			buf = self->ram + off;
 			ASSERT_EQ(len, pread(self->disk, buf, len, self->where + off));
 		}
-		/* What was refused has changed nothing. */
+		/* A refused request has changed nothing. */
 		if (peer && !self->works && opcode == IOCB_CMD_PREAD) {
 			EXPECT_EQ(-1, p2p_not_set(buf, len, POISON));
 		} else {
@@ -201,7 +204,7 @@ static void *write_odd_blocks(void *arg)
 	return NULL;
 }
 
-/* A user without any right but to use the memory and the drive. */
+/* A user whose only rights are to use the memory and the drive. */
 static pid_t start_neighbour(struct _test_data_block_merge *self)
 {
 	struct writer writers[THREADS];
@@ -252,7 +255,9 @@ static int write_even_blocks(struct _test_data_block_merge *self, int round)
 	return failed;
 }
 
-/* What somebody else does on the same drive: direct writes, and the page cache's. */
+/*
+ * Another user's I/O on the same drive: direct writes and page cache writeback.
+ */
 TEST_F(block_merge, neighbour)
 {
 	struct timespec now, end;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One transfer with RAM and with peer-to-peer memory, that of the drive itself included.
+ * Transfers of RAM together with peer-to-peer memory, including the drive's
+ * own.
  *
- * An NVMe controller wants all data of a command in its own memory buffer, or none of it
- * there, so that such a transfer takes several commands. The caller must not notice.
+ * An NVMe controller requires that all data of a command is in its own memory
+ * buffer, or none of it, so that such a transfer takes several commands. This
+ * must be transparent to the caller.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -51,7 +53,10 @@ static ssize_t due(struct _test_data_block_mixed *self, ssize_t len)
 	return self->works ? len : -EREMOTEIO;
 }
 
-/* A vector there and back, at once and by libaio. What was refused has not changed. */
+/*
+ * Writes and reads back a vector, synchronously and by libaio. A refused
+ * transfer changes nothing.
+ */
 static void there_and_back(struct __test_metadata *_metadata,
 			   struct _test_data_block_mixed *self, struct iovec *vec, int nr)
 {
@@ -117,7 +122,7 @@ TEST_F(block_mixed, ram_last)
 	there_and_back(_metadata, self, vec, ARRAY_SIZE(vec));
 }
 
-/* Sectors of one kind and the other in one page of the drive's. */
+/* Sectors of both kinds of memory within one page of the drive. */
 TEST_F(block_mixed, sectors)
 {
 	struct iovec vec[] = {
@@ -132,7 +137,7 @@ TEST_F(block_mixed, sectors)
 	there_and_back(_metadata, self, vec, ARRAY_SIZE(vec));
 }
 
-/* One buffer, whose pages come from here and there. */
+/* One buffer with pages of both kinds. */
 TEST_F(block_mixed, neighbouring_mappings)
 {
 	const size_t part = 16 * KIB;
@@ -150,7 +155,7 @@ TEST_F(block_mixed, neighbouring_mappings)
 	EXPECT_EQ(0, munmap(area, 3 * part));
 }
 
-/* More changes from one kind to the other than a bio has room for segments. */
+/* More switches between the kinds of memory than a bio has segments. */
 TEST_F(block_mixed, many_changes)
 {
 	enum { NR = 600 };
@@ -165,7 +170,7 @@ TEST_F(block_mixed, many_changes)
 	there_and_back(_metadata, self, vec, NR);
 }
 
-/* RAM and all providers by turns, in lengths and places of any kind. */
+/* RAM and all providers alternating, with random lengths and offsets. */
 TEST_F(block_mixed, any_vector)
 {
 	const char *disk = variant->p2p.disk, *wrong;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a block device's refusal of peer-to-peer memory looks like: the same error
- * whatever the size of the transfer and the way to ask for it, and no error of the drive
- * in the log, since it has none.
+ * How a block device refuses peer-to-peer memory: with the same error whatever
+ * the size of the transfer and the interface, and without errors of the drive
+ * in the log, since the drive has none.
  *
- * On each drive, and on a loop device, which refuses all of it. Where the drive does
- * reach the memory, the transfers succeed.
+ * Runs on each drive, and on a loop device, which refuses all peer-to-peer
+ * memory. Where the drive reaches the memory, the transfers succeed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(block_refused)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Of more than 1 MiB, 256 pages, several bios are made. */
+/* More than 1 MiB, 256 pages, takes several bios. */
 static void every_way(struct __test_metadata *_metadata,
 		      struct _test_data_block_refused *self, int fd, bool works, off_t where)
 {
@@ -107,7 +107,7 @@ TEST_F(block_refused, every_size_of_loop)
 	every_way(_metadata, self, self->loop, false, 0);
 }
 
-/* Counts what the log has said since: errors of a drive, and refusals of this provider. */
+/* Counts new lines of the log: drive errors, and refusals of this provider. */
 static void count(struct _test_data_block_refused *self, int *errors, int *refusals)
 {
 	char record[8192];
@@ -123,12 +123,12 @@ static void count(struct _test_data_block_refused *self, int *errors, int *refus
 	}
 }
 
-/* An administrator learns of it from one line, and nobody can fill the log by it. */
+/* The log has one line for the administrator, and users can't flood it. */
 TEST_F(block_refused, quiet)
 {
 	int i, errors, refusals;
 
-	/* Others may have used up what is let through. */
+	/* Other tests may have used up the rate limit. */
 	if (!self->works)
 		sleep(6);
 	count(self, &errors, &refusals);
@@ -147,7 +147,7 @@ TEST_F(block_refused, quiet)
 	if (self->works) {
 		EXPECT_EQ(0, refusals);
 	} else {
-		/* One for each of the users at most, and for kernel threads. */
+		/* At most one for each user, and one for kernel threads. */
 		EXPECT_LE(1, refusals);
 		EXPECT_GE(3, refusals);
 	}

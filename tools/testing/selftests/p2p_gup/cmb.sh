@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Controller memory buffers of odd sizes: the 2 MiB units in them are used.
+# Controller memory buffers of odd sizes: only whole 2 MiB units are used.
 #
-# P2P_CMB lists what there is: SERIAL:MIB of CMB:MIB of it that are used, separated
-# by spaces. The drives of these controllers are overwritten.
+# P2P_CMB lists them as SERIAL:SIZE:USED, in MiB, separated by spaces. The
+# drives of these controllers are overwritten.
 set -uo pipefail
 
 out=$(mktemp)
@@ -20,12 +20,12 @@ find_controller() {
 	return 1
 }
 
-# Not grep -q, which does not read to the end: dmesg would fail, and with it the pipe.
+# Not grep -q, which stops at the first match: dmesg would fail with SIGPIPE.
 logged() {
 	dmesg | grep "$1" >/dev/null
 }
 
-# Whatever the controller goes through.
+# The message is not repeated after a reset of the controller.
 check_said_once() {
 	local nr
 
@@ -50,7 +50,7 @@ check() {
 		logged "CMB: using $((used << 10)) of $((size << 10)) KiB" ||
 			{ echo "# nothing in the log"; return 1; }
 	fi
-	# To and from the drive's own buffer, and that of the others.
+# With the drive's own buffer, and those of the others.
 	./block_io "$drive" works
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A controller that forgets where its memory buffer is, as a reset of the function
- * and the loss of power make it: it is told again. QEMU's controllers remember, so
- * the test makes them forget.
+ * A controller that loses the location of its memory buffer, as happens in a
+ * function level reset and on loss of power: the driver sets it again. QEMU's
+ * controllers keep it, so the test clears it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "suspend.h"
 #include "variants.h"
 
-/* Registers of a controller, and bits of theirs. */
+/* Controller registers and their bits. */
 #define CAP		0x00
 #define CMBMSC		0x50
 #define CAP_CMBS	(UINT64_C(1) << 57)
@@ -54,7 +54,7 @@ FIXTURE_SETUP(cmb_reset)
 	ASSERT_EQ(0, p2p_load(self->regs + CMBMSC));
 }
 
-/* It is as it was, and a drive reaches the memory. */
+/* The buffer is enabled as before, and a drive reaches the memory. */
 FIXTURE_TEARDOWN(cmb_reset)
 {
 	EXPECT_EQ(self->cmbmsc, p2p_load(self->regs + CMBMSC));
@@ -74,7 +74,10 @@ TEST_F(cmb_reset, function_reset)
 	EXPECT_EQ(0, p2p_reset(self->provider));
 }
 
-/* Until it is resumed, nothing is: drives may have requests to it under way. */
+/*
+ * The memory stays in place until resume: drives may have requests to it in
+ * flight.
+ */
 TEST_F(cmb_reset, suspend)
 {
 	if (!can_sleep()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Peer-to-peer memory where a system call takes any memory, and copies from or
- * to it by the CPU.
+ * Peer-to-peer memory as the buffer of system calls that accept any memory and
+ * copy to or from it with the CPU.
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -123,7 +123,7 @@ TEST_F(mapping, socket)
 	}
 }
 
-/* What a call returns through a pointer, and what it reads through one. */
+/* System calls that write or read their arguments through a pointer. */
 TEST_F(mapping, arguments)
 {
 	struct timespec *delay = (struct timespec *)self->mem;
@@ -154,7 +154,7 @@ static void *wait_for_it(void *data)
 	return NULL;
 }
 
-/* A private one needs no page, unlike a shared one. */
+/* A private futex needs no page, unlike a shared one. */
 TEST_F(mapping, futex_private)
 {
 	struct timespec ms = { .tv_nsec = 1000000 };
@@ -171,7 +171,7 @@ TEST_F(mapping, futex_private)
 	EXPECT_EQ(0, pthread_join(thread, NULL));
 }
 
-/* UFFDIO_COPY copies out of it; the page that it fills is another's. */
+/* Peer-to-peer memory as the source of UFFDIO_COPY; the destination is RAM. */
 TEST_F(mapping, userfaultfd_source)
 {
 	struct uffdio_api api = { .api = UFFD_API };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that a provider has struct pages for is the provider's alone: neither /dev/mem
- * nor the file resourceN gives a second mapping of it, of another kind (IO_STRICT_DEVMEM).
+ * Provider memory with struct pages belongs to the provider alone: neither
+ * /dev/mem nor the file resourceN gives a second mapping with another memory
+ * type (IO_STRICT_DEVMEM).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,8 +30,9 @@ FIXTURE(devmem)
 P2P_VARIANTS(devmem, NULL, NULL);
 
 /*
- * The first page of the provider's memory, mapped by a child: what is told to a process
- * that has had none does not depend on it.
+ * The first page of the provider's memory. A child maps it, so that the parent
+ * remains a process that never had peer-to-peer memory, which the hint in the
+ * log must not depend on.
  */
 static uint64_t provider_pfn(const char *provider, size_t page)
 {
@@ -100,7 +102,7 @@ TEST_F(devmem, resource_file)
 	close(fd);
 }
 
-/* It is no buffer of a transfer, and the log says what is; once, not each time. */
+/* The mapping is no valid I/O buffer; the log names p2pmem/allocate, once. */
 static void expect_hint(struct __test_metadata *_metadata, struct _test_data_devmem *self,
 			void *mem)
 {
@@ -124,8 +126,8 @@ static void expect_hint(struct __test_metadata *_metadata, struct _test_data_dev
 }
 
 /*
- * While there is no provider the memory is a device's as any other. The next provider
- * takes away what was mapped meanwhile.
+ * Without a provider the BAR is like that of any other device. The next
+ * provider revokes mappings made meanwhile.
  */
 TEST_F(devmem, after_unbind)
 {

@@ -2,13 +2,13 @@
 /*
  * O_DIRECT between a raw drive and peer-to-peer memory.
  *
- * Data that came by peer-to-peer DMA is compared with what the same drive gives
- * to RAM, and what went by it is read back into RAM, and looked up by the host
- * in the drive's image. Where the drive doesn't reach the memory, all of it
- * fails with EREMOTEIO, and ordinary I/O goes on.
+ * Data read by peer-to-peer DMA is compared with what the same drive reads into
+ * RAM; data written by it is read back into RAM, and checked by the host in the
+ * drive's image. Where the drive doesn't reach the memory, each transfer fails
+ * with EREMOTEIO, and ordinary I/O still works.
  *
- * Each provider has a window of the drive for itself. The first 64 MiB of a
- * drive that is large enough are only read.
+ * Each provider has its own window of the drive. The first 64 MiB of a drive
+ * that is large enough are only read.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -49,7 +49,7 @@ FIXTURE_SETUP(direct_io)
 	ASSERT_LE(self->window + WINDOW, capacity);
 }
 
-/* Whatever happened, RAM goes to and from the drive, and no page is left. */
+/* Afterwards transfers of RAM work, and no page is leaked. */
 FIXTURE_TEARDOWN(direct_io)
 {
 	off_t last = self->window + WINDOW - 64 * KIB;
@@ -60,7 +60,7 @@ FIXTURE_TEARDOWN(direct_io)
 	EXPECT_EQ(64 * KIB, pread(self->disk, self->ram, 64 * KIB, last));
 	EXPECT_EQ(-1, p2p_differs(self->ram, 64 * KIB, 99, last));
 
-	/* The CPU still reaches it, too. */
+	/* CPU access still works, too. */
 	if (p2p_pagemap(self->mem)) {
 		p2p_fill(self->mem, self->page, 5, 0);
 		EXPECT_EQ(-1, p2p_differs(self->mem, self->page, 5, 0));
@@ -69,7 +69,7 @@ FIXTURE_TEARDOWN(direct_io)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* What the call must return, given that all goes well: len, or the refusal. */
+/* The expected result of a call: len, or the refusal. */
 static ssize_t due(struct _test_data_direct_io *self, ssize_t len)
 {
 	return self->works ? len : -EREMOTEIO;
@@ -100,7 +100,7 @@ TEST_F(direct_io, read)
 	}
 }
 
-/* What the host laid on the drive, which nothing in here has written. */
+/* Reads data that the host put on the drive. */
 TEST_F(direct_io, read_as_ram_does)
 {
 	const size_t len = 256 * KIB;
@@ -176,7 +176,7 @@ TEST_F(direct_io, offset_in_page)
 	EXPECT_EQ(-EINVAL, p2p_result(pread(self->disk, self->mem, SECTOR - 8, where)));
 }
 
-/* One system call, with segments here and there. */
+/* One system call with segments of both kinds. */
 TEST_F(direct_io, vector_with_ram)
 {
 	struct iovec vec[] = {
@@ -214,7 +214,9 @@ TEST_F(direct_io, vector_with_ram)
 	p2p_host_expect(self->name, start, total / 64 * 64, 2);
 }
 
-/* All providers in one call, by turns: where one can't be reached, the call fails. */
+/*
+ * Alternates all providers in one call: if one is not reached, the call fails.
+ */
 TEST_F(direct_io, vector_of_all_providers)
 {
 	enum { NR = 8 };
@@ -240,7 +242,9 @@ TEST_F(direct_io, vector_of_all_providers)
 	EXPECT_EQ(works ? total : -EREMOTEIO,
 		  p2p_result(preadv(self->disk, vec, NR, start)));
 	for (i = 0; i < NR; i++) {
-		/* What can be reached may have been read, where other parts can't. */
+		/*
+		 * If the call fails, reachable parts may still have been read.
+		 */
 		reached = p2p_reaches(self->name, all[i % nr].provider);
 		if (works || !reached)
 			EXPECT_EQ(-1, works ?
@@ -250,7 +254,7 @@ TEST_F(direct_io, vector_of_all_providers)
 	}
 }
 
-/* A mapping that can only be read can only be written from. */
+/* A read-only mapping can only be the source of a write. */
 TEST_F(direct_io, read_only_mapping)
 {
 	off_t where = self->window + 7 * MIB;
@@ -271,7 +275,7 @@ TEST_F(direct_io, read_only_mapping)
 	EXPECT_EQ(0, munmap(mem, 4 * KIB));
 }
 
-/* A hole in the buffer ends the transfer as it does in RAM. */
+/* A hole in the buffer ends the transfer as for RAM. */
 TEST_F(direct_io, hole_in_buffer)
 {
 	off_t where = self->window + 7 * MIB;
@@ -293,7 +297,7 @@ TEST_F(direct_io, hole_in_buffer)
 					    len, where)));
 }
 
-/* Without O_DIRECT the page cache is between, and the CPU copies. */
+/* Without O_DIRECT the CPU copies to and from the page cache. */
 TEST_F(direct_io, buffered)
 {
 	off_t where = self->window + 7 * MIB + 256 * KIB;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ways to ask for O_DIRECT: polled, without waiting, synchronous, and in more
- * segments than a bio holds.
+ * Modes of O_DIRECT: polled, RWF_NOWAIT, synchronous, and with more segments
+ * than a bio holds.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -44,7 +44,7 @@ static ssize_t due(struct _test_data_modes *self, ssize_t len)
 	return self->works ? len : -EREMOTEIO;
 }
 
-/* A write and a read with these flags, both checked by way of RAM. */
+/* A write and a read with these flags, both checked through RAM. */
 static bool there_and_back(struct _test_data_modes *self, size_t len, int wflags,
 			   int rflags)
 {
@@ -90,7 +90,7 @@ TEST_F(modes, synchronous)
 	EXPECT_TRUE(there_and_back(self, MIB + SECTOR, RWF_DSYNC, 0));
 }
 
-/* RAM and peer-to-peer memory by turns: nothing merges, and one bio is full. */
+/* Alternates RAM and peer-to-peer memory: nothing merges, a bio is full. */
 TEST_F(modes, many_segments)
 {
 	enum { NR = 700 };

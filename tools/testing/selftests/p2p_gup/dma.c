@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The addresses that a device gets for peer-to-peer memory, through
- * lib/test_p2p_dma.c: bus addresses, those of the host bridge, or none, also for
- * lists with RAM and two providers in any order, and for devices that can't address
- * all of it.
+ * The DMA addresses that a device gets for peer-to-peer memory, through
+ * lib/test_p2p_dma.c: bus addresses, addresses through the host bridge, or
+ * none; also for lists with RAM and two providers in any order, and for devices
+ * that can't address all of the memory.
  *
  *	P2P_TRANSLATED	if set: DMA addresses are not physical ones, because of an
  *			IOMMU or of bounce buffers
@@ -50,7 +50,7 @@ static void name_of(const struct p2p_test_function *function, char *name)
 		 function->bus, function->devfn >> 3, function->devfn & 7);
 }
 
-/* What p2pmem/routes says of a client: the route, or "". */
+/* The route of a client according to p2pmem/routes, or "". */
 static void route_of(const char *provider, const char *client, char *way,
 		     size_t size)
 {
@@ -72,8 +72,8 @@ static void route_of(const char *provider, const char *client, char *way,
 }
 
 /*
- * A function without a driver, whose DMA mask is nobody else's business. If there
- * is one, QEMU's pci-testdev: it is where the topology wants it.
+ * A function without a driver, so that no one else uses its DMA mask. QEMU's
+ * pci-testdev is preferred: the topology places it on purpose.
  */
 static bool find_client(struct p2p_test_function *client, char *name)
 {
@@ -102,7 +102,7 @@ static bool find_client(struct p2p_test_function *client, char *name)
 	return any;
 }
 
-/* Maps a part of the room, which the kinds 'r', 'a' and 'b' stand for. */
+/* Maps a part of the room: RAM ('r'), the provider ('a') or the other ('b'). */
 static bool put(struct _test_data_dma *self, int part, char kind)
 {
 	char *at = self->room + part * self->size;
@@ -175,7 +175,7 @@ FIXTURE_TEARDOWN(dma)
 		EXPECT_EQ(self->other_before, p2p_available(self->other));
 }
 
-/* The first address of page i by the list, which may have merged others with it. */
+/* The address of page i in the list, which may have merged it with others. */
 static uint64_t address_of(struct _test_data_dma *self, int segments, int page)
 {
 	uint64_t offset = (uint64_t)page * sysconf(_SC_PAGESIZE);
@@ -190,8 +190,8 @@ static uint64_t address_of(struct _test_data_dma *self, int segments, int page)
 }
 
 /*
- * With all address bits: each page gets what its route says. There is no offset
- * between physical and bus addresses here.
+ * With a 64-bit mask each page gets an address that matches its route. There is
+ * no offset between physical and bus addresses here.
  */
 static void expect_addresses(struct __test_metadata *_metadata,
 			     struct _test_data_dma *self, const char *kinds)
@@ -200,7 +200,7 @@ static void expect_addresses(struct __test_metadata *_metadata,
 	bool none = false, translated;
 	char way[256][16] = {};
 
-	/* What may be translated has an address of its own. */
+	/* With translation, DMA addresses differ from physical ones. */
 	translated = getenv("P2P_TRANSLATED");
 	for (i = 0; kinds[i]; i++) {
 		ASSERT_TRUE(put(self, i, kinds[i])) TH_LOG("%s", kinds);
@@ -215,7 +215,10 @@ static void expect_addresses(struct __test_metadata *_metadata,
 		const char *this = way[(int)kinds[i / PAGES]];
 		struct p2p_test_segment *segment = &self->segments[i];
 
-		/* Only who asks for a bus address gets one, and is told so. */
+		/*
+		 * Only a caller that asks for a bus address gets one, marked as
+		 * such.
+		 */
 		EXPECT_EQ(segment->page_is_bus_addr ||
 			  segment->page_addr == ~UINT64_C(0),
 			  segment->plain_addr == ~UINT64_C(0))
@@ -227,7 +230,7 @@ static void expect_addresses(struct __test_metadata *_metadata,
 		EXPECT_EQ(segment->page_addr == ~UINT64_C(0) ? -EREMOTEIO : 0,
 			  segment->page_error) TH_LOG("%s %d", kinds, i);
 
-		/* The mask in the file is that of the device now: 32 bits. */
+		/* p2pmem/routes applies the device's current mask: 32 bits. */
 		if (!strcmp(this, "none") && segment->page_addr == ~UINT64_C(0)) {
 			none = true;
 			continue;
@@ -291,7 +294,7 @@ TEST_F(dma, mask)
 	for (i = 0; i < nr; i++)
 		EXPECT_EQ(segments > 0, self->segments[i].run_reaches);
 	if (segments == -EREMOTEIO) {
-		/* No mask makes it reachable. */
+		/* The memory is not reachable with any mask. */
 		EXPECT_EQ(-EREMOTEIO, map_for_dma(self, 1, last));
 		EXPECT_EQ(-EREMOTEIO, map_for_dma(self, 1, 0xffffffff));
 		return;
@@ -300,7 +303,7 @@ TEST_F(dma, mask)
 	/* Some IOMMUs translate for devices with a driver only. */
 	if (self->segments[0].sg_addr != self->segments[0].phys) {
 		EXPECT_NE(NULL, getenv("P2P_TRANSLATED"));
-		/* It has an address for any mask. */
+		/* The IOMMU provides an address for any mask. */
 		segments = map_for_dma(self, 1, UINT32_MAX);
 		ASSERT_LT(0, segments);
 		for (i = 0; i < segments; i++)
@@ -313,7 +316,7 @@ TEST_F(dma, mask)
 		return;
 	}
 
-	/* Pages of a buffer follow each other. */
+	/* Pages of a buffer are contiguous. */
 	EXPECT_LT(0, map_for_dma(self, 1, last));
 	EXPECT_EQ(self->segments[nr - 1].phys, self->segments[nr - 1].page_addr);
 	EXPECT_EQ(1, self->segments[nr - 1].reaches);
@@ -327,7 +330,10 @@ TEST_F(dma, mask)
 	EXPECT_EQ(0, self->segments[nr - 1].reaches);
 	EXPECT_EQ(0, self->segments[nr - 1].run_reaches);
 
-	/* All of it is; devices with less than 32 bits don't reach all RAM. */
+	/*
+	 * All of it is above 32 bits; devices with fewer bits can't reach all
+	 * RAM.
+	 */
 	if (self->segments[0].phys <= UINT32_MAX)
 		return;
 	EXPECT_EQ(-EREMOTEIO, map_for_dma(self, 1, UINT32_MAX));
@@ -336,8 +342,8 @@ TEST_F(dma, mask)
 }
 
 /*
- * Interrupts come while a route is being found and remembered, and need it, too: by
- * lockdep, or by a CPU that waits for itself, it shows which locks are wrong.
+ * Interrupt handlers need a route while the interrupted code looks it up and
+ * caches it. Wrong locking shows as a lockdep report or a deadlock.
  */
 TEST_F(dma, in_any_context)
 {
@@ -350,7 +356,7 @@ TEST_F(dma, in_any_context)
 	char way[16];
 
 	route_of(self->provider, self->client_name, way, sizeof(way));
-	/* What is refused is logged each time. */
+	/* Each refusal is logged. */
 	if (strcmp(way, "bus") && strcmp(way, "host-bridge"))
 		ASSERT_TRUE(p2p_function_of(self->provider, &arg.client));
 	CPU_ZERO(&one);
@@ -365,18 +371,21 @@ TEST_F(dma, in_any_context)
 	EXPECT_EQ(arg.process, arg.hardirq);
 }
 
-/* What drivers do that have nothing to do with userspace. */
+/* The in-kernel interfaces that drivers use without userspace. */
 TEST_F(dma, drivers)
 {
 	struct p2p_test_pool pool = { .client = self->client, .len = 3 * self->size + 100 };
 	char way[16], name[P2P_ADDR_LEN];
 	long long available;
 
-	/* The mask is 32 bits wide, so look for one that may be used for sure. */
+	/*
+	 * The client's mask has 32 bits, so use a client that works in any
+	 * case.
+	 */
 	ASSERT_TRUE(p2p_function_of(self->provider, &pool.client));
 	ASSERT_EQ(0, ioctl(self->fd, P2P_TEST_POOL, &pool)) TH_LOG("%s", strerror(errno));
 	name_of(&pool.provider, name);
-	/* Nothing is nearer to a device than its own memory. */
+	/* The closest provider to a device is the device itself. */
 	EXPECT_STREQ(self->provider, name);
 	EXPECT_EQ(0, pool.distance);
 	EXPECT_EQ(1, pool.nr_entries);
@@ -385,7 +394,7 @@ TEST_F(dma, drivers)
 	if (!strcmp(way, "bus")) {
 		EXPECT_EQ(1, pool.result);
 		EXPECT_EQ(pool.len, pool.sg_bytes);
-		/* dma_map_single() gives nobody a bus address. */
+		/* dma_map_single() never returns a bus address. */
 		EXPECT_EQ(~UINT64_C(0), pool.single_addr);
 		EXPECT_NE(0, pool.sg_addr);
 	} else {

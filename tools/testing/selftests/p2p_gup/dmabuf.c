@@ -55,7 +55,7 @@ FIXTURE_TEARDOWN(dmabuf)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* The program that exec() runs: itself, which only waits with what it got. */
+/* exec() runs this program again, which only waits with the inherited files. */
 static void __attribute__((constructor)) exec_child(void)
 {
 	const char *fd = getenv(EXEC_FD);
@@ -80,7 +80,7 @@ TEST_F(dmabuf, allocate)
 	EXPECT_TRUE(p2p_pfn_in_bar(self->provider,
 				   PAGEMAP_PFN(p2p_pagemap(mem))));
 
-	/* The mapping has the memory, too, and so has the dma-buf. */
+	/* Both the mapping and the dma-buf keep the memory. */
 	EXPECT_EQ(0, munmap(mem, SIZE));
 	EXPECT_EQ(self->before - SIZE, p2p_available(self->provider));
 	mem = dmabuf_map(fd, SIZE, 0);
@@ -118,7 +118,7 @@ TEST_F(dmabuf, map_errors)
 	close(fd);
 }
 
-/* Of the buffer, each mapping has the part that it asked for. */
+/* Each mapping shows the part of the buffer that it asked for. */
 TEST_F(dmabuf, map_a_part)
 {
 	int fd = heap_alloc(self->heap, SIZE);
@@ -161,7 +161,10 @@ TEST_F(dmabuf, export)
 	EXPECT_EQ(-1, p2p_differs(other, SIZE, 1, 0));
 	EXPECT_EQ(self->before - len, p2p_available(self->provider));
 
-	/* It outlives the mapping that it was made of, and is as good. */
+	/*
+	 * It outlives the mapping that it was exported from, and works the
+	 * same.
+	 */
 	EXPECT_EQ(0, munmap(mem, SIZE));
 	EXPECT_EQ(-1, p2p_differs(other, SIZE, 1, 0));
 	again = heap_export(self->heap, other, O_RDWR, &offset, NULL);
@@ -196,7 +199,7 @@ TEST_F(dmabuf, export_errors)
 	munmap(mem, SIZE);
 }
 
-/* The memory of one provider is not that of another one's heap. */
+/* A heap does not export memory of another provider. */
 TEST_F(dmabuf, export_by_another_heap)
 {
 	static const char *const no_disks[] = { NULL };
@@ -218,7 +221,7 @@ TEST_F(dmabuf, export_by_another_heap)
 	munmap(mem, SIZE);
 }
 
-/* A handle gives no right that was not there before. */
+/* A handle grants no additional access rights. */
 TEST_F(dmabuf, rights)
 {
 	int file = p2p_open(self->provider, O_RDONLY);
@@ -261,7 +264,10 @@ static int export_error(struct _test_data_dmabuf *self, const char *mem, int fla
 	return 0;
 }
 
-/* Nor of memory that the caller does not have, as a child of who has unmapped a part. */
+/*
+ * Nor to memory that the caller has not mapped, as a child whose parent has
+ * unmapped a part.
+ */
 TEST_F(dmabuf, rights_to_a_part)
 {
 	char *mem = p2p_map(self->provider, SIZE), *half;
@@ -270,7 +276,7 @@ TEST_F(dmabuf, rights_to_a_part)
 	int fd;
 
 	ASSERT_NE(MAP_FAILED, mem);
-	/* Pieces with different rights, all of which may be read. */
+	/* Pieces with different rights, all readable. */
 	ASSERT_EQ(0, mprotect(mem, self->page, PROT_READ));
 	EXPECT_EQ(0, export_error(self, mem, O_RDWR));
 	ASSERT_EQ(0, munmap(mem + SIZE / 2, SIZE / 2));
@@ -283,7 +289,7 @@ TEST_F(dmabuf, rights_to_a_part)
 	EXPECT_EQ(0, p2p_wait(child));
 	ASSERT_EQ(0, munmap(mem, SIZE / 2));
 
-	/* The pieces may be anywhere, but in the same process. */
+	/* The pieces may be anywhere in the same process. */
 	fd = heap_alloc(self->heap, SIZE);
 	ASSERT_LE(0, fd);
 	size = lseek(fd, 0, SEEK_END);
@@ -302,7 +308,7 @@ TEST_F(dmabuf, rights_to_a_part)
 	EXPECT_EQ(0, p2p_wait(child));
 	EXPECT_EQ(0, export_error(self, mem, O_RDWR));
 
-	/* A piece that can be read only. */
+	/* A read-only piece. */
 	munmap(mem, size / 2 + self->page);
 	mem = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, mem);
@@ -312,7 +318,7 @@ TEST_F(dmabuf, rights_to_a_part)
 	close(fd);
 }
 
-/* The address fits the memory, so that one entry maps 2 MiB. */
+/* The address is aligned like the memory, so that one entry maps 2 MiB. */
 TEST_F(dmabuf, huge)
 {
 	int fd = heap_alloc(self->heap, 2 * PMD);
@@ -323,7 +329,7 @@ TEST_F(dmabuf, huge)
 	ASSERT_NE(MAP_FAILED, mem);
 	EXPECT_EQ(0, ((uintptr_t)mem - users_phys(mem)) % PMD);
 	p2p_store(mem, 1);
-	/* All that one entry maps is there after the first access. */
+	/* The first access maps all 2 MiB. */
 	if (users_phys(mem) % PMD == 0)
 		EXPECT_TRUE(p2p_pagemap(mem + PMD - self->page) &
 			    PAGEMAP_PRESENT);
@@ -397,8 +403,8 @@ TEST_F(dmabuf, sync_ioctl)
 }
 
 /*
- * Two processes that have nothing in common but a socket: one allocates, of another
- * user, and is gone before the other one has a drive read into the memory.
+ * Two processes of different users that share only a socket: one allocates, and
+ * has exited before a drive reads into the memory for the other.
  */
 TEST_F(dmabuf, received_over_a_socket)
 {
@@ -444,7 +450,7 @@ TEST_F(dmabuf, received_over_a_socket)
 	EXPECT_TRUE(heap_admit(self->provider, 0));
 }
 
-/* What is in flight in a socket that nobody reads goes with the socket. */
+/* A file descriptor in flight is released with the unread socket. */
 TEST_F(dmabuf, not_received)
 {
 	int sock[2], fd = heap_alloc(self->heap, SIZE);
@@ -484,7 +490,7 @@ TEST_F(dmabuf, fork)
 	close(fd);
 }
 
-/* exec() ends the mapping, and closes the file only if it was told to. */
+/* exec() ends the mapping, and closes the file only with O_CLOEXEC. */
 TEST_F(dmabuf, exec)
 {
 	static const unsigned int flags[] = { O_RDWR, O_RDWR | O_CLOEXEC };

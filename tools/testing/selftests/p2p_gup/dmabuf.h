@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* dma-bufs: those of peer-to-peer memory and of others, and what imports them. */
+/* dma-bufs of peer-to-peer and other memory, and their importers. */
 #ifndef P2P_DMABUF_H
 #define P2P_DMABUF_H
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sample client samples/p2pdma/p2p-edu.c imports dma-bufs, and a device copies from
- * and to them: those of a provider's heap, which may go or be reset meanwhile; memory
- * of samples/p2pdma/p2p-vram.c, which has no struct pages; and RAM of others.
+ * The sample client samples/p2pdma/p2p-edu.c imports dma-bufs, and a device
+ * copies from and to them: those of a provider's heap, with the provider
+ * unbound or reset meanwhile; memory of samples/p2pdma/p2p-vram.c, which has no
+ * struct pages; and RAM of other exporters.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -71,7 +72,7 @@ static int alloc_buf(struct _test_data_dmabuf_edu *self)
 	return fd;
 }
 
-/* Into the dma-buf at an offset, or out of it. */
+/* Copies into the dma-buf at an offset, or out of it. */
 static ssize_t copy_in(int edu, const char *src, uint64_t offset, size_t len)
 {
 	return copy_flags(edu, src, (void *)offset, len, P2P_EDU_DST_DMABUF);
@@ -82,7 +83,7 @@ static ssize_t copy_out(int edu, uint64_t offset, char *dst, size_t len)
 	return copy_flags(edu, (void *)offset, dst, len, P2P_EDU_SRC_DMABUF);
 }
 
-/* There and back again, by a file that has the dma-buf attached. */
+/* Copies there and back, through a file that has the dma-buf attached. */
 static void works(struct __test_metadata *_metadata,
 		  struct _test_data_dmabuf_edu *self, char *src, char *dst)
 {
@@ -94,7 +95,7 @@ static void works(struct __test_metadata *_metadata,
 	EXPECT_EQ(-1, p2p_differs(dst + LEN + 8, SIZE - LEN - 8, DST, LEN + 8));
 }
 
-/* The same for a dma-buf that can be mapped, too; closes it. */
+/* The same for a dma-buf that can also be mapped; closes it. */
 static void imports(struct __test_metadata *_metadata,
 		    struct _test_data_dmabuf_edu *self, int fd, size_t size)
 {
@@ -108,7 +109,7 @@ static void imports(struct __test_metadata *_metadata,
 	works(_metadata, self, self->ram[SRC], self->ram[DST]);
 	works(_metadata, self, self->bar[SRC], self->ram[DST]);
 	works(_metadata, self, self->ram[SRC], self->bar[DST]);
-	/* What the device has written is what the CPU finds. */
+	/* The CPU sees what the device has written. */
 	p2p_fill(self->ram[SRC], SIZE, SRC, 0);
 	p2p_fill(mem, size, DST, 0);
 	EXPECT_EQ(LEN, copy_in(self->fd, self->ram[SRC], 0, LEN));
@@ -123,7 +124,7 @@ TEST_F(dmabuf_edu, imports)
 	EXPECT_EQ(0, attach_edu(self->fd, -1));
 }
 
-/* A folio of its own, further away than an entry of 64 KiB. */
+/* A large folio, also accessed beyond its first 64 KiB. */
 TEST_F(dmabuf_edu, imports_large)
 {
 	int heap = heap_open(self->provider);
@@ -133,7 +134,7 @@ TEST_F(dmabuf_edu, imports_large)
 	close(heap);
 }
 
-/* The device's bytes are those of the provider's counter. */
+/* The provider's counter matches the bytes that the device mapped. */
 TEST_F(dmabuf_edu, goes_by_bus)
 {
 	int fd = alloc_buf(self);
@@ -143,7 +144,7 @@ TEST_F(dmabuf_edu, goes_by_bus)
 	EXPECT_EQ(LEN, copy_in(self->fd, self->ram[SRC], 0, LEN));
 	EXPECT_EQ(self->bus_bytes + BUF_SIZE,
 		  p2p_number(self->provider, "p2pmem/dma_bus_bytes"));
-	/* It is still mapped. */
+	/* The buffer is still mapped. */
 	EXPECT_EQ(LEN, copy_in(self->fd, self->ram[SRC], 0, LEN));
 	EXPECT_EQ(self->bus_bytes + BUF_SIZE,
 		  p2p_number(self->provider, "p2pmem/dma_bus_bytes"));
@@ -174,7 +175,7 @@ TEST_F(dmabuf_edu, errors)
 	close(fd);
 }
 
-/* As the dma-buf was opened, so the device may use it. */
+/* The device has the access rights of the dma-buf's file. */
 TEST_F(dmabuf_edu, read_only)
 {
 	int heap = heap_open(self->provider);
@@ -208,7 +209,7 @@ TEST_F(dmabuf_edu, short_mask)
 	cant_reach(_metadata, self, self->far);
 }
 
-/* One device is told by the file that it has open, as often as there are files. */
+/* Two files of one device attach independently. */
 TEST_F(dmabuf_edu, two_files)
 {
 	int other = open_edu(self->wide), fd = alloc_buf(self);
@@ -228,7 +229,10 @@ TEST_F(dmabuf_edu, two_files)
 	close(other);
 }
 
-/* It is told, and lets go: nobody waits, and the device goes on with other memory. */
+/*
+ * The importer is notified and unmaps: unbinding does not wait, and the device
+ * continues with other memory.
+ */
 TEST_F(dmabuf_edu, provider_unbound_while_attached)
 {
 	int fd = alloc_buf(self);
@@ -245,7 +249,7 @@ TEST_F(dmabuf_edu, provider_unbound_while_attached)
 	EXPECT_EQ(-ENODEV, attach_edu(self->fd, fd));
 	close(fd);
 
-	/* With the new memory it is as before. */
+	/* New memory works as before. */
 	fd = alloc_buf(self);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(0, attach_edu(self->fd, fd));
@@ -267,7 +271,7 @@ static void *make_call(void *arg)
 	return NULL;
 }
 
-/* The last transfer is completed before the memory goes. */
+/* The transfer in flight completes before the memory is removed. */
 TEST_F(dmabuf_edu, provider_unbound_in_flight)
 {
 	struct call call = { .self = self };
@@ -317,7 +321,7 @@ TEST_F(dmabuf_edu, provider_removed_while_attached)
 	ASSERT_EQ(0, p2p_bind(self->provider));
 }
 
-/* The other one goes first. */
+/* The client is unbound first. */
 TEST_F(dmabuf_edu, client_unbound_while_attached)
 {
 	int fd = alloc_buf(self);
@@ -328,12 +332,12 @@ TEST_F(dmabuf_edu, client_unbound_while_attached)
 	EXPECT_EQ(0, p2p_driver_unbind(EDU, self->wide));
 	EXPECT_EQ(-ENODEV, copy_in(self->fd, self->ram[SRC], 0, LEN));
 	EXPECT_EQ(-ENODEV, attach_edu(self->fd, fd));
-	/* Nothing is left attached that the provider would wait for. */
+	/* No attachment is left that unbinding the provider would wait for. */
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 	close(fd);
 }
 
-/* An attachment that nobody ends goes with the process. */
+/* An attachment ends with the process. */
 TEST_F(dmabuf_edu, killed_while_attached)
 {
 	int steps[2];
@@ -362,7 +366,7 @@ TEST_F(dmabuf_edu, killed_while_attached)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before - NR_BUFFERS * SIZE));
 }
 
-/* Of two processes one allocates, and the other one has the device. */
+/* One process allocates, another one has the device. */
 TEST_F(dmabuf_edu, received_over_a_socket)
 {
 	int sock[2], fd, step;
@@ -392,14 +396,14 @@ TEST_F(dmabuf_edu, received_over_a_socket)
 	EXPECT_EQ(LEN, copy_in(self->fd, self->ram[SRC], 0, LEN));
 	EXPECT_EQ(1, write(sock[1], "", 1));
 	EXPECT_EQ(0, p2p_wait(child));
-	/* It is gone, and the memory is not. */
+	/* The allocating process has exited, the memory remains. */
 	EXPECT_EQ(LEN, copy_out(self->fd, 0, self->ram[DST], LEN));
 	EXPECT_EQ(-1, p2p_differs(self->ram[DST], LEN, SRC, 0));
 	close(sock[0]);
 	close(sock[1]);
 }
 
-/* RAM, of which the driver uses the DMA addresses as of any other memory. */
+/* RAM: the driver uses its DMA addresses like those of any memory. */
 TEST_F(dmabuf_edu, system_heap)
 {
 	int heap = open(DMA_HEAPS "system", O_RDWR | O_CLOEXEC);
@@ -417,7 +421,7 @@ TEST_F(dmabuf_edu, udmabuf)
 	imports(_metadata, self, udmabuf_create(BUF_SIZE), BUF_SIZE);
 }
 
-/* Memory without struct pages, whose provider takes it back. */
+/* Memory without struct pages, which the provider revokes. */
 TEST_F(dmabuf_edu, vram)
 {
 	const char *vram = getenv("P2P_VRAM");
@@ -444,7 +448,7 @@ TEST_F(dmabuf_edu, vram)
 	EXPECT_EQ(0, attach_edu(self->fd, -1));
 	close(fd);
 
-	/* As the file was opened, so the device and the process may use the memory. */
+	/* Device and process have the access rights of the file. */
 	fd = export_vram_flags(vram, BUF_SIZE, 0, O_RDONLY);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(MAP_FAILED, dmabuf_map(fd, BUF_SIZE, 0));

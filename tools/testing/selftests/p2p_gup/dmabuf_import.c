@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Drivers import dma-bufs of peer-to-peer memory: which devices can, in which pieces
- * they get it, and how they give it back when the provider goes or is reset. The
- * importer is lib/test_p2p_dmabuf.c, for a drive; what it does not do in time is waited
- * for. Where the drive does not reach the memory, there is no more to test than that.
+ * Drivers import dma-bufs of peer-to-peer memory: which devices can, how the
+ * memory is split into segments, and how importers give it back when the
+ * provider is unbound or reset. The importer is lib/test_p2p_dmabuf.c, acting
+ * for a drive; unbinding waits for an importer that does not unmap in time.
+ * Where the drive does not reach the memory, only that refusal is tested.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,7 +26,7 @@
 #define SIZE		(256 * KIB)
 #define LARGE		(4 * MIB)
 #define MAX_SEGMENTS	1024
-#define SLOW_US		1500000		/* as long as the log needs, and longer */
+#define SLOW_US		1500000		/* longer than it takes to log */
 
 /* enum dma_data_direction */
 enum { BOTH_WAYS, TO_DEVICE, FROM_DEVICE };
@@ -119,11 +120,11 @@ TEST_F(dmabuf_import, attach)
 
 	EXPECT_EQ(due, attach(self, P2P_TEST_DYNAMIC));
 	EXPECT_EQ(0, put(self));
-	/* Which would have to get RAM, or a copy. */
+	/* Importers that need RAM, or a copy. */
 	EXPECT_EQ(-EREMOTEIO, attach(self, P2P_TEST_RAM_ONLY));
 	ASSERT_EQ(0, ioctl(self->importer, P2P_TEST_ATTACH, &not_pci));
 	EXPECT_EQ(-EREMOTEIO, not_pci.result);
-	/* Which would not give it back. */
+	/* Importers that can't give the memory back. */
 	EXPECT_EQ(-EOPNOTSUPP, attach(self, P2P_TEST_STATIC));
 	EXPECT_EQ(self->works ? -EOPNOTSUPP : due, attach(self, P2P_TEST_PINNED));
 
@@ -136,7 +137,7 @@ TEST_F(dmabuf_import, attach)
 	EXPECT_EQ(-EREMOTEIO, attach(self, P2P_TEST_RAM_ONLY));
 }
 
-/* Maps with these limits, and looks at the segments. */
+/* Maps with these limits, and checks the segments. */
 static void check_segments(struct __test_metadata *_metadata,
 			   struct _test_data_dmabuf_import *self, int fd,
 			   size_t size, unsigned int max, uint64_t boundary,
@@ -166,7 +167,10 @@ static void check_segments(struct __test_metadata *_metadata,
 		last = first + segments[i].sg_len - 1;
 		EXPECT_LE(segments[i].sg_len, max);
 		EXPECT_EQ(first & ~boundary, last & ~boundary);
-		/* One piece for the device, too, unless an IOMMU keeps to the boundary. */
+		/*
+		 * Contiguous for the device, too, unless an IOMMU observes the
+		 * boundary.
+		 */
 		if (i && boundary == UINT64_MAX)
 			EXPECT_EQ(segments[0].sg_addr + total, first);
 		total += segments[i].sg_len;
@@ -196,7 +200,7 @@ TEST_F(dmabuf_import, segments)
 	close(fd);
 }
 
-/* Limits that no page fits. */
+/* Segment limits below the page size. */
 TEST_F(dmabuf_import, segments_below_a_page)
 {
 	struct p2p_test_attach arg = {
@@ -212,7 +216,7 @@ TEST_F(dmabuf_import, segments_below_a_page)
 	EXPECT_EQ(-EINVAL, map(self));
 }
 
-/* DMA has no more rights than the file. */
+/* DMA has the access rights of the file, no more. */
 TEST_F(dmabuf_import, directions)
 {
 	static const struct {
@@ -241,7 +245,7 @@ TEST_F(dmabuf_import, directions)
 	}
 }
 
-/* The memory is there as long as it is attached, whoever else has let go. */
+/* An attachment keeps the memory, even as its last user. */
 TEST_F(dmabuf_import, attachment_keeps_the_memory)
 {
 	if (!self->works)
@@ -255,7 +259,7 @@ TEST_F(dmabuf_import, attachment_keeps_the_memory)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* What there is to see of a provider that is gone. */
+/* What importers and processes see once the provider is gone. */
 static void expect_gone(struct __test_metadata *_metadata,
 			struct _test_data_dmabuf_import *self, char *mem)
 {
@@ -296,7 +300,7 @@ TEST_F(dmabuf_import, unbind)
 	EXPECT_EQ(0, put(self));
 	EXPECT_EQ(-ENODEV, attach(self, P2P_TEST_DYNAMIC));
 
-	/* What comes with the new binding is another buffer. */
+	/* The new binding has new buffers. */
 	ASSERT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(-ENODEV, attach(self, P2P_TEST_DYNAMIC));
 	EXPECT_EQ(-ENODEV, map_by(other, BOTH_WAYS));
@@ -304,7 +308,7 @@ TEST_F(dmabuf_import, unbind)
 	close(other);
 }
 
-/* An attachment that is not mapped has nothing to give back. */
+/* Unbinding does not wait for an attachment that is not mapped. */
 TEST_F(dmabuf_import, unbind_without_mapping)
 {
 	if (!self->works)
@@ -315,7 +319,7 @@ TEST_F(dmabuf_import, unbind_without_mapping)
 	EXPECT_EQ(-ENODEV, map(self));
 }
 
-/* The provider waits, says for whom, and ends when it is over. */
+/* Unbinding waits, logs for whom, and completes after the ioctl @end. */
 static void expect_wait(struct __test_metadata *_metadata,
 			struct _test_data_dmabuf_import *self,
 			const char *what, unsigned int end)
@@ -332,7 +336,7 @@ static void expect_wait(struct __test_metadata *_metadata,
 	EXPECT_FALSE(p2p_has_driver(self->provider, P2P_BAR_DRIVER));
 }
 
-/* Being told is not the end of the mapping. */
+/* The notification alone does not end the mapping. */
 TEST_F(dmabuf_import, unbind_waits_for_unmap)
 {
 	if (!self->works)
@@ -344,8 +348,8 @@ TEST_F(dmabuf_import, unbind_waits_for_unmap)
 }
 
 /*
- * An importer whose device is at work when it is told: it signals, and then it locks the
- * reservation object and unmaps, as the provider is waiting.
+ * An importer that is notified during DMA: it signals its fence, then locks the
+ * reservation object and unmaps, while the provider waits.
  */
 TEST_F(dmabuf_import, unbind_waits_for_dma)
 {
@@ -367,7 +371,7 @@ TEST_F(dmabuf_import, unbind_waits_for_dma)
 	EXPECT_EQ(0, p2p_wait(unbinds));
 }
 
-/* Does unbinding come to its end, with fences that have not signalled? Ends these anyway. */
+/* Does unbinding complete with unsignalled fences? Signals them afterwards. */
 static bool unbinds_with_fences(struct _test_data_dmabuf_import *self, int other)
 {
 	pid_t child = start_unbind(self->provider);
@@ -386,8 +390,8 @@ static bool unbinds_with_fences(struct _test_data_dmabuf_import *self, int other
 }
 
 /*
- * Fences are not waited for: neither if nothing is mapped, nor if all is unmapped at once,
- * nor those of others.
+ * Unbinding does not wait for fences: neither if nothing is mapped, nor if all
+ * is unmapped at once, nor for fences of others.
  */
 TEST_F(dmabuf_import, unbind_ignores_fences)
 {
@@ -415,7 +419,7 @@ TEST_F(dmabuf_import, unbind_ignores_fences)
 	close(fd);
 }
 
-/* The administrator has allowed that. */
+/* Static importers, which the administrator has allowed. */
 TEST_F(dmabuf_import, unbind_waits_for_static)
 {
 	if (!self->works)
@@ -450,7 +454,7 @@ static int vmap(struct _test_data_dmabuf_import *self, uint64_t offset,
 	return arg.result ?: arg.is_iomem ? 0 : -EUCLEAN;
 }
 
-/* The kernel's own mapping can't be taken away, either. */
+/* A vmap of the kernel can't be revoked, either. */
 TEST_F(dmabuf_import, vmap)
 {
 	char *mem = dmabuf_map(self->fd, SIZE, 0);
@@ -470,7 +474,7 @@ TEST_F(dmabuf_import, vmap)
 	munmap(mem, SIZE);
 }
 
-/* A reset takes the mapping for DMA away, and nothing else. */
+/* A reset revokes only the DMA mapping. */
 TEST_F(dmabuf_import, reset)
 {
 	char *mem;
@@ -493,7 +497,7 @@ TEST_F(dmabuf_import, reset)
 	munmap(mem, SIZE);
 }
 
-/* The heap is that of the device: it stays when the driver goes, as it was. */
+/* The heap belongs to the device: it stays, unchanged, without the driver. */
 TEST_F(dmabuf_import, heap_outlives_driver)
 {
 	char path[P2P_PATH_LEN];
@@ -521,7 +525,7 @@ TEST_F(dmabuf_import, heap_outlives_driver)
 	EXPECT_TRUE(heap_admit(self->provider, 0));
 }
 
-/* But it goes with the device, whoever has it open. */
+/* It is removed with the device, even while open. */
 TEST_F(dmabuf_import, heap_goes_with_device)
 {
 	char path[P2P_PATH_LEN];
@@ -553,7 +557,7 @@ TEST_F(dmabuf_import, heap_goes_with_device)
 	close(fd);
 }
 
-/* Attaching, mapping and detaching meet removal at any time. */
+/* Attaching, mapping and detaching race with removal. */
 TEST_F(dmabuf_import, race)
 {
 	int *stop = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,

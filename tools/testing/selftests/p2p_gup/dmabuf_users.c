@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two users share a provider by its dma-heap: neither sees what the other has left in
- * the memory, by whichever handle, and a buffer is paid for by who has allocated it,
- * as long as anybody has it.
+ * Two users share a provider through its dma-heap: neither sees data that the
+ * other left in the memory, through any handle, and a buffer is charged to the
+ * user who allocated it, as long as anyone has it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(dmabuf_users)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Runs a part in a child of this user, and returns what it returns. */
+/* Runs a part in a child of this user; returns its result. */
 static int as(uid_t uid, struct _test_data_dmabuf_users *self,
 	      int (*part)(struct _test_data_dmabuf_users *self))
 {
@@ -77,7 +77,7 @@ static int allocate(struct _test_data_dmabuf_users *self, size_t size)
 	return fd;
 }
 
-/* Whose number each page has in its first and last word. */
+/* Do the first and last word of each page have this value? */
 static bool has(const char *mem, size_t size, uint64_t word)
 {
 	size_t i;
@@ -131,7 +131,7 @@ static int find_nothing_in_mapping(struct _test_data_dmabuf_users *self)
 	return !has(mem, self->size, 0);
 }
 
-/* Root can see all there is by p2pmem/allocate, and gets a new buffer here. */
+/* Root could see old data through p2pmem/allocate, but not through the heap. */
 static void take_turns(struct __test_metadata *_metadata,
 		       struct _test_data_dmabuf_users *self, size_t size)
 {
@@ -156,8 +156,8 @@ TEST_F(dmabuf_users, pmd)
 }
 
 /*
- * A device sees nothing of others, either: all is cleared when it is attached, and
- * nothing when it is mapped, which is done with the reservation object locked.
+ * A device does not see old data, either: attaching clears all of the buffer;
+ * mapping, with the reservation object locked, clears nothing.
  */
 TEST_F(dmabuf_users, attached_before_it_is_touched)
 {
@@ -195,7 +195,7 @@ TEST_F(dmabuf_users, attached_before_it_is_touched)
 	EXPECT_EQ(cleared, traced("p2pmem_clear:"));
 	trace_stop();
 
-	/* What is in use is not cleared again, for whomever it is attached. */
+	/* Memory in use is not cleared again by another attachment. */
 	put(mem, SMALL, 1);
 	ASSERT_EQ(0, ioctl(importer, P2P_TEST_PUT, 0));
 	ASSERT_EQ(0, ioctl(importer, P2P_TEST_ATTACH, &attach));
@@ -215,7 +215,7 @@ static bool set_limit(struct _test_data_dmabuf_users *self, size_t bytes)
 	return !p2p_write_file(path, text);
 }
 
-/* By each handle there is. */
+/* Allocates by each kind of handle. */
 static int can_have_all(struct _test_data_dmabuf_users *self)
 {
 	int fd = allocate(self, SMALL);
@@ -274,7 +274,7 @@ TEST_F(dmabuf_users, export_is_free)
 	EXPECT_EQ(0, as(ALICE, self, export));
 }
 
-/* Receives a buffer, keeps it, and has room for as much of its own. */
+/* Receives a buffer and keeps it, which leaves the user's own limit unused. */
 static int receive(struct _test_data_dmabuf_users *self)
 {
 	int fd = fd_receive(self->sock[1]);
@@ -286,7 +286,7 @@ static int receive(struct _test_data_dmabuf_users *self)
 	ret = can_have_all(self);
 	if (ret)
 		return ret;
-	/* Until the other side says so. */
+	/* Keeps it until the other side shuts the socket down. */
 	close(self->sock[0]);
 	return fd_receive(self->sock[1]) < 0 ? 0 : 11;
 }
@@ -297,7 +297,7 @@ TEST_F(dmabuf_users, allocator_pays)
 
 	ASSERT_TRUE(set_limit(self, SMALL));
 	EXPECT_EQ(0, as(ALICE, self, allocate_and_send));
-	/* It is in the socket, and she is gone. */
+	/* The buffer is in the socket, and Alice's process has exited. */
 	EXPECT_EQ(0, as(ALICE, self, can_have_nothing));
 	bob = users_fork(BOB);
 	ASSERT_LE(0, bob);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sample driver samples/p2pdma/p2p-edu.c, see edu_fixture.h: what it copies, RAM
- * and peer-to-peer memory in any mix and of any alignment, and what it refuses.
+ * The sample driver samples/p2pdma/p2p-edu.c, see edu_fixture.h: copies of RAM
+ * and peer-to-peer memory in any mix and alignment, and refused copies.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,7 +40,7 @@ TEST_F(edu, bar_to_bar)
 	EXPECT_EQ(2 * LEN, mapped(self));
 }
 
-/* One range, part of it RAM and part of it not, in one scatterlist. */
+/* One range, part of it RAM, in one scatterlist. */
 TEST_F(edu, ram_beside_bar)
 {
 	size_t half = LEN / 2;
@@ -111,7 +111,7 @@ TEST_F(edu, bad_arguments)
 	EXPECT_EQ(-EFAULT, copy(self->fd, src, NULL, LEN));
 	EXPECT_EQ(-EFAULT, copy(self->fd, (void *)UINTPTR_MAX, dst, LEN));
 	EXPECT_EQ(-EFAULT, copy(self->fd, src, (void *)(UINTPTR_MAX << 47), LEN));
-	/* It begins well: what was pinned must be let go. */
+	/* The first pages are valid: their pins must be dropped. */
 	hole = mmap(NULL, 2 * self->page, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, hole);
@@ -136,7 +136,7 @@ TEST_F(edu, read_only_destination)
 	EXPECT_EQ(-1, p2p_differs(self->ram[DST], SIZE, DST, 0));
 	EXPECT_EQ(-1, p2p_differs(self->bar[DST], SIZE, DST, 0));
 
-	/* A source it may be. */
+	/* It may be the source. */
 	p2p_fill(self->ram[SRC], SIZE, SRC, 0);
 	EXPECT_EQ(self->page, copy(self->fd, self->bar[DST], self->ram[SRC],
 				   self->page));

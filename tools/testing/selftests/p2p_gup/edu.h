@@ -26,7 +26,7 @@
 
 enum { SRC, DST };
 
-/* What the fixtures have, see P2P_FIXTURE: the driver, and memory to copy. */
+/* Members of the fixtures, see P2P_FIXTURE: the driver, and memory to copy. */
 struct edu_fixture {
 	const char *provider;
 	const char *wide;	/* a device that reaches all addresses */

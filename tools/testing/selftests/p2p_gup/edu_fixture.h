@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(edu)
 		EXPECT_EQ(0, p2p_bind(self->provider));
 	if (!p2p_has_driver(self->wide, EDU))
 		EXPECT_EQ(0, p2p_driver_bind(EDU, self->wide));
-	/* At once: when a call is over, nothing is held any more. */
+	/* Immediately: no pages are held after a call. */
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
@@ -68,8 +68,8 @@ static inline long long mapped(struct _test_data_edu *self)
 }
 
 /*
- * Starts a copy from or to peer-to-peer memory, or both. When this returns it is under
- * way: pages are mapped for DMA, and it takes nearly a second.
+ * Starts a copy from or to peer-to-peer memory, or both. When this returns, the
+ * copy is in flight: pages are mapped for DMA, and it takes nearly a second.
  */
 static inline bool start_call(struct _test_data_edu *self, struct edu_call *call,
 			      const char *src, char *dst)

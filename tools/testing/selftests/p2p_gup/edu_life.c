@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sample driver samples/p2pdma/p2p-edu.c, see edu_fixture.h: a client that lets
- * go as a driver should, whatever happens meanwhile: another copy, a file is closed,
- * a driver is unbound, a device goes, a signal, or the device does not answer.
+ * The sample driver samples/p2pdma/p2p-edu.c, see edu_fixture.h: a client that
+ * releases pages as a driver should, whatever happens meanwhile: another copy,
+ * a closed file, a driver unbound, a device removed, a signal, or a device that
+ * does not answer.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,10 +13,10 @@
 
 #include "edu_fixture.h"
 
-/* By then the device has done what it was told: it takes 100 ms. */
+/* By then the device has completed its command, which takes 100 ms. */
 #define LATE_US		300000
 
-/* Waits until so much is mapped; a transfer takes long enough to notice. */
+/* Waits until this many bytes are mapped; a transfer takes long enough. */
 static bool is_under_way(struct _test_data_edu *self, struct edu_call *call,
 			 long long bytes)
 {
@@ -46,7 +47,7 @@ TEST_F(edu, two_threads)
 	}
 }
 
-/* One file less is not the end of the other one's transfer. */
+/* Closing one file does not end the transfer of another. */
 TEST_F(edu, close_in_flight)
 {
 	int other = open_edu(self->wide);
@@ -64,7 +65,7 @@ TEST_F(edu, close_in_flight)
 	close(other);
 }
 
-/* What a file is good for once its device has lost the driver. */
+/* The results of calls on a file whose device has lost its driver. */
 static void expect_gone(struct __test_metadata *_metadata,
 			struct _test_data_edu *self)
 {
@@ -74,7 +75,9 @@ static void expect_gone(struct __test_metadata *_metadata,
 	fd = open_edu(self->wide);
 	EXPECT_EQ(-1, fd);
 	EXPECT_EQ(ENOENT, errno);
-	/* Not even when the device is back, which works for those who open it. */
+	/*
+	 * Still not when the device is bound again, which works for new files.
+	 */
 	ASSERT_EQ(0, bind_edu(self->wide, WIDE_BITS));
 	EXPECT_EQ(-ENODEV, copy(self->fd, self->ram[SRC], self->ram[DST], LEN));
 	fd = open_edu(self->wide);
@@ -105,7 +108,7 @@ TEST_F(edu, driver_unbound_in_flight)
 	expect_gone(_metadata, self);
 }
 
-/* The driver is told to take a device that is none of its kind. */
+/* The driver is asked to bind to a device of another kind. */
 TEST_F(edu, device_of_another_kind)
 {
 	char override[P2P_PATH_LEN];
@@ -127,13 +130,13 @@ TEST_F(edu, device_removed)
 	ASSERT_EQ(0, p2p_write_file(path, "1"));
 	EXPECT_EQ(-ENODEV, copy(self->fd, self->ram[SRC], self->ram[DST], LEN));
 	ASSERT_EQ(0, p2p_write_file("/sys/bus/pci/rescan", "1"));
-	/* It binds by its ID. */
+	/* The device binds by its ID. */
 	EXPECT_TRUE(p2p_has_driver(self->wide, EDU));
 	p2p_driver_unbind(EDU, self->wide);
 	expect_gone(_metadata, self);
 }
 
-/* The provider waits for the transfer, and the driver keeps nothing longer. */
+/* Unbinding waits for the transfer, after which the driver holds nothing. */
 TEST_F(edu, provider_unbound_in_flight)
 {
 	struct edu_call call;
@@ -155,7 +158,9 @@ static void on_signal(int sig)
 {
 }
 
-/* A call that waits for another one can be interrupted: it has not begun. */
+/*
+ * A call that waits for another call can be interrupted: it has copied nothing.
+ */
 TEST_F(edu, signal_while_waiting)
 {
 	struct sigaction action = { .sa_handler = on_signal };
@@ -174,7 +179,7 @@ TEST_F(edu, signal_while_waiting)
 	ASSERT_EQ(0, pthread_join(first.thread, NULL));
 	EXPECT_EQ(LEN, first.ret);
 
-	/* And begins anew if the program wants that of its system calls. */
+	/* It is restarted with SA_RESTART. */
 	action.sa_flags = SA_RESTART;
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	fill(self->ram[SRC], self->ram[DST]);
@@ -190,7 +195,7 @@ TEST_F(edu, signal_while_waiting)
 	EXPECT_EQ(LEN, first.ret);
 }
 
-/* A signal ends a call early, and it says how far it came. */
+/* A signal ends a call early; it returns how much was copied. */
 TEST_F(edu, signal)
 {
 	struct sigaction action = { .sa_handler = on_signal };
@@ -235,8 +240,8 @@ TEST_F(edu, killed)
 }
 
 /*
- * Gives the device less time than it takes, in the middle of a copy: for a command
- * that writes to the destination, which is returned as it is when the call is over.
+ * In the middle of a copy, sets a timeout shorter than a command that writes to
+ * the destination takes. @then gets the destination after the call.
  */
 static void run_late(struct __test_metadata *_metadata,
 		     struct _test_data_edu *self, uint64_t *then)
@@ -245,7 +250,7 @@ static void run_late(struct __test_metadata *_metadata,
 
 	fill(self->bar[SRC], self->bar[DST]);
 	ASSERT_TRUE(edu_start(&call, self->fd, self->bar[SRC], self->bar[DST], 0));
-	/* The command that runs now has its time already, the next one has not. */
+	/* The new timeout applies from the next command on. */
 	EXPECT_TRUE(is_under_way(self, &call, 2 * LEN));
 	ASSERT_EQ(0, p2p_write_file(PARAMETERS "timeout_ms", "10"));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
@@ -254,7 +259,7 @@ static void run_late(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, p2p_write_file(PARAMETERS "timeout_ms", "2000"));
 }
 
-/* The device is stopped before its memory is let go: nothing comes late. */
+/* The device is stopped before its memory is released: no late writes. */
 TEST_F(edu, time_out)
 {
 	static uint64_t then[SIZE / 8];
@@ -266,7 +271,7 @@ TEST_F(edu, time_out)
 	EXPECT_EQ(-EIO, copy(self->fd, self->bar[SRC], self->bar[DST], LEN));
 }
 
-/* Nor when the driver is back while the device is still at it. */
+/* Nor when the driver is bound again while the device is still busy. */
 TEST_F(edu, time_out_and_bind)
 {
 	static uint64_t then[SIZE / 8];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sample driver samples/p2pdma/p2p-edu.c, see edu_fixture.h, with a device that
- * has not all address bits. The kernel knows, from the driver's DMA mask, and must
- * refuse the BAR, which is beyond. If it does not, the device accesses the page of
- * RAM whose address is that of the BAR without the upper bits.
+ * The sample driver samples/p2pdma/p2p-edu.c, see edu_fixture.h, with a device
+ * that lacks address bits. The kernel knows the driver's DMA mask, and must
+ * refuse the BAR, which is beyond it. If it does not, the device accesses the
+ * page of RAM at the truncated address.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,7 +17,7 @@ struct narrow {
 	int fd;
 	char *bar;	/* all of it */
 	size_t size;
-	char *page;	/* of the BAR, that the device would mistake for ... */
+	char *page;	/* of the BAR; truncated, its address is that of */
 	char *victim;
 };
 
@@ -64,7 +64,7 @@ static void narrow_teardown(struct __test_metadata *_metadata,
 	EXPECT_EQ(-1, p2p_differs(narrow->page, self->page, 4, 0));
 	EXPECT_EQ(-1, p2p_differs(self->ram[SRC], self->page, SRC, 0));
 
-	/* What it reaches it may still use. */
+	/* Memory that the device reaches still works. */
 	EXPECT_EQ(self->page, copy(narrow->fd, self->ram[SRC], self->ram[DST],
 				   self->page));
 	EXPECT_EQ(-1, p2p_differs(self->ram[DST], self->page, SRC, 0));
@@ -116,7 +116,7 @@ TEST_F(edu, short_mask_read_far)
 	cant_read(_metadata, self, self->far);
 }
 
-/* A mask that can't be is refused, and says which one. */
+/* An invalid mask is refused, with a message that names it. */
 TEST_F(edu, impossible_mask)
 {
 	int klog = klog_open();
@@ -132,7 +132,7 @@ TEST_F(edu, impossible_mask)
 	close(klog);
 }
 
-/* The mask is the driver's word: it holds for a device that could do more, too. */
+/* The driver's mask counts, even if the device could address more. */
 TEST_F(edu, short_mask_of_driver)
 {
 	struct narrow narrow;

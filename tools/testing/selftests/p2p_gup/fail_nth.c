@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocations fail, one after the other, while memory is mapped, touched, got
- * with get_user_pages(), mapped for DMA, and used for direct I/O. A transfer of which
- * an allocation was tried again has the data and the length of any other.
+ * Allocations fail, one after the other, while memory is mapped, touched,
+ * pinned, mapped for DMA, and used for direct I/O. A transfer that retried an
+ * allocation has the same data and length as any other.
  *
- * Page tables are made anew each time: the mapping is where there is no other.
+ * Page tables are allocated each time: no other mapping is near this one.
  */
 #define _GNU_SOURCE
 #include <lib/test_p2p_uapi.h>
@@ -37,8 +37,8 @@ FIXTURE(fail_nth)
 	int sysfs;
 	int disk;
 	bool works;			/* the drive reaches the provider */
-	const char *file;		/* that is read */
-	const struct form *form;	/* that is called */
+	const char *file;		/* file to read */
+	const struct form *form;	/* form to call */
 	struct p2p_test_function client;
 	struct p2p_test_segment segments[PAGES];
 	aio_context_t aio;
@@ -47,7 +47,7 @@ FIXTURE(fail_nth)
 	int extents;
 	int dma;
 	char *ram, *back;		/* HUGE each */
-	uint64_t seed;			/* of what the drive has before a transfer */
+	uint64_t seed;			/* of the old drive data */
 };
 
 P2P_VARIANTS(fail_nth, NULL, "raw", NULL);
@@ -124,7 +124,7 @@ static long do_mmap(void *data)
 	return map_at(data, 0);
 }
 
-/* What is not there after that faults later. */
+/* Pages that are not populated fault later. */
 static long do_populate(void *data)
 {
 	return map_at(data, MAP_POPULATE);
@@ -144,7 +144,7 @@ TEST_F(fail_nth, mmap)
 	self->size = HUGE;
 	FAIL_EACH(&work[0], self);
 	FAIL_EACH(&work[1], self);
-	/* The memory that was missing is not the provider's. */
+	/* The log must not blame a lack of provider memory. */
 	EXPECT_FALSE(klog_said(klog, self->provider, "more than is left"));
 	close(klog);
 }
@@ -217,7 +217,7 @@ TEST_F(fail_nth, get_user_pages)
 	}
 }
 
-/* Nothing that was transferred before passes for what is now. */
+/* Old data can't be mistaken for that of the next transfer. */
 static bool map_and_fill_drive(void *data)
 {
 	struct _test_data_fail_nth *self = data;
@@ -236,7 +236,7 @@ static bool has_read(void *data, long result)
 		p2p_differs(WHERE, self->size, self->seed, 0) == -1);
 }
 
-/* What the drive has, into back. */
+/* Reads the drive's data into back. */
 static bool read_back(struct _test_data_fail_nth *self, size_t len)
 {
 	return pread(self->disk, self->back, len, 0) == (ssize_t)len;
@@ -266,8 +266,9 @@ static long do_pwrite(void *data)
 }
 
 /*
- * RAM, memory of the provider, RAM. Not from the drive: without memory to note
- * which RAM a device writes to, DMA debugging switches itself off.
+ * RAM, provider memory, RAM. Only written to the drive: when DMA debugging
+ * fails to allocate an entry for RAM that a device writes to, it disables
+ * itself.
  */
 static long do_pwritev(void *data)
 {
@@ -329,8 +330,8 @@ static long do_aio(void *data)
 TEST_F(fail_nth, direct_io)
 {
 	/*
-	 * EAGAIN: io_uring and libaio have no memory for the request itself. EIO:
-	 * what the block layer makes of an error after the first bio has gone.
+	 * EAGAIN: io_uring or libaio can't allocate the request. EIO: an error
+	 * after the first bio was submitted.
 	 */
 	static const struct fail_work work[] = {
 		{ "pread", map_and_fill_drive, do_pread, unmap, { ENOMEM },
@@ -355,7 +356,7 @@ TEST_F(fail_nth, direct_io)
 		FAIL_EACH(&work[i], self);
 }
 
-/* Registers the buffer, reads into it, and lets it go again. */
+/* Registers the buffer, reads into it, and unregisters it. */
 static long do_register(void *data)
 {
 	struct _test_data_fail_nth *self = data;
@@ -394,7 +395,7 @@ static long do_dma(void *data)
 
 	if (ioctl(self->dma, P2P_TEST_DMA, &dma))
 		return -errno;
-	/* That the IOMMU has no memory for its tables is no refusal. */
+	/* A failed allocation of IOMMU tables is no -EREMOTEIO. */
 	for (int i = 0; i < PAGES; i++)
 		if (self->segments[i].page_error == -EREMOTEIO)
 			return -EREMOTEIO;
@@ -419,7 +420,7 @@ TEST_F(fail_nth, dma_map)
 	static const struct fail_work work[] = {
 		{ "dma_map_sgtable and dma_map_page", map_new, do_dma, unmap,
 		  { ENOMEM } },
-		/* ENODEV: pci_p2pmem_find_many() has no other word for it. */
+		/* ENODEV is all that pci_p2pmem_find_many() returns. */
 		{ "memory for a driver", NULL, do_pool, unmap, { ENOMEM, ENODEV } },
 	};
 
@@ -462,7 +463,7 @@ TEST_F(fail_nth, files)
 	}
 }
 
-/* A debugger's access, by the mapping's own method. */
+/* A debugger's access, through the mapping's access() method. */
 static long do_access(void *data)
 {
 	uint64_t word = 1;
@@ -500,7 +501,7 @@ static long do_mremap(void *data)
 		0 : -errno;
 }
 
-/* The child finds all of the mapping, or there is none. */
+/* fork() copies all of the mapping, or fails. */
 static long do_fork(void *data)
 {
 	pid_t pid = fork();
@@ -518,7 +519,7 @@ static long do_fork(void *data)
 TEST_F(fail_nth, mapping)
 {
 	static const struct fail_work work[] = {
-		/* EIO is all that /proc/PID/mem says. */
+		/* EIO is the only error of /proc/PID/mem. */
 		{ "/proc/PID/mem", map_new, do_access, unmap, { ENOMEM, EIO } },
 		{ "munmap of a part", map_touched, do_split, unmap, { ENOMEM } },
 		{ "mprotect of a part", map_touched, do_mprotect, unmap,

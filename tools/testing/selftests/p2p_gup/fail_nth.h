@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lets one allocation after the other fail in a piece of work: the first, the
- * second, ... until none is left. Each time the caller has to hear of it by an
- * error that it can expect, or not at all, nothing may be left behind, and the
- * next try must work.
+ * Makes one allocation after the other fail in a piece of work: the first, the
+ * second, ... until none is left. Each time the work either succeeds or returns
+ * an expected error, nothing may be left behind, and the next try must work.
  */
 #ifndef P2P_FAIL_NTH_H
 #define P2P_FAIL_NTH_H
@@ -19,45 +18,46 @@
 #include "p2pmem.h"
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
-#define FAIL_NTH_MAX	5000	/* no work here has as many allocations */
+#define FAIL_NTH_MAX	5000	/* more than any work here has */
 #define FAIL_ERRORS	4
 
 /*
- * For fail_setup(): pages, too; or objects only, where x86 makes the page tables of
- * the kernel's own mapping, and the struct pages, and does not expect to get none.
+ * For fail_setup(): fail page allocations, too; or objects only, where x86
+ * allocates struct pages and page tables of the direct map and does not handle
+ * failure.
  */
 #define FAIL_ANYTHING	0
 #define FAIL_OBJECTS	10
 
-/* Some work; prepare() and undo() may be NULL. */
+/* A piece of work; prepare() and undo() may be NULL. */
 struct fail_work {
 	const char *name;
 	/* Before each try, all allocations work; false ends the test. */
 	bool (*prepare)(void *data);
 	/* Returns 0 or more, or a negative errno. */
 	long (*run)(void *data);
-	/* Undoes both, and tells whether all is as it was before. */
+	/* Undoes both; returns whether the initial state is restored. */
 	bool (*undo)(void *data, long result);
-	/* Errors that a failed allocation may lead to. */
+	/* Errors that a failed allocation may cause. */
 	int errors[FAIL_ERRORS];
 	/*
-	 * Or NULL: whether what run() has done is what its result says, before
-	 * undo().
+	 * Or NULL. Called before undo(): does the state match the result of
+	 * run()?
 	 */
 	bool (*check)(void *data, long result);
 };
 
 struct fail_count {
 	long due;			/* what run() returns if nothing fails */
-	unsigned int failed;		/* allocations, one a try */
+	unsigned int failed;		/* allocations, one per try */
 	unsigned int refused;		/* tries that ended with an error */
-	char wrong[128];		/* what must not be; "" for nothing */
+	char wrong[128];		/* error text; "" if none */
 };
 
 bool fail_setup(int min_order);
 bool fail_each(const struct fail_work *work, void *data, struct fail_count *count);
 
-/* For a test of the harness: all of it, with a line for the log. */
+/* The whole sequence, for a kselftest test, with a log line. */
 #define FAIL_EACH(what, data) \
 	do { \
 		const struct fail_work *_work = (what); \

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocations fail, one after the other, while a driver gives its device's memory
- * away, and while it takes it back. Both happen in the context of the process
- * that writes to sysfs.
+ * Allocations fail, one after the other, while a provider's driver is bound and
+ * unbound. Both happen in the context of the process that writes to sysfs.
  */
 #define _GNU_SOURCE
 #include <lib/test_p2p_uapi.h>
@@ -14,7 +13,7 @@
 #include "fail_nth.h"
 #include "gup_call.h"
 
-/* Two blocks: all that is done for a larger BAR, in less time. */
+/* Two blocks take the same steps as a larger BAR, in less time. */
 #define SIZE		(4 * MIB)
 #define BUFFER		(2 * MIB + 16 * KIB)
 #define PREFETCHABLE	0x2000
@@ -49,7 +48,7 @@ FIXTURE_TEARDOWN(fail_bind)
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
-/* All of its memory is there, and some of it in use. */
+/* All of the memory is available, and some of it in use. */
 static bool use_it(struct _test_data_fail_bind *self)
 {
 	if (p2p_available(self->provider) != SIZE)
@@ -84,7 +83,7 @@ static bool after_bind(void *data, long result)
 
 TEST_F(fail_bind, bind)
 {
-	/* EBUSY: pci_request_region() has no other word for it. */
+	/* EBUSY is all that pci_request_region() returns. */
 	static const struct fail_work work = {
 		"bind", NULL, do_bind, after_bind, { ENOMEM, EBUSY }
 	};
@@ -104,7 +103,7 @@ static long do_unbind(void *data)
 	return -p2p_unbind(((struct _test_data_fail_bind *)data)->provider);
 }
 
-/* A write that could not begin has changed nothing. */
+/* An unbind that could not start has changed nothing. */
 static bool after_unbind(void *data, long result)
 {
 	struct _test_data_fail_bind *self = data;
@@ -158,7 +157,7 @@ static bool can_allocate(const char *provider)
 	return !access(path, F_OK);
 }
 
-/* Memory behind that of the driver, which does without it if need be. */
+/* More memory behind the driver's; the driver works without it. */
 static long do_add(void *data)
 {
 	struct _test_data_fail_bind *self = data;
@@ -194,7 +193,7 @@ static bool after_first(void *data, long result)
 		p2p_is_gone(self->provider, P2P_BAR_DRIVER);
 }
 
-/* The driver's memory is in use meanwhile. */
+/* The driver's memory is in use. */
 static bool before_second(void *data)
 {
 	struct _test_data_fail_bind *self = data;

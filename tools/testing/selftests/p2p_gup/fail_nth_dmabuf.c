@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocations fail, one after the other, around dma-bufs of peer-to-peer memory: while
- * they are allocated, exported and mapped, attached to a device and mapped for it,
- * registered with an io_uring, and while the provider comes, with its heap, and goes.
+ * Allocations fail, one after the other, around dma-bufs of peer-to-peer
+ * memory: while they are allocated, exported and mapped, attached to a device
+ * and mapped for it, registered with an io_uring, and while the provider, with
+ * its heap, is bound and unbound.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -95,7 +96,7 @@ static bool drop(void *data, long result)
 
 TEST_F(fail_dmabuf, allocate)
 {
-	/* ENFILE is what alloc_file() says without memory for a file. */
+	/* alloc_file() returns ENFILE if it can't allocate a file. */
 	static const struct fail_work work = {
 		"DMA_HEAP_IOCTL_ALLOC", NULL, do_alloc, drop, { ENOMEM, ENFILE }
 	};
@@ -203,7 +204,7 @@ TEST_F(fail_dmabuf, import)
 		return;
 	FAIL_EACH(&work[0], self);
 	FAIL_EACH(&work[1], self);
-	/* It would wait for mappings that were forgotten. */
+	/* Unbinding would wait for a leaked mapping. */
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 }
 
@@ -228,7 +229,7 @@ static bool empty_slot(void *data, long result)
 
 TEST_F(fail_dmabuf, registered_buffer)
 {
-	/* EAGAIN, EIO: as in fail_nth, of the read. */
+	/* EAGAIN, EIO: from the read, as in fail_nth. */
 	static const struct fail_work work = {
 		"IORING_REGISTER_BUFFERS_UPDATE", alloc, do_register, empty_slot,
 		{ ENOMEM, EAGAIN, EIO }
@@ -257,7 +258,7 @@ static long do_unbind(void *data)
 	return -p2p_unbind(self->provider);
 }
 
-/* What could not begin has changed nothing; else all was given back. */
+/* An unbind that could not start has changed nothing; else all was returned. */
 static bool after_unbind(void *data, long result)
 {
 	struct _test_data_fail_dmabuf *self = data;

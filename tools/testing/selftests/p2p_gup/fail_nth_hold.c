@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocations fail, one after the other, while memory is held, armed and used, and
- * while its provider is unbound under the holder.
+ * Allocations fail, one after the other, while memory is held, armed and used,
+ * and while its provider is unbound.
  */
 #define _GNU_SOURCE
 #include <lib/test_p2p_uapi.h>
@@ -12,7 +12,7 @@
 #include "hold.h"
 #include "removal.h"
 
-/* Page tables are made anew: nobody else has any there. */
+/* No other mapping is near, so page tables are allocated. */
 #define WHERE		((char *)(1UL << 45))
 #define LARGE		(2 * MIB)	/* more extents than expected at first */
 #define SMALL		(64 * KIB)
@@ -53,7 +53,7 @@ static bool map_new(void *data)
 		    MAP_SHARED | MAP_FIXED_NOREPLACE, self->sysfs, 0) == WHERE;
 }
 
-/* All but its ends, so that no folio is held as a whole. */
+/* Without its ends, so that no folio is held as a whole. */
 static long do_hold(void *data)
 {
 	struct _test_data_fail_hold *self = data;
@@ -107,7 +107,7 @@ static long do_unbind(void *data)
 	return -p2p_unbind(self->provider);
 }
 
-/* A write that could not begin has changed nothing. */
+/* An unbind that could not start has changed nothing. */
 static bool after_unbind(void *data, long result)
 {
 	struct _test_data_fail_hold *self = data;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocations fail, one after the other, around memory without struct pages: while
- * its provider is bound and unbound, while a process maps and touches it, and while
- * clients map it for DMA. The drivers are the samples, see range.h and edu.h.
+ * Allocations fail, one after the other, around memory without struct pages:
+ * while its provider is bound and unbound, while a process maps and touches it,
+ * and while clients map it for DMA. The drivers are samples, see range.h and
+ * edu.h.
  *
  *	P2P_EDU_WIDE	address of an edu device with dma_mask=0xffffffffffffffff
  */
@@ -16,7 +17,7 @@
 #include "fail_nth.h"
 #include "range.h"
 
-/* The walks are long, and a transfer of edu takes a tenth of a second. */
+/* There are many tries, and a transfer of edu takes a tenth of a second. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	300
 
@@ -144,7 +145,7 @@ TEST_F(fail_range, map_for_dma)
 
 	for (; self->keep <= P2P_TEST_KEEP_REVOCABLE; self->keep++)
 		FAIL_EACH(&work, self);
-	/* It would wait for mappings that were forgotten. */
+	/* Unbinding would wait for a leaked mapping. */
 	EXPECT_EQ(0, p2p_driver_unbind(VRAM, self->vram));
 }
 
@@ -167,7 +168,7 @@ static bool map_filled(void *data)
 	return true;
 }
 
-/* All of it or nothing. */
+/* The call copies all of it or nothing. */
 static bool unmap_copied(void *data, long result)
 {
 	struct _test_data_fail_range *self = data;
@@ -227,7 +228,7 @@ static bool after_bind(void *data, long result)
 
 TEST_F(fail_range, bind)
 {
-	/* EBUSY: pci_request_region() has no other word for it. */
+	/* EBUSY is all that pci_request_region() returns. */
 	static const struct fail_work work = {
 		"bind", unbound, do_bind, after_bind, { ENOMEM, EBUSY }
 	};
@@ -253,7 +254,7 @@ static long do_unbind(void *data)
 	return -p2p_driver_unbind(VRAM, self->vram);
 }
 
-/* A write that could not begin has changed nothing. */
+/* An unbind that could not start has changed nothing. */
 static bool after_unbind(void *data, long result)
 {
 	struct _test_data_fail_range *self = data;

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash disable=SC2034,SC2154 # what the scripts share that source this
+# shellcheck shell=bash disable=SC2034,SC2154 # sourced by scripts
 #
-# fio with its I/O buffers in peer-to-peer memory: what fio.sh and uring_fio.sh have in
-# common. A script that sources this has engine_options() and $first, see
-# run_fio().
+# fio with its I/O buffers in peer-to-peer memory: common code of fio.sh and
+# uring_fio.sh. A script that sources this provides engine_options() and $first,
+# see run_fio().
 
 devices=/sys/bus/pci/devices
 out=$(mktemp)
@@ -14,9 +14,9 @@ skip() {
 	exit 4
 }
 
-# run_fio ENGINE SECTION...: a section is a name and fio's options. Sections run one after
-# the other, from $first MiB of the drive on, and each of their jobs has a part of it to
-# itself. engine_options ENGINE prints the options of an engine.
+# run_fio ENGINE SECTION...: a section is a name and fio's options. Sections run
+# one after the other, from $first MiB of the drive on, and each of their jobs
+# has its own part of it. engine_options ENGINE prints the options of an engine.
 run_fio() {
 	local engine=$1 section start=$first options
 
@@ -32,9 +32,9 @@ run_fio() {
 	fio "${options[@]}" >"$out" 2>&1
 }
 
-# Written from one kind of memory and verified in another, both ways, and both in
-# peer-to-peer memory. A job must have the same number in both runs, or it does
-# not know its own blocks again.
+# Data is written from one kind of memory and verified in the other, both ways,
+# and also both in peer-to-peer memory. A job must have the same number in both
+# runs to recognize its own blocks.
 transfers() {
 	local engine=$1 p2p="--iomem=$2" ram=--iomem=malloc
 
@@ -47,7 +47,7 @@ transfers() {
 			"in $p2p --rw=write --verify=md5 --verify_only"
 }
 
-# The drive doesn't reach the memory: fio has to see the error for what it is.
+# The drive doesn't reach the memory: fio has to report the right error.
 refused() {
 	local engine=$1 p2p="--iomem=$2"
 

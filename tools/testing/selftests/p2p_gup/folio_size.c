@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Providers whose memory consists of large folios for good, by p2pmem-bar's
+ * Providers whose memory always consists of large folios, set by p2pmem-bar's
  * parameter folio_size; and the memory type of a provider's BAR.
  *
  * Takes each provider that is bound to the driver, binds it with other folios, and
@@ -85,7 +85,7 @@ static bool reads(const char *path)
 	return !len;
 }
 
-/* A mapping that all of the memory belongs to: walked without a lock, and divided. */
+/* A mapping of all of the memory: walked without a lock, and split. */
 static void large_entries(struct __test_metadata *_metadata, char *mem,
 			  long long size, int fd)
 {
@@ -94,7 +94,7 @@ static void large_entries(struct __test_metadata *_metadata, char *mem,
 	struct p2p_test_page pages[3];
 	uint64_t pfn;
 
-	/* To look at an entry leaves it as it is. */
+	/* Reading pagemap does not split the entry. */
 	p2p_store(mem + at, 1);
 	pfn = PAGEMAP_PFN(p2p_pagemap(mem));
 	EXPECT_EQ(PAGEMAP_PRESENT, p2p_pagemap(mem + at) &
@@ -111,7 +111,7 @@ static void large_entries(struct __test_metadata *_metadata, char *mem,
 	EXPECT_TRUE(pages[1].is_p2p);
 	EXPECT_EQ(0, gup_put(fd));
 
-	/* The entry as a whole, then a page of it. */
+	/* Protect the whole entry, then one page of it. */
 	ASSERT_EQ(0, mprotect(mem, size, PROT_READ));
 	EXPECT_EQ(SIGSEGV, p2p_fault_of(mem + at, true));
 	EXPECT_EQ(3, p2p_load(mem + size - 8));
@@ -143,7 +143,9 @@ static void use(struct __test_metadata *_metadata,
 	all = p2p_available(self->provider);
 	EXPECT_EQ(self->size, all);
 
-	/* A small buffer takes a folio; what is left of it is nobody's. */
+	/*
+	 * A small buffer takes a whole folio; the rest of the folio is unused.
+	 */
 	mem = p2p_map(self->provider, 64 * KIB);
 	ASSERT_NE(MAP_FAILED, mem);
 	EXPECT_EQ(all - (long long)folio, p2p_available(self->provider));
@@ -169,7 +171,9 @@ static void use(struct __test_metadata *_metadata,
 	ASSERT_EQ(64 * KIB, pread(disk, ram, 64 * KIB, 0));
 	EXPECT_EQ(-1, p2p_differs(ram, 64 * KIB, 1 + self->works, 0));
 
-	/* All pages are of one folio, and one that is held keeps it. */
+	/*
+	 * All pages belong to one folio, which is kept as long as one is held.
+	 */
 	ASSERT_EQ(3, gup_hold(fd, P2P_TEST_PIN_FAST, mem + 4 * KIB, 3,
 			      FOLL_PCI_P2PDMA, pages));
 	EXPECT_EQ(1 + 3, pages[0].count);
@@ -248,7 +252,7 @@ TEST_F(folio_size, memory_for_struct_pages)
 {
 	long pages, folios;
 
-	/* The first time other things may be allocated as well. */
+	/* The first binding may allocate other memory as well. */
 	cost_kb(self->provider, 0);
 	pages = cost_kb(self->provider, 0);
 	folios = cost_kb(self->provider, PMD);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A network file system, 9p, which gets the pages of large direct transfers by
- * itself, for a server that is no PCI device: it must not get these, and what it
- * transfers by the page cache is copied.
+ * A network file system, 9p, which pins the pages of large direct transfers
+ * itself, for a server that is no PCI device: peer-to-peer memory must be
+ * refused, and transfers through the page cache are copied.
  *
  * Needs a mounted file system of type 9p that has /bin/bash.
  */
@@ -17,7 +17,7 @@
 
 #include "variants.h"
 
-#define SIZE	(64 * KIB)	/* by far enough for 9p not to copy */
+#define SIZE	(64 * KIB)	/* large enough that 9p does not copy */
 #define POISON	0xdeadbeefcafef00dULL
 
 FIXTURE(fs_9p)
@@ -29,7 +29,9 @@ FIXTURE(fs_9p)
 
 P2P_VARIANTS(fs_9p, NULL, NULL);
 
-/* The path of a file that is large enough, wherever this process has its root. */
+/*
+ * The path of a file that is large enough, whatever the root of this process.
+ */
 static bool find_file(char *path, size_t size)
 {
 	FILE *mounts = setmntent("/proc/1/mounts", "r");
@@ -77,7 +79,7 @@ TEST_F(fs_9p, direct)
 	EXPECT_EQ(-EREMOTEIO, p2p_result(pread(self->direct, self->mem, SIZE,
 					       0)));
 	EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
-	/* And goes on working. */
+	/* RAM still works. */
 	EXPECT_EQ(SIZE, pread(self->direct, self->ram, SIZE, SIZE));
 }
 

@@ -2,8 +2,8 @@
 /*
  * O_DIRECT between files and peer-to-peer memory.
  *
- * What was written from peer-to-peer memory is read through the page cache and
- * by O_DIRECT into RAM; what is read into it was written through the page cache.
+ * Data written from peer-to-peer memory is read back through the page cache and
+ * by O_DIRECT into RAM; data read into it was written through the page cache.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -50,7 +50,7 @@ FIXTURE_SETUP(file)
 
 FIXTURE_TEARDOWN(file)
 {
-	/* The file system goes on, whatever it was asked for. */
+	/* The file system still works. */
 	p2p_fill(self->ram, BLOCK, 99, 0);
 	EXPECT_EQ(BLOCK, pwrite(self->direct, self->ram, BLOCK, 0));
 	EXPECT_EQ(0, fsync(self->direct));
@@ -78,7 +78,9 @@ static off_t size_of(int fd)
 	return fstat(fd, &st) ? -1 : st.st_size;
 }
 
-/* Does the file hold the data of this seed there, however it is read? */
+/*
+ * Does the file have the data of this seed there, read buffered and directly?
+ */
 static bool holds(struct _test_data_file *self, off_t where, size_t len,
 		  uint64_t seed)
 {
@@ -91,7 +93,7 @@ static bool holds(struct _test_data_file *self, off_t where, size_t len,
 	       p2p_differs(self->ram, len, seed, where) == -1;
 }
 
-/* Makes the file hold it, by way of the page cache. */
+/* Writes the data to the file, through the page cache. */
 static bool put(struct _test_data_file *self, off_t where, size_t len, uint64_t seed)
 {
 	p2p_fill(self->ram, len, seed, where);
@@ -113,7 +115,9 @@ TEST_F(file, write)
 		EXPECT_EQ(due(self, len),
 			  p2p_result(pwrite(self->direct, self->mem, len, 0)));
 		EXPECT_EQ(0, fsync(self->direct));
-		/* Blocks that were allocated in vain hold nobody's data. */
+		/*
+		 * Blocks allocated for a failed write must not expose old data.
+		 */
 		EXPECT_EQ(self->works ? len : 0, size_of(self->direct));
 		EXPECT_TRUE(!self->works || holds(self, 0, len, i));
 	}
@@ -139,7 +143,7 @@ TEST_F(file, read)
 	}
 }
 
-/* A part of a block changes, its neighbours don't. */
+/* Overwriting a part of a block leaves the rest unchanged. */
 TEST_F(file, overwrite)
 {
 	off_t where = 3 * BLOCK + SECTOR;
@@ -175,7 +179,7 @@ TEST_F(file, append)
 	EXPECT_TRUE(holds(self, 0, end, 4));
 }
 
-/* No drive is asked for zeros: the CPU writes them, through the mapping. */
+/* Holes are not read from the drive: the CPU zeroes the buffer. */
 TEST_F(file, read_holes)
 {
 	ASSERT_EQ(0, ftruncate(self->direct, 16 * BLOCK));
@@ -218,7 +222,7 @@ TEST_F(file, read_beyond_end)
 	EXPECT_EQ(0, pread(self->direct, self->mem, BLOCK, 2 * BLOCK));
 }
 
-/* Data in the page cache doesn't outlive a write that went past it. */
+/* A direct write invalidates data in the page cache. */
 TEST_F(file, write_under_page_cache)
 {
 	size_t len = 16 * BLOCK;
@@ -235,7 +239,7 @@ TEST_F(file, write_under_page_cache)
 	munmap(cache, len);
 }
 
-/* From file to file, by way of the device's memory. */
+/* From file to file, through peer-to-peer memory. */
 TEST_F(file, copy)
 {
 	char path[80];
@@ -273,7 +277,7 @@ TEST_F(file, vector_with_ram)
 	}
 }
 
-/* Without O_DIRECT the CPU copies, and that needs no route. */
+/* Without O_DIRECT the CPU copies, which needs no route. */
 TEST_F(file, buffered)
 {
 	p2p_fill(self->mem, 64 * KIB, 9, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * File systems on drives that take peer-to-peer memory, which must not take it
- * themselves: btrfs checksums the data, ext4 encrypts it in files with a key of
- * fscrypt, and ext2 does direct I/O in the old way (fs/direct-io.c).
+ * File systems that must refuse peer-to-peer memory although the drive takes
+ * it: btrfs checksums data, ext4 encrypts files with an fscrypt key, and ext2
+ * uses the old direct I/O code (fs/direct-io.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,7 +32,7 @@ FIXTURE(fs_refused)
 
 P2P_VARIANTS(fs_refused, NULL, "btrfs", "ext2", "fscrypt", NULL);
 
-/* Makes files in the directory encrypted. Returns 0 or an errno. */
+/* Sets an encryption policy on the directory. Returns 0 or an errno. */
 static int encrypt_dir(const char *dir)
 {
 	struct {
@@ -110,7 +110,7 @@ static bool holds(struct _test_data_fs_refused *self, off_t where, size_t len,
 	       p2p_differs(self->ram, len, seed, where) == -1;
 }
 
-/* What is tested below is direct I/O, and not a fallback that the CPU copies. */
+/* Makes sure that the tests below use direct I/O, not a buffered fallback. */
 TEST_F(fs_refused, direct_io_of_ram)
 {
 	p2p_fill(self->ram, SIZE, 2, 0);
@@ -136,7 +136,9 @@ TEST_F(fs_refused, write)
 	EXPECT_TRUE(holds(self, 0, SIZE, 1));
 }
 
-/* The file grows by the part in RAM at most, and never shows what its blocks held. */
+/*
+ * The file grows by the RAM part at most, and never exposes old block contents.
+ */
 TEST_F(fs_refused, append)
 {
 	struct iovec vec[] = {
@@ -158,7 +160,7 @@ TEST_F(fs_refused, append)
 	EXPECT_EQ(-1, p2p_not_set(self->ram, BLOCK, 0));
 }
 
-/* What lies under the refused part of a vector is as it was. */
+/* File data under the refused part of a vector is unchanged. */
 TEST_F(fs_refused, overwrite_with_vector)
 {
 	struct iovec vec[] = {

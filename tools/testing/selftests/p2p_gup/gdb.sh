@@ -18,7 +18,7 @@ command -v python3 >/dev/null || skip "python3 is not installed"
 [ "${P2P_PROVIDERS:-}" ] || skip "P2P_PROVIDERS is not set"
 read -ra providers <<<"$P2P_PROVIDERS"
 
-# Written where gdb and the program under it read it.
+# The program to debug, a helper script, and the gdb commands.
 cat >"$tmp/program.py" <<'END'
 import ctypes, os, signal
 libc = ctypes.CDLL(None)
@@ -44,7 +44,7 @@ x/1xw \$mem
 continue
 END
 
-# debug PROVIDER: what the program left, gdb sees; what gdb leaves, the program.
+# debug PROVIDER: gdb sees the program's writes, and the program those of gdb.
 debug() {
 	P2P_FILE=/sys/bus/pci/devices/$1/p2pmem/allocate \
 		gdb -q -batch -nx -x "$tmp/commands" \

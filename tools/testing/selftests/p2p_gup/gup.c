@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Who gets the pages of a mapping from get_user_pages(), and who doesn't. */
+/*
+ * Which get_user_pages() callers get the pages of a mapping, and which don't.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +42,7 @@ FIXTURE_TEARDOWN(gup)
 {
 	close(self->fd);
 	p2p_release(&self->p2p);
-	/* A reference left behind would keep its page from the pool. */
+	/* A leaked reference would keep its page out of the pool. */
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
@@ -53,8 +55,8 @@ static const unsigned long get_and_pin[] = {
 			    ((cmd) = get_and_pin[i_], true); i_++)
 
 /*
- * How many pages from mem on gup_test got, and put again, before a call got
- * none. It counts in calls, hence per_call; -1 on failure.
+ * How many pages, starting at mem, gup_test got and put again before a call got
+ * none. It counts calls, hence per_call; -1 on failure.
  */
 static long got(int fd, unsigned long cmd, void *mem, size_t size,
 		unsigned int flags, unsigned int per_call)
@@ -77,7 +79,7 @@ TEST_F(gup, granted_with_the_flag)
 	unsigned long cmd;
 
 	for_each_call(cmd) {
-		/* not yet mapped: through the fault, whatever call it is */
+		/* not yet mapped: every call has to fault */
 		ASSERT_EQ(0, madvise(self->mem, self->size, MADV_DONTNEED));
 		EXPECT_EQ(PAGES, got(self->fd, cmd, self->mem, self->size,
 				     flags, 1));
@@ -111,7 +113,7 @@ TEST_F(gup, refused_without_the_flag)
 	}
 }
 
-/* For a pin without end nothing could take the memory back. */
+/* A FOLL_LONGTERM pin could not be revoked. */
 TEST_F(gup, longterm_refused)
 {
 	p2p_set(self->mem, self->size, 1);
@@ -180,7 +182,7 @@ TEST_F(gup, beside_ram)
 	EXPECT_EQ(0, munmap(mem, 3 * part));
 }
 
-/* A refusal does not stick to the process, nor to RAM. */
+/* A refusal does not affect later calls of the process, or RAM. */
 TEST_F(gup, ram_alone)
 {
 	unsigned long cmd;
@@ -201,7 +203,7 @@ TEST_F(gup, ram_alone)
 	EXPECT_EQ(0, munmap(mem, self->size));
 }
 
-/* Other callers would read the memory with the CPU behind our back. */
+/* Other callers might access the memory with the CPU. */
 TEST_F(gup, process_vm_refused)
 {
 	uint64_t word = 0;

@@ -31,12 +31,12 @@ struct form {
 	const char *name;
 	unsigned int nr;	/* enum p2p_test_form */
 	int bias;		/* what it adds to the reference count */
-	bool lockless;		/* walks without a lock first */
-	bool only;		/* and does nothing else */
+	bool lockless;		/* tries the lockless walk first */
+	bool only;		/* and only that */
 	bool longterm;		/* knows FOLL_LONGTERM */
 };
 
-/* All forms that get any number of pages. */
+/* All forms that can get several pages. */
 static const struct form forms[] = {
 	{ "get_user_pages", P2P_TEST_GET, 1 },
 	{ "get_user_pages_remote", P2P_TEST_GET_REMOTE, 1 },
@@ -62,8 +62,8 @@ static const struct form forms[] = {
 	for ((form) = forms; (form) < forms + ARRAY_SIZE(forms); (form)++)
 
 /*
- * The name of the form at fault, when an expectation fails; for fixtures that
- * keep it in self->form.
+ * Logs the name of the form when an expectation fails; for fixtures that keep
+ * it in self->form.
  */
 #define LOG() TH_LOG("%s", self->form->name)
 
@@ -71,7 +71,7 @@ long gup_call(int fd, unsigned int form, const void *addr,
 	      unsigned int nr_pages, unsigned int flags,
 	      struct p2p_test_page *pages, bool hold, pid_t pid);
 
-/* Opens it; in FIXTURE_SETUP(), where there is none the test is skipped. */
+/* For FIXTURE_SETUP(): opens the test module; skips the test without it. */
 #define P2P_TEST_OPEN()							\
 	({								\
 		int fd_ = open(P2P_TEST_FILE, O_RDWR | O_CLOEXEC);	\

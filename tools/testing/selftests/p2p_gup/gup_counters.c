@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /proc/vmstat: which walk of get_user_pages() found the pages of a mapping. By
- * that it is known, and not only hoped, that the lockless one is taken.
+ * /proc/vmstat counts which walk of get_user_pages() found the pages of a
+ * mapping. This proves that the lockless walk is taken.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>

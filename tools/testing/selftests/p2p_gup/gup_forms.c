@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What each form of get_user_pages() returns for a mapping, with each flag: how
- * many pages, which, and with what reference counts.
+ * The results of each form of get_user_pages() for a mapping, with each flag:
+ * how many pages, which ones, and their reference counts.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -47,7 +47,7 @@ TEST_F(gup_forms, granted)
 	for_each_form(form) {
 		self->form = form;
 		for (i = 0; i < ARRAY_SIZE(flags); i++) {
-			/* not mapped: by way of a fault, if the form has one */
+			/* not mapped: through a fault, if the form can fault */
 			ASSERT_EQ(0, madvise(self->mem, self->size, MADV_DONTNEED));
 			EXPECT_EQ(form->only ? 0 : PAGES,
 				  gup(self->fd, form->nr, self->mem, PAGES, flags[i])) LOG();
@@ -92,7 +92,7 @@ TEST_F(gup_forms, refused)
 	}
 }
 
-/* RAM, peer-to-peer memory, RAM, and a hole: what comes first is returned. */
+/* RAM, peer-to-peer memory, RAM, and a hole: the first part is returned. */
 TEST_F(gup_forms, beside_ram)
 {
 	const struct form *form;
@@ -115,7 +115,10 @@ TEST_F(gup_forms, beside_ram)
 	for_each_form(form) {
 		self->form = form;
 		got = gup(self->fd, form->nr, mem, 4 * PAGES, FOLL_WRITE);
-		/* The lockless walk may let go of what it got beside a refusal. */
+		/*
+		 * The lockless walk may drop pages that it got before a
+		 * refusal.
+		 */
 		EXPECT_LE(form->only ? 0 : PAGES, got) LOG();
 		EXPECT_GE(PAGES, got) LOG();
 		EXPECT_EQ(form->only ? 0 : -EREMOTEIO,
@@ -141,7 +144,7 @@ TEST_F(gup_forms, beside_ram)
 	EXPECT_EQ(0, munmap(mem, 3 * self->size));
 }
 
-/* Nothing could take a pin without end back from its holder. */
+/* A long-term pin could not be revoked from its holder. */
 TEST_F(gup_forms, longterm)
 {
 	const struct form *form;
@@ -177,13 +180,13 @@ TEST_F(gup_forms, read_only)
 			      FOLL_PCI_P2PDMA | FOLL_WRITE)) LOG();
 		if (form->nr == P2P_TEST_ITER || form->nr == P2P_TEST_ITER_ALLOC)
 			continue;
-		/* There is no private copy that could be written instead. */
+		/* A shared mapping has no private copy to write to instead. */
 		EXPECT_EQ(form->only ? 0 : -EFAULT,
 			  gup(self->fd, form->nr, self->mem, 1, FOLL_PCI_P2PDMA |
 			      FOLL_WRITE | FOLL_FORCE)) LOG();
 	}
 
-	/* A mapping that the program itself can't read is open to FOLL_FORCE. */
+	/* A PROT_NONE mapping, which FOLL_FORCE overrides. */
 	ASSERT_EQ(0, mprotect(self->mem, self->size, PROT_NONE));
 	EXPECT_EQ(-EFAULT, gup(self->fd, P2P_TEST_GET, self->mem, 1,
 			       FOLL_PCI_P2PDMA));
@@ -210,7 +213,7 @@ TEST_F(gup_forms, without_a_fault)
 				 FOLL_PCI_P2PDMA | FOLL_NOFAULT)) LOG();
 	}
 
-	/* A fault does not wait for anything. */
+	/* The fault does not block. */
 	ASSERT_EQ(0, madvise(self->mem, self->size, MADV_DONTNEED));
 	EXPECT_EQ(PAGES, gup(self->fd, P2P_TEST_GET, self->mem, PAGES,
 			     FOLL_PCI_P2PDMA | FOLL_NOWAIT));
@@ -219,7 +222,7 @@ TEST_F(gup_forms, without_a_fault)
 			     FOLL_PCI_P2PDMA | FOLL_NOWAIT));
 }
 
-/* Its callers look at one page that is there, or not. */
+/* follow_page() looks up one page, and never faults. */
 TEST_F(gup_forms, follow_page)
 {
 	const unsigned int form = P2P_TEST_FOLLOW;
@@ -233,7 +236,7 @@ TEST_F(gup_forms, follow_page)
 	EXPECT_EQ(1, self->pages[0].is_p2p);
 	ASSERT_EQ(0, gup_put(self->fd));
 	EXPECT_EQ(-EREMOTEIO, gup(self->fd, form, self->mem, 1, FOLL_GET));
-	/* Without a reference there is no page to speak of, flag or not. */
+	/* Without a reference no page is returned, with or without the flag. */
 	EXPECT_EQ(-EEXIST, gup(self->fd, form, self->mem, 1, 0));
 	EXPECT_EQ(-EEXIST, gup(self->fd, form, self->mem, 1, FOLL_PCI_P2PDMA));
 	EXPECT_EQ(1, gup_count(self->fd, self->pages[0].pfn));
@@ -242,7 +245,7 @@ TEST_F(gup_forms, follow_page)
 	EXPECT_EQ(1, gup_count(self->fd, self->pages[0].pfn));
 }
 
-/* The pages belong to their holder until it lets go, whatever happens. */
+/* Held pages stay with their holder until it puts them. */
 TEST_F(gup_forms, outlive_the_mapping)
 {
 	const struct form *form;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * get_user_pages() in all its forms while the mapping changes under it. A call
- * gets pages of the provider, or an error that a caller expects; what it got
- * wrong otherwise shows in the pool's counter in the end.
+ * gets pages of the provider, or an expected error; reference count errors show
+ * in the pool's counter at the end.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -23,7 +23,7 @@ FIXTURE(gup_race)
 	int stop;
 	long got;		/* pages */
 	long errors;		/* -EFAULT */
-	long bad;		/* what must not be */
+	long bad;		/* invalid results */
 	long worst;		/* one such result */
 };
 
@@ -64,7 +64,7 @@ static void walk(struct _test_data_gup_race *race, int fd, const struct form *fo
 	if (got < 0)
 		count(&race->errors, 1);
 	for (i = 0; i < got; i++) {
-		/* In between there may be RAM, see remapped. */
+		/* There may be RAM in between, see remap(). */
 		if ((pages[i].is_p2p && pages[i].count < form->bias) ||
 		    pages[i].is_p2p != p2p_pfn_in_bar(race->provider, pages[i].pfn))
 			count(&race->bad, 1);
@@ -88,7 +88,7 @@ static void *walker(void *arg)
 	return NULL;
 }
 
-/* Walks in other threads while change() is called, ROUNDS times. */
+/* Other threads walk while change() is called ROUNDS times. */
 static bool race_with(struct _test_data_gup_race *race,
 		      bool (*change)(struct _test_data_gup_race *race, int round))
 {
@@ -102,7 +102,7 @@ static bool race_with(struct _test_data_gup_race *race,
 	}
 	for (i = 0; ok && i < ROUNDS; i++)
 		ok = change(race, i);
-	/* It must have met pages at least once. */
+	/* The walks must have found pages at least once. */
 	while (ok && !__atomic_load_n(&race->got, __ATOMIC_RELAXED) &&
 	       !__atomic_load_n(&race->bad, __ATOMIC_RELAXED))
 		ok = change(race, i++);
@@ -138,7 +138,7 @@ TEST_F(gup_race, protected)
 	EXPECT_EQ(0, mprotect(self->mem, self->size, PROT_READ | PROT_WRITE));
 }
 
-/* Each time another buffer, RAM in between, or nothing. */
+/* Maps another buffer, RAM or nothing each time. */
 static bool remap(struct _test_data_gup_race *race, int round)
 {
 	int prot = PROT_READ | PROT_WRITE;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Nobody holds up the removal of a provider. A request waits in a suspended device mapper
- * device with pages of the provider, and whoever made it can't be killed. The driver is
- * unbound, or the device removed, all the same, and what comes back does without these
- * pages until they are free. They reach nothing any more.
+ * Held pages do not delay the removal of a provider. A request with pages of
+ * the provider waits in a suspended device mapper device, and its process can't
+ * be killed. The driver is nevertheless unbound, or the device removed; when it
+ * returns, the memory lacks these pages until they are free. They give no more
+ * access to the device.
  *
- * Nothing here depends on time but this: what would wait for the suspended device
- * would wait for ever.
+ * The only dependency on time: an operation that waits for the suspended device
+ * would wait forever.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -56,7 +57,7 @@ FIXTURE_SETUP(held)
 	self->pages = REQUEST / self->page;
 }
 
-/* Lets the reader's request go on, and checks that it was refused. */
+/* Lets the reader's request continue, and checks its result. */
 static void end_reader(struct __test_metadata *_metadata, struct _test_data_held *self,
 		       int due)
 {
@@ -81,7 +82,7 @@ FIXTURE_TEARDOWN(held)
 	EXPECT_BACK(self);
 }
 
-/* Waits until a process is where no signal reaches it. */
+/* Waits until a process is in uninterruptible sleep. */
 static bool is_stuck(pid_t pid)
 {
 	char path[64], text[256], *state;
@@ -135,7 +136,7 @@ static void start_stuck_reader(struct __test_metadata *_metadata,
 	ASSERT_TRUE(is_stuck(self->reader));
 }
 
-/* Does it end although the mapping is suspended? It would not, if not soon. */
+/* Does it end although the mapping is suspended? If not soon, then never. */
 static bool ends(pid_t child, int *status)
 {
 	int i;
@@ -146,7 +147,7 @@ static bool ends(pid_t child, int *status)
 	return false;
 }
 
-/* Writes to a file of sysfs in a child, for that may never end. */
+/* Writes to a sysfs file in a child, since the write may never return. */
 static pid_t start_write(const char *path, const char *text)
 {
 	pid_t child = fork();
@@ -164,7 +165,7 @@ static void unbind_while_stuck(struct __test_metadata *_metadata,
 
 	ASSERT_LT(0, child);
 	if (!ends(child, &status)) {
-		/* So that the others have a chance. */
+		/* Clean up for the other tests. */
 		end_reader(_metadata, self, 0);
 		waitpid(child, &status, 0);
 		ASSERT_TRUE(false) TH_LOG("unbind waits");
@@ -177,7 +178,7 @@ static void unbind_while_stuck(struct __test_metadata *_metadata,
 			      self->provider, self->pages, self->reader));
 }
 
-/* All of the memory is there, in one piece if nothing of it is in use. */
+/* All of the memory is available, in one piece if none of it is in use. */
 static void check_all(struct __test_metadata *_metadata, struct _test_data_held *self)
 {
 	char *mem;
@@ -206,7 +207,7 @@ static void check_works(struct __test_metadata *_metadata, struct _test_data_hel
 	close(disk);
 }
 
-/* The reader can't be killed. Unbinding does not wait for it, and binding neither. */
+/* The reader can't be killed. Neither unbinding nor binding waits for it. */
 TEST_F(held, killed_reader)
 {
 	start_stuck_reader(_metadata, self, 0, 1);
@@ -226,7 +227,7 @@ TEST_F(held, killed_reader)
 	check_all(_metadata, self);
 }
 
-/* The request comes to an end while no driver is there, and nothing is left. */
+/* The request ends while no driver is bound, and no page stays in use. */
 TEST_F(held, ends_before_binding)
 {
 	start_stuck_reader(_metadata, self, 0, 1);
@@ -238,7 +239,7 @@ TEST_F(held, ends_before_binding)
 	check_works(_metadata, self);
 }
 
-/* A request of before does not reach the memory that has come back. */
+/* A request from before the unbind does not reach the new memory. */
 TEST_F(held, refused_after_binding)
 {
 	start_stuck_reader(_metadata, self, 0, 1);
@@ -248,7 +249,7 @@ TEST_F(held, refused_after_binding)
 	check_all(_metadata, self);
 }
 
-/* Pages of several times, and a transfer of the present one. */
+/* Pages of several bindings in use, and transfers to the current one. */
 TEST_F(held, again_and_again)
 {
 	int test = P2P_TEST_OPEN(), i;
@@ -269,7 +270,7 @@ TEST_F(held, again_and_again)
 		}
 		unbind_while_stuck(_metadata, self, self->pages + 1);
 	}
-	/* Those of the second time go first. */
+	/* The page of the second binding is put first. */
 	EXPECT_EQ(0, gup_put(test));
 	ASSERT_EQ(0, p2p_bind(self->provider));
 	EXPECT_TRUE(p2p_settles(self->provider,
@@ -281,7 +282,7 @@ TEST_F(held, again_and_again)
 	close(test);
 }
 
-/* Folios are kept as a whole, and taken apart in the end. */
+/* Folios are kept as a whole, and split at the end. */
 TEST_F(held, folio)
 {
 	int test = P2P_TEST_OPEN();
@@ -300,7 +301,7 @@ TEST_F(held, folio)
 	close(test);
 }
 
-/* The memory must be the same: not a part of it, and not more. */
+/* The new memory must be the same range, not smaller or larger. */
 TEST_F(held, other_size)
 {
 	char half[32], old[32] = "";
@@ -325,7 +326,9 @@ TEST_F(held, other_size)
 	check_all(_metadata, self);
 }
 
-/* What another user finds of memory, as far as it is free: 0, or the offset plus 1. */
+/*
+ * Another user's look at all free memory. Returns whether any data was found.
+ */
 static int find_secret(struct _test_data_held *self)
 {
 	long long left = p2p_available(self->provider);
@@ -342,7 +345,7 @@ static int find_secret(struct _test_data_held *self)
 		left -= size;
 		for (i = 0; i < size && !found; i += self->page)
 			found = !!p2p_load(mem + i);
-		/* Left mapped, so that the next one is other memory. */
+		/* Left mapped, so that the next mapping gets other memory. */
 		if (left < self->before - 32 * (long long)MIB)
 			break;
 	}
@@ -358,7 +361,7 @@ static int as_bob(struct _test_data_held *self)
 	return p2p_wait(child);
 }
 
-/* Data of a user is never shown to another one, whenever its memory returns. */
+/* Data of a user is never exposed to another, whenever its memory returns. */
 TEST_F(held, data_is_cleared)
 {
 	start_stuck_reader(_metadata, self, ALICE, SECRET);
@@ -415,7 +418,7 @@ static void remove_while_stuck(struct __test_metadata *_metadata,
 	EXPECT_FALSE(is_there(self->provider));
 }
 
-/* The device goes as a whole, and comes back. */
+/* The device is removed, and found again. */
 TEST_F(held, removed_and_found)
 {
 	start_stuck_reader(_metadata, self, 0, 1);

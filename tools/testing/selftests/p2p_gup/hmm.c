@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mirrors of page tables with peer-to-peer memory in them, through lib/test_p2p_hmm.c:
- * what a device is told, by its route and by the entries, and that whatever becomes of
- * the memory takes it back from the mirror.
+ * Mirrors of page tables with peer-to-peer memory, through lib/test_p2p_hmm.c:
+ * what a mirror reports to a device depends on its route and on the entries,
+ * and any change of the mapping invalidates the mirror.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +24,7 @@
 
 #define PMD		(2 * MIB)
 #define PUD		(1024 * MIB)
-#define NR		16		/* pages that are looked at */
+#define NR		16		/* pages to look at */
 #define SMALL		(NR * 4 * KIB)
 #define ROUNDS		200
 
@@ -48,12 +48,12 @@ FIXTURE_SETUP(hmm)
 FIXTURE_TEARDOWN(hmm)
 {
 	p2p_release(&self->p2p);
-	/* A mirror holds nothing, so it may be there still. */
+	/* A mirror holds no memory, so it may still exist. */
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 	close(self->fd);
 }
 
-/* What a client gets that has no route. */
+/* The result for a client without a route. */
 static void expect_no_route(struct __test_metadata *_metadata,
 			    struct _test_data_hmm *self,
 			    const struct client *client)
@@ -65,7 +65,7 @@ static void expect_no_route(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 }
 
-/* Each device is told of its own route, which is the one that it gets for DMA. */
+/* A mirror reports each device's own route, the same as for DMA mappings. */
 TEST_F(hmm, each_client)
 {
 	struct client *client;
@@ -93,7 +93,7 @@ TEST_F(hmm, each_client)
 	       refused);
 }
 
-/* A device that is not PCI has none. */
+/* A device that is not PCI has no route. */
 TEST_F(hmm, not_pci)
 {
 	struct p2p_test_hmm arg = { .not_pci = 1 };
@@ -104,7 +104,7 @@ TEST_F(hmm, not_pci)
 	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 }
 
-/* Who names no device gets what everybody got: lib/test_hmm.c is another one. */
+/* A caller that passes no device gets an error, like lib/test_hmm.c. */
 TEST_F(hmm, without_a_device)
 {
 	struct p2p_test_hmm arg = {};
@@ -120,7 +120,9 @@ TEST_F(hmm, without_a_device)
 	EXPECT_EQ(0, wrong(&self->mirror, 0, 1, VALID | WRITE, 0));
 }
 
-/* An entry comes by a fault, if it is wanted, and by one for all around. */
+/*
+ * A required entry is faulted in, and one fault maps the pages around it, too.
+ */
 TEST_F(hmm, not_mapped)
 {
 	if (!self->client->flags)
@@ -152,7 +154,7 @@ TEST_F(hmm, protection)
 	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, LOOK));
 	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, ERROR, 0));
 
-	/* The entries are read-only still, until one is written to. */
+	/* The entries stay read-only until a write fault. */
 	ASSERT_EQ(0, mprotect(self->mem, SMALL, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(0, mirror(&self->mirror, self->mem, NR, FAULT_WRITE));
 	EXPECT_EQ(0, wrong(&self->mirror, 0, NR, self->client->flags | WRITE, 0));
@@ -189,7 +191,7 @@ TEST_F(hmm, mixed)
 	ASSERT_EQ(0, munmap(room, SMALL));
 }
 
-/* An entry of 2 MiB, where the mirror begins in it, across two, and where it ends. */
+/* A mirror that begins within a 2 MiB entry, spans two, or ends within one. */
 TEST_F(hmm, order)
 {
 	char *mem = p2p_map(self->provider, 2 * PMD);
@@ -209,7 +211,7 @@ TEST_F(hmm, order)
 	EXPECT_EQ(PAGEMAP_PFN(p2p_pagemap(mem)) + nr / 2, self->entries[0].pfn);
 	EXPECT_EQ(0, changes(&self->mirror));
 
-	/* Without its huge entry it comes back in small ones. */
+	/* The memory comes back with small entries. */
 	ASSERT_EQ(0, madvise(mem, PMD, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, madvise(mem, PMD, MADV_DONTNEED));
 	EXPECT_LT(0, changes(&self->mirror));
@@ -217,7 +219,7 @@ TEST_F(hmm, order)
 	EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags | WRITE, 0));
 	EXPECT_EQ(0, wrong(&self->mirror, nr, nr, flags | WRITE, 9));
 
-	/* Read-only, and back. */
+	/* Make it read-only, and writable again. */
 	ASSERT_EQ(0, mprotect(mem + PMD, PMD, PROT_READ));
 	EXPECT_LT(0, changes(&self->mirror));
 	EXPECT_EQ(-EPERM, mirror(&self->mirror, mem + PMD, nr, FAULT_WRITE));
@@ -230,7 +232,7 @@ unmap:
 	EXPECT_EQ(0, munmap(mem, 2 * PMD));
 }
 
-/* One of 1 GiB, of which the mirror has little, for providers that are as large. */
+/* A 1 GiB entry, mirrored in part, for providers of that size. */
 TEST_F(hmm, gigantic)
 {
 	unsigned int flags = self->client->flags;
@@ -259,7 +261,9 @@ TEST_F(hmm, gigantic)
 	EXPECT_EQ(0, wrong(&self->mirror, 0, nr, flags | WRITE, order));
 	EXPECT_EQ(PAGEMAP_PFN(p2p_pagemap(at)), self->entries[0].pfn);
 
-	/* The entry goes as a whole, so the mirror of another part does, too. */
+	/*
+	 * Unmapping a part drops the whole entry, so other parts change, too.
+	 */
 	ASSERT_EQ(0, mirror(&self->mirror, at, NR, FAULT));
 	EXPECT_EQ(0, changes(&self->mirror));
 	ASSERT_EQ(0, madvise(mem, PMD, MADV_DONTNEED));
@@ -274,7 +278,10 @@ unmap:
 	EXPECT_EQ(0, munmap(mem, PUD));
 }
 
-/* No reference: the memory is as free as it was before, with the mirror still there. */
+/*
+ * A mirror holds no reference: the memory is free while the mirror still
+ * exists.
+ */
 TEST_F(hmm, holds_nothing)
 {
 	int gup = P2P_TEST_OPEN();
@@ -291,7 +298,7 @@ TEST_F(hmm, holds_nothing)
 	close(gup);
 }
 
-/* What takes entries away, or moves them, is a change for the mirror. */
+/* Removing or moving entries invalidates the mirror. */
 TEST_F(hmm, changes)
 {
 	unsigned int flags = self->client->flags;
@@ -358,7 +365,7 @@ TEST_F(hmm, reset)
 	EXPECT_EQ(0, munmap(mem, PMD));
 }
 
-/* The provider goes, and with it everything, entries of all sizes. */
+/* Unbinding the provider removes entries of all sizes. */
 TEST_F(hmm, unbind)
 {
 	char *mem;
@@ -388,7 +395,7 @@ struct racer {
 	int stop;
 	int rounds;
 	int last;		/* result */
-	bool bad;		/* entries that should not be */
+	bool bad;		/* invalid entries */
 	unsigned int order;
 };
 
@@ -401,7 +408,7 @@ static void *zap(void *arg)
 	return NULL;
 }
 
-/* The entries go all the time, and what is returned was there, as a whole. */
+/* Entries are zapped all the time; each returned range was valid as a whole. */
 TEST_F(hmm, zapped_meanwhile)
 {
 	unsigned int flags = self->client->flags;
@@ -429,7 +436,7 @@ TEST_F(hmm, zapped_meanwhile)
 	EXPECT_EQ(0, munmap(mem, PMD));
 }
 
-/* Until the memory is gone. */
+/* Mirrors until the memory is gone. */
 static void *mirror_all(void *arg)
 {
 	struct racer *racer = arg;
@@ -447,7 +454,7 @@ static void *mirror_all(void *arg)
 	return NULL;
 }
 
-/* Routes are looked for while the provider goes: there is one, or no memory. */
+/* Mirroring races with unbinding: there is a route, or no memory. */
 TEST_F(hmm, unbound_meanwhile)
 {
 	struct racer racer;

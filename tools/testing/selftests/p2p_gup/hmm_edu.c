@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sample driver samples/p2pdma/p2p-edu-mirror.c: a device copies between addresses
- * of a process, with nothing pinned, while what is mapped there is zapped, moved, forked,
- * protected and unmapped, and while the provider or the client goes.
+ * The sample driver samples/p2pdma/p2p-edu-mirror.c: a device copies between
+ * addresses of a process, with nothing pinned, while mappings are zapped,
+ * moved, forked, protected and unmapped, and while the provider or the client
+ * is unbound.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,11 +16,11 @@
 #include "edu_fixture.h"
 #include "range.h"
 
-/* The buffers of the fixture, one behind the other, and room for two more. */
+/* The buffers of the fixture, one after the other, and room for two more. */
 #define NR_PLACES	(2 * NR_BUFFERS + 2)
 #define ROOM		(NR_PLACES * SIZE)
 
-/* Where no other is. */
+/* A place without a buffer. */
 #define SPARE(room)	((room) + 2 * NR_BUFFERS * SIZE)
 
 static bool move(char **mem, char *to)
@@ -30,7 +31,7 @@ static bool move(char **mem, char *to)
 	return true;
 }
 
-/* Brings all buffers together, and has the device mirror them; or returns NULL. */
+/* Moves all buffers into one range that the device mirrors. NULL on failure. */
 static char *set_up(struct _test_data_edu *self)
 {
 	char *room = mmap(NULL, ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -65,7 +66,7 @@ TEST_F(edu, every_way)
 	}
 }
 
-/* Nothing is pinned, but it is mapped for DMA until something changes. */
+/* Nothing is pinned, but DMA mappings stay until a page table entry changes. */
 TEST_F(edu, stays_mapped)
 {
 	ASSERT_NE(NULL, set_up(self));
@@ -75,7 +76,7 @@ TEST_F(edu, stays_mapped)
 	EXPECT_EQ(LEN, mirrored(self->fd, self->bar[SRC], self->ram[DST], LEN));
 	EXPECT_EQ(LEN, mapped(self));
 
-	/* The memory keeps what is in it: only the entries go. */
+	/* Only the entries are dropped, the memory keeps its data. */
 	ASSERT_EQ(0, madvise(self->bar[SRC], self->page, MADV_DONTNEED));
 	EXPECT_EQ(LEN, mirrored(self->fd, self->bar[SRC], self->ram[DST], LEN));
 	EXPECT_EQ(LEN + self->page, mapped(self));
@@ -100,11 +101,14 @@ TEST_F(edu, zapped_in_flight)
 		EXPECT_EQ(LEN, call.ret);
 		EXPECT_TRUE(is_copied(self->bar[SRC], self->bar[DST], 0, 0, LEN));
 	}
-	/* At the latest, what the first copy left is not there for the second one. */
+	/* The second copy at least can't reuse DMA mappings of the first. */
 	EXPECT_LT(2 * LEN, mapped(self));
 }
 
-/* When mremap() returns, the device is off the old address, and the memory as it was. */
+/*
+ * When mremap() returns, the device no longer uses the old address, and the
+ * memory is unchanged.
+ */
 TEST_F(edu, moved_in_flight)
 {
 	static uint64_t then[SIZE / 8];
@@ -120,13 +124,15 @@ TEST_F(edu, moved_in_flight)
 	EXPECT_EQ(-EFAULT, call.ret);
 	EXPECT_EQ(-1, p2p_unlike(then, self->bar[DST], SIZE));
 
-	/* It is found where it is now. */
+	/* The device finds the buffer at its new address. */
 	fill(self->ram[SRC], self->bar[DST]);
 	EXPECT_EQ(LEN, mirrored(self->fd, self->ram[SRC], self->bar[DST], LEN));
 	EXPECT_TRUE(is_copied(self->ram[SRC], self->bar[DST], 0, 0, LEN));
 }
 
-/* When munmap() returns, the memory may be another's, who sees nothing of the copy. */
+/*
+ * After munmap() the memory may have a new owner, who sees nothing of the copy.
+ */
 TEST_F(edu, unmapped_in_flight)
 {
 	long long before;
@@ -138,7 +144,7 @@ TEST_F(edu, unmapped_in_flight)
 	ASSERT_TRUE(start_call(self, &call, self->ram[SRC], self->bar[DST]));
 	before = p2p_available(self->provider);
 	ASSERT_EQ(0, munmap(self->bar[DST], SIZE));
-	/* At once, as nobody holds a page. */
+	/* Immediately, since no page is held. */
 	EXPECT_EQ(before + SIZE, p2p_available(self->provider));
 	other = p2p_map(self->provider, SIZE);
 	ASSERT_NE(MAP_FAILED, other);
@@ -149,7 +155,9 @@ TEST_F(edu, unmapped_in_flight)
 	EXPECT_EQ(0, munmap(other, SIZE));
 }
 
-/* Other memory at the same address: the rest of the data goes there. */
+/*
+ * Other memory is mapped at the same address: the rest of the data goes there.
+ */
 TEST_F(edu, replaced_in_flight)
 {
 	struct edu_call call;
@@ -167,7 +175,10 @@ TEST_F(edu, replaced_in_flight)
 	EXPECT_EQ(-1, p2p_not_set(ram + LEN, SIZE - LEN, 0));
 }
 
-/* A child has the RAM as it was, the parent gets the data: pins would mix that up. */
+/*
+ * The child keeps the old RAM contents, the parent gets the data; pins would
+ * break copy-on-write.
+ */
 TEST_F(edu, forked)
 {
 	int go[2], i;
@@ -189,7 +200,7 @@ TEST_F(edu, forked)
 		/* Peer-to-peer memory is shared. */
 		if (p2p_differs(self->bar[DST], LEN, SRC, 0) != -1)
 			_exit(2);
-		/* The mirror is still the parent's. */
+		/* The mirror still belongs to the parent. */
 		for (i = 0; i < NR_BUFFERS; i++)
 			munmap(self->ram[i], SIZE);
 		_exit(mirrored(self->fd, self->ram[SRC], self->ram[DST], 1) != 1);
@@ -250,7 +261,9 @@ TEST_F(edu, protected)
 	}
 }
 
-/* The provider's memory at the same address, after its driver has come back. */
+/*
+ * Maps the provider's memory at the same address, with its driver bound again.
+ */
 static void comes_back(struct __test_metadata *_metadata,
 		       struct _test_data_edu *self)
 {
@@ -274,7 +287,7 @@ static void comes_back(struct __test_metadata *_metadata,
 	EXPECT_TRUE(is_copied(self->bar[SRC], self->ram[DST], 0, 0, LEN));
 }
 
-/* Mapped for DMA, but not in use: unbinding takes it back, and waits for nobody. */
+/* Mapped for DMA, but idle: unbinding revokes the mapping without waiting. */
 TEST_F(edu, provider_unbound)
 {
 	ASSERT_NE(NULL, set_up(self));
@@ -292,7 +305,7 @@ TEST_F(edu, provider_unbound_in_flight)
 	fill(self->ram[SRC], self->bar[DST]);
 	ASSERT_TRUE(start_call(self, &call, self->ram[SRC], self->bar[DST]));
 	ASSERT_EQ(0, p2p_unbind(self->provider));
-	/* It waits for a command, and not for the copy. */
+	/* Unbinding waits for the current command, not for the whole copy. */
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
 	EXPECT_EQ(-EFAULT, call.ret);
 	comes_back(_metadata, self);
@@ -330,7 +343,7 @@ TEST_F(edu, provider_reset)
 	EXPECT_TRUE(is_copied(self->bar[SRC], self->bar[DST], 0, 0, LEN));
 }
 
-/* Nothing is left mapped for a device without a driver. */
+/* No DMA mapping is left for a device without a driver. */
 TEST_F(edu, client_unbound)
 {
 	struct edu_call call;
@@ -344,7 +357,7 @@ TEST_F(edu, client_unbound)
 	ASSERT_EQ(0, bind_edu(self->wide, WIDE_BITS));
 	EXPECT_EQ(-ENODEV, mirrored(self->fd, self->bar[SRC], self->bar[DST], LEN));
 	EXPECT_EQ(-ENODEV, mirrored(self->fd, self->ram[SRC], self->ram[DST], LEN));
-	/* The notifier is there still. */
+	/* The notifier is still registered. */
 	ASSERT_EQ(0, madvise(room, ROOM, MADV_DONTNEED));
 	close(self->fd);
 
@@ -360,7 +373,7 @@ TEST_F(edu, client_unbound)
 	ASSERT_EQ(0, bind_edu(self->wide, WIDE_BITS));
 }
 
-/* The address space may go before the file. */
+/* The address space may be destroyed before the file. */
 TEST_F(edu, process_gone)
 {
 	int fd = open_edu(self->wide);
@@ -405,7 +418,10 @@ TEST_F(edu, killed)
 	EXPECT_TRUE(p2p_settles(self->provider, before));
 }
 
-/* A device that can't address the memory, or has no way to it, and RAM it still has. */
+/*
+ * A device that can't address the memory, or has no route to it; RAM still
+ * works.
+ */
 TEST_F(edu, no_route)
 {
 	const char *const others[] = { self->narrow, self->far };
@@ -470,7 +486,7 @@ TEST_F(edu, bad_arguments)
 	EXPECT_TRUE(is_copied(self->bar[SRC], self->bar[DST], 0, 0, LEN));
 }
 
-/* Memory without struct pages is not for mirrors. */
+/* Memory without struct pages can't be mirrored. */
 TEST_F(edu, pageless)
 {
 	const char *vram = getenv("P2P_VRAM");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Device private memory in mirrors of page tables: lib/test_hmm.c has the memory of a
- * process in a provider's BAR, and another device mirrors it, through lib/test_p2p_hmm.c. If
- * it has a route, it is told where the data are, and they stay there; if not, they migrate to
+ * Device private memory in mirrors of page tables: lib/test_hmm.c keeps the
+ * memory of a process in a provider's BAR, and another device mirrors it,
+ * through lib/test_p2p_hmm.c. If that device has a route, the mirror returns
+ * the location in the BAR, and the data stay there; if not, they migrate to
  * RAM, as for all other mirrors.
  */
 #define _GNU_SOURCE
@@ -23,12 +24,12 @@
 #include "removal.h"
 #include "variants.h"
 
-#define NR		16		/* pages that are looked at */
+#define NR		16		/* pages to look at */
 #define SMALL		(NR * 4 * KIB)
 #define SEED		1
 #define ROUNDS		100
 
-/* What there is to see of a page that may be anywhere. */
+/* Flags to compare for a page that may be in the BAR or in RAM. */
 #define STATE		(VALID | WRITE | ERROR | P2P | BUS)
 
 FIXTURE(private)
@@ -66,7 +67,7 @@ FIXTURE_TEARDOWN(private)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* How many of the pages the device has. */
+/* How many of the pages are in device private memory. */
 static int private(struct _test_data_private *self)
 {
 	return private_pages(self->dev, self->data, SMALL);
@@ -77,7 +78,7 @@ static bool is_unchanged(struct _test_data_private *self)
 	return p2p_differs(self->data, SMALL, SEED, 0) == -1;
 }
 
-/* How many of the entries are not what they should be: in the BAR, in RAM, or nothing. */
+/* Counts entries that are not as expected: in the BAR, in RAM, or empty. */
 static int not_as(struct _test_data_private *self, unsigned int flags)
 {
 	struct p2p_test_entry *entry;
@@ -99,7 +100,7 @@ static unsigned int flags_of(const struct client *client)
 	return client->flags ?: VALID;
 }
 
-/* Each device that has a route is told it, and the memory stays where it is. */
+/* Each device with a route gets it, and the memory stays where it is. */
 TEST_F(private, each_client)
 {
 	struct client *client;
@@ -123,7 +124,7 @@ TEST_F(private, each_client)
 		}
 }
 
-/* The data are really in the BAR, and the CPU gets them back by touching them. */
+/* The data are really in the BAR; a CPU access moves them back to RAM. */
 TEST_F(private, back_in_ram)
 {
 	ASSERT_EQ(0, private_to_device(self->dev, self->data, SMALL));
@@ -136,7 +137,9 @@ TEST_F(private, back_in_ram)
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
-/* Whoever only looks gets the same, or nothing, and changes nothing. */
+/*
+ * A mirror without faults returns the same, or nothing, and migrates nothing.
+ */
 TEST_F(private, look)
 {
 	ASSERT_EQ(0, private_to_device(self->dev, self->data, SMALL));
@@ -146,7 +149,10 @@ TEST_F(private, look)
 	EXPECT_EQ(NR, private(self));
 }
 
-/* The caller that @arg describes sees nothing there, and finds the data in RAM once it asks for them. */
+/*
+ * Without faults the caller that @arg describes sees no entries; with faults it
+ * gets the data in RAM.
+ */
 static void only_by_migration(struct __test_metadata *_metadata,
 			      struct _test_data_private *self,
 			      struct p2p_test_hmm *arg)
@@ -169,7 +175,7 @@ TEST_F(private, not_pci)
 	only_by_migration(_metadata, self, &arg);
 }
 
-/* Who names no device gets what everybody got. */
+/* A caller that passes no device gets the data in RAM. */
 TEST_F(private, without_a_device)
 {
 	struct p2p_test_hmm arg = {};
@@ -177,7 +183,7 @@ TEST_F(private, without_a_device)
 	only_by_migration(_metadata, self, &arg);
 }
 
-/* The owner has no address for others. */
+/* The owner provides no address to other devices. */
 TEST_F(private, no_address)
 {
 	struct p2p_test_hmm arg = {
@@ -189,7 +195,10 @@ TEST_F(private, no_address)
 	only_by_migration(_metadata, self, &arg);
 }
 
-/* A child shares the memory read-only: to be read where it is, and to be written in RAM. */
+/*
+ * After fork() the memory is shared read-only: reads leave it where it is,
+ * writes need RAM.
+ */
 TEST_F(private, forked)
 {
 	unsigned int flags = flags_of(self->client);
@@ -237,14 +246,14 @@ TEST_F(private, protected)
 	for (fault = FAULT; fault <= FAULT_WRITE; fault++)
 		EXPECT_EQ(-EFAULT, mirror(&self->mirror, self->data, NR, fault));
 
-	/* The entries are read-only still. */
+	/* The entries are still read-only. */
 	ASSERT_EQ(0, mprotect(self->data, SMALL, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(0, mirror(&self->mirror, self->data, NR, FAULT_WRITE));
 	EXPECT_EQ(0, not_as(self, VALID | WRITE));
 	EXPECT_TRUE(is_unchanged(self));
 }
 
-/* Whatever takes the data away from where they are is a change for the mirror. */
+/* Moving the data elsewhere invalidates the mirror. */
 TEST_F(private, changes)
 {
 	char *room;
@@ -277,7 +286,7 @@ TEST_F(private, changes)
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
-/* The data are moved to RAM before the provider goes, and none are lost. */
+/* Unbinding the provider first moves the data to RAM, without loss. */
 TEST_F(private, unbind)
 {
 	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
@@ -303,12 +312,12 @@ struct mover {
 	pthread_t thread;
 	struct _test_data_private *self;
 	int stop;
-	int looked;		/* how often; it waits for the next time */
-	int hurry;		/* or it does not wait */
+	int looked;		/* looks; the mover waits for the next */
+	int hurry;		/* don't wait */
 	int error;
 };
 
-/* Each look needs a moment of peace, if it is what brings the data back. */
+/* A look that migrates the data back needs a pause of the mover. */
 static void wait_for_look(struct mover *mover, int before)
 {
 	while (__atomic_load_n(&mover->looked, __ATOMIC_ACQUIRE) == before &&
@@ -326,7 +335,10 @@ static void *move(void *arg)
 	do {
 		looked = __atomic_load_n(&mover->looked, __ATOMIC_ACQUIRE);
 		mover->error = private_to_device(self->dev, self->data, SMALL);
-		/* A page was in use, and did not move, or has gone back. */
+		/*
+		 * -ENOENT: a page was in use and did not move, or has moved
+		 * back.
+		 */
 		if (mover->error && mover->error != -ENOENT)
 			break;
 		mover->error = private_to_ram(self->dev, self->data, SMALL);
@@ -365,7 +377,7 @@ TEST_F(private, moved_meanwhile)
 	EXPECT_TRUE(is_unchanged(self));
 }
 
-/* As much as one likes: the provider can always be unbound. */
+/* However often the data move, the provider can be unbound. */
 TEST_F(private, unbound_meanwhile)
 {
 	struct mover mover;
@@ -400,7 +412,7 @@ TEST_F(private, bad_provider)
 	EXPECT_EQ(ENODEV, p2p_write_file(DMIRROR_PROVIDER, "ffff:ff:1f.7"));
 	/* the host bridge, which has no memory */
 	EXPECT_EQ(ENODEV, p2p_write_file(DMIRROR_PROVIDER, "0000:00:00.0"));
-	/* The old one is the new one. */
+	/* The old provider stays in effect. */
 	ASSERT_EQ(0, private_to_device(self->dev, self->data, SMALL));
 	EXPECT_GE(self->before - (long long)SMALL, p2p_available(self->provider));
 	ASSERT_EQ(0, p2p_write_file(DMIRROR_PROVIDER, self->provider));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Device private memory of one device, read and written by another one where it is: by the
- * DMA of samples/p2pdma/p2p-edu-mirror.c, while the memory migrates, is forked and unmapped,
- * and while the provider goes.
+ * Device private memory of one device, accessed in place by DMA of another,
+ * through samples/p2pdma/p2p-edu-mirror.c, while the memory migrates, is forked
+ * and unmapped, and while the provider is unbound.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,12 +16,12 @@
 #include "edu_fixture.h"
 #include "private.h"
 
-/* What the device mirrors: two ranges that may be private, one of RAM. */
+/* The mirrored ranges: two that may be private, and one of RAM. */
 enum { PRIVATE, PRIVATE2, RAM, NR_PLACES };
 #define ROOM		(NR_PLACES * SIZE)
 #define NR		((int)(SIZE / self->page))	/* pages of a range */
 
-static int device = -1;		/* that has the memory */
+static int device = -1;		/* owns the memory */
 static char *room;
 
 static char *at(int place)
@@ -38,7 +38,7 @@ static bool set_up(struct _test_data_edu *self)
 	       !mirror_edu(self->fd, room, ROOM);
 }
 
-/* Nothing of the provider is left. */
+/* None of the provider's memory stays in use. */
 static bool end(void)
 {
 	return !munmap(room, ROOM) && !close(device) &&
@@ -75,7 +75,7 @@ TEST_F(edu, stays)
 		for (j = 0; j < 2; j++)
 			if (ways[i][j] != RAM)
 				EXPECT_EQ(NR, private(ways[i][j]));
-		/* The CPU looks in RAM. */
+		/* CPU accesses migrate the data to RAM. */
 		EXPECT_TRUE(is_copied(at(src), at(dst), 0, 0, LEN));
 		EXPECT_EQ(0, private(PRIVATE));
 	}
@@ -83,7 +83,7 @@ TEST_F(edu, stays)
 	EXPECT_TRUE(end());
 }
 
-/* What the device has written is what the memory's own device reads. */
+/* The memory's own device reads what the other device has written. */
 TEST_F(edu, seen_by_owner)
 {
 	static char seen[SIZE];
@@ -99,7 +99,9 @@ TEST_F(edu, seen_by_owner)
 	EXPECT_TRUE(end());
 }
 
-/* A device that can't address the BAR, or has no way to it, gets the data in RAM. */
+/*
+ * A device that can't address the BAR, or has no route, gets the data in RAM.
+ */
 TEST_F(edu, no_route)
 {
 	const char *const others[] = { self->narrow, self->far };
@@ -131,7 +133,7 @@ TEST_F(edu, no_route)
 	EXPECT_TRUE(end());
 }
 
-/* There and back all the time, and no byte is lost on the way. */
+/* The data migrate back and forth all the time, without loss. */
 TEST_F(edu, moved_in_flight)
 {
 	struct edu_call call;
@@ -156,7 +158,9 @@ TEST_F(edu, moved_in_flight)
 	EXPECT_TRUE(end());
 }
 
-/* The child has what was there when it was made, in RAM, and the parent gets the data. */
+/*
+ * The child keeps the data as of fork(), in RAM; the parent gets the new data.
+ */
 TEST_F(edu, forked_in_flight)
 {
 	struct edu_call call;
@@ -178,7 +182,7 @@ TEST_F(edu, forked_in_flight)
 	EXPECT_TRUE(end());
 }
 
-/* When munmap() returns, the BAR is free, and the device is off it. */
+/* When munmap() returns, the BAR memory is free and unused by the device. */
 TEST_F(edu, unmapped_in_flight)
 {
 	struct edu_call call;
@@ -202,7 +206,7 @@ TEST_F(edu, unmapped_in_flight)
 	EXPECT_TRUE(end());
 }
 
-/* Mapped for DMA, but not in use: nothing to wait for once the data are in RAM. */
+/* Mapped for DMA, but idle: once the data are in RAM, nothing to wait for. */
 TEST_F(edu, provider_unbound)
 {
 	ASSERT_TRUE(set_up(self));
@@ -227,7 +231,7 @@ TEST_F(edu, provider_unbound_in_flight)
 	ASSERT_TRUE(make_private(PRIVATE));
 	ASSERT_TRUE(start_call(self, &call, at(RAM), at(PRIVATE)));
 	ASSERT_EQ(0, p2p_unbind(self->provider));
-	/* Unlike a mapping of the BAR itself, the memory goes on in RAM. */
+	/* Unlike a mapping of the BAR itself, the memory survives in RAM. */
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
 	EXPECT_EQ(LEN, call.ret);
 	EXPECT_TRUE(is_copied(at(RAM), at(PRIVATE), 0, 0, LEN));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory is held for longer than a call: what can be held, what a hold keeps, and what
- * the end of processes and mappings means for it.
+ * Memory is held for longer than a call: what can be held, what a hold keeps,
+ * and how the end of processes and mappings affects it.
  */
 #define _GNU_SOURCE
 #include <lib/test_p2p_uapi.h>
@@ -20,7 +20,9 @@
 static const struct hold_kind *const lease = &hold_kinds[0];
 static const struct hold_kind *const ticket = &hold_kinds[1];
 
-/* What exec() starts: says that it runs, until its standard input ends. */
+/*
+ * Runs after exec(): reports that it runs, and waits for the end of its input.
+ */
 static void __attribute__((constructor)) exec_child(void)
 {
 	char c = 'x';
@@ -30,7 +32,10 @@ static void __attribute__((constructor)) exec_child(void)
 	_exit(write(STDOUT_FILENO, &c, 1) != 1 || read(STDIN_FILENO, &c, 1));
 }
 
-/* Holds the memory, and tells the extents. Returns how many, or a negative errno. */
+/*
+ * Holds the memory, and gets the extents. Returns how many, or a negative
+ * errno.
+ */
 static int hold_extents(int fd, const struct hold_kind *kind, const void *addr,
 			size_t len, struct p2p_test_extent *extents, unsigned int max)
 {
@@ -69,7 +74,7 @@ static bool describe(const struct p2p_test_extent *extents, int nr, const char *
 	return !len;
 }
 
-/* A lease has a pin of each folio, a ticket has none; both go by themselves. */
+/* A lease pins each folio, a ticket pins none; both end on their own. */
 TEST_F(mapping, pins)
 {
 	int fd = HOLD_OPEN(), test = P2P_TEST_OPEN();
@@ -82,7 +87,7 @@ TEST_F(mapping, pins)
 	pfn = PAGEMAP_PFN(p2p_pagemap(self->mem));
 	for_each_hold_kind(kind) {
 		nr = hold_extents(fd, kind, self->mem, self->size, extents, PAGES);
-		/* The pages of a buffer that is so small are on their own. */
+		/* The pages of such a small buffer are no large folio. */
 		EXPECT_EQ(kind->ticket && !kind->by_file ? 1 : PAGES, nr) KIND();
 		EXPECT_TRUE(describe(extents, nr, self->mem, self->size, self->page))
 			KIND();
@@ -96,7 +101,7 @@ TEST_F(mapping, pins)
 	close(fd);
 }
 
-/* Any alignment, and more extents than anybody would guess. */
+/* Any alignment, and more extents than initially allocated for. */
 TEST_F(mapping, extents)
 {
 	const size_t skip[] = { 0, 1, self->page - 1, self->page, 5 * self->page + 7 };
@@ -133,7 +138,7 @@ TEST_F(mapping, extents)
 	close(fd);
 }
 
-/* Memory that nobody has touched yet. */
+/* Memory that has not been touched yet. */
 TEST_F(mapping, first_use)
 {
 	const struct hold_kind *kind;
@@ -151,7 +156,7 @@ TEST_F(mapping, first_use)
 	close(fd);
 }
 
-/* The memory stays with the hold, whatever becomes of the mapping. */
+/* The hold keeps the memory, whatever happens to the mapping. */
 TEST_F(mapping, outlives_mapping)
 {
 	const struct hold_kind *kind;
@@ -198,7 +203,7 @@ TEST_F(mapping, use_outlives_ticket)
 	close(fd);
 }
 
-/* Another buffer right behind: at once there is one mapping, and two buffers. */
+/* Another buffer right behind: one contiguous range, but two buffers. */
 TEST_F(mapping, one_buffer)
 {
 	size_t half = self->size / 2;
@@ -221,10 +226,10 @@ TEST_F(mapping, one_buffer)
 		EXPECT_EQ(0, hold_put(fd));
 		EXPECT_EQ(-EINVAL, hold(fd, kind, room, half + 1, true)) KIND();
 		EXPECT_EQ(-EINVAL, hold(fd, kind, room + half - 1, 2, true)) KIND();
-		/* RAM behind it, and before it. */
+		/* RAM after it, and before it. */
 		EXPECT_EQ(-EINVAL, hold(fd, kind, room + half, half + 1, true)) KIND();
 		EXPECT_EQ(-ENOTTY, hold(fd, kind, ram, 1, true)) KIND();
-		/* Nothing behind it. */
+		/* Nothing mapped after it. */
 		ASSERT_EQ(0, munmap(ram, self->page));
 		EXPECT_EQ(-EFAULT, hold(fd, kind, room + half, half + 1, true)) KIND();
 		EXPECT_EQ(-ENOTTY, hold(fd, kind, ram, 1, true)) KIND();
@@ -264,7 +269,7 @@ TEST_F(mapping, permissions)
 	close(fd);
 }
 
-/* The two halves of a buffer, the other way round. */
+/* The two halves of a buffer, in swapped order. */
 TEST_F(mapping, moved)
 {
 	size_t half = self->size / 2;
@@ -320,7 +325,10 @@ TEST_F(mapping, many)
 	close(fd);
 }
 
-/* The holder is the open file: it may be in another process than the mapping was. */
+/*
+ * The holder is the open file, which may belong to a process without the
+ * mapping.
+ */
 TEST_F(mapping, exit)
 {
 	const struct hold_kind *kind;
@@ -345,7 +353,7 @@ TEST_F(mapping, exit)
 	}
 }
 
-/* A process that is killed has nothing to put in order. */
+/* A killed process leaves no hold behind. */
 TEST_F(mapping, killed)
 {
 	const struct hold_kind *kind;
@@ -378,7 +386,7 @@ TEST_F(mapping, killed)
 	}
 }
 
-/* A child has the same file, and a mapping of the same buffer. */
+/* A child inherits the file, and a mapping of the same buffer. */
 TEST_F(mapping, fork)
 {
 	const struct hold_kind *kind;
@@ -409,7 +417,7 @@ TEST_F(mapping, fork)
 	close(fd);
 }
 
-/* exec() ends the mapping; and the hold, if its file is closed. */
+/* exec() ends the mapping; and the hold, if it closes the file. */
 static void hold_and_exec(struct __test_metadata *_metadata,
 			  struct _test_data_mapping *self,
 			  const struct hold_kind *kind, bool keeps)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory that is held for longer than a call, through lib/test_p2p_hold.c. */
+/* Memory held for longer than a call, through lib/test_p2p_hold.c. */
 #ifndef P2P_HOLD_TEST_H
 #define P2P_HOLD_TEST_H
 
@@ -31,7 +31,7 @@ static const struct hold_kind hold_kinds[] = {
 #define for_each_hold_kind(kind) \
 	for ((kind) = hold_kinds; (kind) < hold_kinds + ARRAY_SIZE(hold_kinds); (kind)++)
 
-/* Opens it; in FIXTURE_SETUP(), where there is none the test is skipped. */
+/* For FIXTURE_SETUP(): opens the test module; skips the test without it. */
 #define HOLD_OPEN()							\
 	({								\
 		int fd_ = open(P2P_HOLD_FILE, O_RDWR | O_CLOEXEC);	\
@@ -75,7 +75,7 @@ static inline int hold_put(int fd)
 	return p2p_result(ioctl(fd, P2P_TEST_PUT, 0));
 }
 
-/* What became of the holds of a file. */
+/* The state of the holds of a file. */
 static inline struct p2p_test_holds hold_look(int fd)
 {
 	struct p2p_test_holds look = { .nr_wrong = -1 };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A provider is unbound and bound again, a thousand times, while processes hold its memory,
- * create holds, arm, use and end them, begin other processes and exit. A kernel with
- * lockdep, which is some ten times slower, has to come through a hundred.
+ * A provider is unbound and bound again, a thousand times, while processes hold
+ * its memory, create, arm, use and end holds, fork, exec and exit. With
+ * lockdep, which is some ten times slower, it is a hundred times.
  *
- * The provider offers no more memory than that takes, as binding takes its time for each
- * page.
+ * The provider offers only as much memory as needed, since the time of binding
+ * grows with the number of pages.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,23 +28,23 @@
 #define TIMEOUT		1500	/* seconds */
 #define EXEC_VARIABLE	"P2P_HOLD_RACE_EXEC"
 
-/* What exec() starts has nothing to do. */
+/* Runs after exec(), and only exits. */
 static void __attribute__((constructor)) exec_child(void)
 {
 	if (getenv(EXEC_VARIABLE))
 		_exit(0);
 }
 
-/* What a step found; every other value is an error. */
+/* Result of a step; all other values are errors. */
 enum { GO_ON, GONE };
 
 FIXTURE(hold_race)
 {
 	P2P_FIXTURE;
-	long long all;		/* of the memory, outside of this test */
+	long long all;		/* of the memory, outside this test */
 	struct shared {
 		int stop;
-		int steps[8];	/* of each child that came to its end */
+		int steps[8];	/* completed by each child */
 	} *shared;
 };
 
@@ -93,7 +93,7 @@ static struct p2p_test_hold hold_arg(const char *mem, bool is_ticket)
 	};
 }
 
-/* What became of a call that unbinding may have made fail. */
+/* The outcome of a call that may fail because of unbinding. */
 static int outcome(int error)
 {
 	if (!error)
@@ -101,7 +101,7 @@ static int outcome(int error)
 	return error == -ENODEV || error == -EFAULT ? GONE : 10;
 }
 
-/* Creates, arms and ends it. */
+/* Creates, arms and ends a lease. */
 static int lease_step(int fd, char *mem)
 {
 	struct p2p_test_hold arg = hold_arg(mem, false);
@@ -121,7 +121,7 @@ static int ticket_step(int fd, char *mem)
 	ret = outcome(hold_call(fd, &arg));
 	for (i = 0; ret == GO_ON && i < 10; i++) {
 		error = hold_use(fd);
-		/* It is being reset. */
+		/* The provider is being reset. */
 		if (error == -EAGAIN)
 			error = hold_wait(fd) ?: -EAGAIN;
 		if (error == -EAGAIN)
@@ -133,7 +133,7 @@ static int ticket_step(int fd, char *mem)
 	return hold_put(fd) ? 21 : ret;
 }
 
-/* Stays until the provider wants the memory back. */
+/* Keeps a lease until the provider revokes it. */
 static int stay_step(int fd, char *mem)
 {
 	struct p2p_test_hold arg = hold_arg(mem, false);
@@ -146,7 +146,7 @@ static int stay_step(int fd, char *mem)
 	return hold_put(fd) ? 31 : ret;
 }
 
-/* A child has the memory and the file, and exits with a use under way. */
+/* A child holds the memory, and exits with a use in progress. */
 static int fork_step(int fd, char *mem)
 {
 	struct p2p_test_hold arg = hold_arg(mem, true);
@@ -166,7 +166,7 @@ static int fork_step(int fd, char *mem)
 	return p2p_wait(child);
 }
 
-/* exec() ends a mapping, and closes the file of the hold. */
+/* exec() ends the mapping, and closes the file of the hold. */
 static int exec_step(int fd, char *mem)
 {
 	struct p2p_test_hold arg = hold_arg(mem, false);
@@ -189,7 +189,7 @@ static int exec_step(int fd, char *mem)
 
 typedef int step(int fd, char *mem);
 
-/* One mapping, until it is found to be gone. Returns GONE or an error. */
+/* Runs steps on one mapping until it is gone. Returns GONE or an error. */
 static int use_mapping(struct _test_data_hold_race *self, step *step, int *steps)
 {
 	char *mem = p2p_map(self->provider, SIZE);
@@ -240,7 +240,9 @@ static void race(struct __test_metadata *_metadata, struct _test_data_hold_race 
 		for (i = 0; i < nr; i++)
 			ASSERT_TRUE(still_runs(children[i]))
 				TH_LOG("child %d ended in round %d", i, round);
-		/* Each in turn is at it when the next round begins. */
+		/*
+		 * Each child in turn has made progress before the next round.
+		 */
 		i = round % nr;
 		seen = __atomic_load_n(&self->shared->steps[i], __ATOMIC_ACQUIRE);
 		while (i != 2 && still_runs(children[i]) &&
@@ -248,7 +250,7 @@ static void race(struct __test_metadata *_metadata, struct _test_data_hold_race 
 			usleep(200);
 	}
 	__atomic_store_n(&self->shared->stop, 1, __ATOMIC_RELEASE);
-	/* Who stays, stays until that. */
+	/* Ends the child that keeps a lease. */
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 	for (i = 0; i < nr; i++) {
 		EXPECT_EQ(0, p2p_wait(children[i])) TH_LOG("child %d", i);

@@ -67,7 +67,7 @@ TEST_F(range, hold)
 		EXPECT_EQ(0, extent.pfn);
 		EXPECT_EQ(0, hold_put(fd));
 
-		/* It is in one mapping, which permits the access. */
+		/* The range must lie in one mapping that permits the access. */
 		EXPECT_EQ(-EFAULT, hold(fd, kind, self->mem + 1, self->size, true));
 		ASSERT_EQ(0, mprotect(self->mem, self->size, PROT_READ));
 		EXPECT_EQ(-EFAULT, hold(fd, kind, self->mem, self->size, true));
@@ -115,7 +115,7 @@ TEST_F(range, hold_is_revoked)
 	}
 }
 
-/* Whoever is not ready, and a use, are waited for. */
+/* Unbinding waits for a hold that is not armed, and for a use. */
 TEST_F(range, hold_delays_unbind)
 {
 	struct p2p_test_hold arg = hold_arg(self, lease);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A provider is unbound, or reset, while its memory is held: holders are told, and let
- * go, and nobody waits for anything else.
+ * A provider is unbound, or reset, while its memory is held: holds are revoked,
+ * holders release the memory, and there is nothing else to wait for.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 #define SIZE		(256 * KIB)
 #define MANY		1000
-/* Longer than it takes to name who is waited for. */
+/* Longer than it takes to log the holder that is waited for. */
 #define HANGS		1500
 #define A_WHILE		100000
 
@@ -55,7 +55,7 @@ FIXTURE_TEARDOWN(hold_revoke)
 	EXPECT_BACK(self);
 }
 
-/* A new mapping, of a provider that was bound again. */
+/* Maps memory of a provider that was bound again. */
 static bool map_again(struct _test_data_hold_revoke *self)
 {
 	if (p2p_bind(self->provider) || munmap(self->mem, SIZE))
@@ -64,7 +64,7 @@ static bool map_again(struct _test_data_hold_revoke *self)
 	return self->mem != MAP_FAILED;
 }
 
-/* What a holder is told to do when it is revoked. */
+/* A hold of the test module. */
 static struct p2p_test_hold hold_arg(struct _test_data_hold_revoke *self,
 				     const struct hold_kind *kind)
 {
@@ -91,7 +91,7 @@ static bool says_waiting(struct _test_data_hold_revoke *self,
 			 self->client.devfn & 7);
 }
 
-/* They take a lock of the process, and a lease is mapped for DMA by the client. */
+/* revoke() takes the mmap_lock, and the client maps a lease for DMA. */
 static unsigned int all_flags(struct _test_data_hold_revoke *self,
 			      const struct hold_kind *kind)
 {
@@ -99,7 +99,7 @@ static unsigned int all_flags(struct _test_data_hold_revoke *self,
 	       (self->works && !kind->ticket ? P2P_TEST_HOLD_MAP : 0);
 }
 
-/* Revoked once, with the memory still there; whoever holds it may take its time. */
+/* Revoked once, with the memory still present; revoke() may take time. */
 TEST_F(hold_revoke, unbind)
 {
 	const struct hold_kind *kind;
@@ -120,7 +120,7 @@ TEST_F(hold_revoke, unbind)
 			EXPECT_EQ(-ENODEV, hold_use(self->fd)) KIND();
 		EXPECT_EQ(SIGBUS, p2p_fault_of(self->mem, true)) KIND();
 
-		/* Of the new memory the old hold has nothing. */
+		/* The old hold does not apply to the new memory. */
 		ASSERT_EQ(0, p2p_bind(self->provider));
 		EXPECT_EQ(self->before, p2p_available(self->provider)) KIND();
 		if (kind->ticket)
@@ -134,7 +134,7 @@ TEST_F(hold_revoke, unbind)
 	}
 }
 
-/* Mapping and process are gone. */
+/* The mapping and the process are gone. */
 TEST_F(hold_revoke, without_mapping)
 {
 	const struct hold_kind *kind;
@@ -165,7 +165,7 @@ TEST_F(hold_revoke, without_mapping)
 	}
 }
 
-/* Whoever is not ready yet is waited for, and then finds out. */
+/* Unbinding waits for a hold that is not armed yet; arming then fails. */
 TEST_F(hold_revoke, before_it_is_armed)
 {
 	const struct hold_kind *kind;
@@ -190,7 +190,7 @@ TEST_F(hold_revoke, before_it_is_armed)
 	}
 }
 
-/* So is a use, but not by who holds another part. */
+/* Unbinding waits for a use, which does not delay other holders. */
 TEST_F(hold_revoke, in_use)
 {
 	struct p2p_test_hold arg = hold_arg(self, ticket);
@@ -210,7 +210,7 @@ TEST_F(hold_revoke, in_use)
 	EXPECT_TRUE(says_waiting(self, ticket, getpid()));
 	EXPECT_TRUE(still_runs(child));
 	EXPECT_EQ(0, hold_put(other));
-	/* Its ticket may go before the use does. */
+	/* The ticket may end before the use. */
 	EXPECT_EQ(0, hold_put(self->fd));
 	usleep(A_WHILE);
 	EXPECT_TRUE(still_runs(child));
@@ -234,7 +234,7 @@ TEST_F(hold_revoke, ends_uses)
 	EXPECT_EQ(-EINVAL, hold_unuse(self->fd));
 }
 
-/* A revoke() that hangs is named. Who ends the hold meanwhile waits for it. */
+/* A revoke() that hangs is logged. Ending the hold meanwhile waits for it. */
 TEST_F(hold_revoke, hangs)
 {
 	const struct hold_kind *kind;
@@ -297,13 +297,13 @@ TEST_F(hold_revoke, reset)
 			EXPECT_EQ(0, hold_unuse(self->fd)) KIND();
 		}
 		EXPECT_EQ(0, hold_put(self->fd));
-		/* The buffer is there, and can be held again. */
+		/* The buffer still exists, and can be held again. */
 		EXPECT_EQ(0, hold(self->fd, kind, self->mem, SIZE, true)) KIND();
 		EXPECT_EQ(0, hold_put(self->fd));
 	}
 }
 
-/* Adds 1 to a word, in a fault that keeps the mmap_lock if the word is not mapped. */
+/* Adds 1 to a word; if it is not mapped, the fault keeps the mmap_lock. */
 static int futex_add(void *word)
 {
 	uint32_t ram = 0;
@@ -314,8 +314,8 @@ static int futex_add(void *word)
 }
 
 /*
- * revoke() takes the mmap_lock. Who faults meanwhile, and can't drop it, is not to wait
- * for the reset with it. Before that, another revoke() takes its time.
+ * revoke() takes the mmap_lock. A fault that can't drop the mmap_lock must not
+ * wait for the reset. Another, slow revoke() is called first.
  */
 TEST_F(hold_revoke, reset_meets_futex)
 {
@@ -350,7 +350,10 @@ TEST_F(hold_revoke, reset_meets_futex)
 	close(slow);
 }
 
-/* The reset waits for a use, which may end in pause(). Then for none, so it says nothing. */
+/*
+ * The reset waits for a use. With a pause() that ends uses it does not wait,
+ * and logs nothing.
+ */
 TEST_F(hold_revoke, reset_in_use)
 {
 	struct p2p_test_hold arg = hold_arg(self, ticket);

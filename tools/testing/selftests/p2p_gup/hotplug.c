@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device of a provider goes as a whole, and comes back: by the files "remove"
- * and "rescan", by the power switch of its slot, and because the host pulls it
- * out. Who has its memory finds what unbind.c shows.
+ * The device of a provider is removed and returns: by the files "remove" and
+ * "rescan", by the power control of its slot, and by the host unplugging it.
+ * Users of its memory see the same as in unbind.c.
  *
- * What has been pulled out only comes back if the host plugs it in again. P2P_PLUG
- * is what the host calls the device.
+ * An unplugged device only returns if the host plugs it in again. P2P_PLUG is
+ * the host's name of the device.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -39,7 +39,7 @@ FIXTURE(hotplug)
 	const char *plug;
 	int test;
 	int klog;
-	int *transfers;		/* that a child has done */
+	int *transfers;		/* done by a child */
 	char *small, *large;
 	char power[P2P_PATH_LEN];
 	char client[P2P_ADDR_LEN];
@@ -47,7 +47,7 @@ FIXTURE(hotplug)
 
 P2P_VARIANTS(hotplug, P2P_BAR_DRIVER, "slow", NULL);
 
-/* The file that switches the power of the provider's slot. */
+/* The file that controls the power of the provider's slot. */
 static bool find_power(struct _test_data_hotplug *self)
 {
 	char path[P2P_PATH_LEN], address[32];
@@ -154,12 +154,12 @@ static bool give_driver(const char *device)
 	p2p_path(path, device, "driver_override");
 	if (p2p_write_file(path, P2P_BAR_DRIVER))
 		return false;
-	/* No driver matches a new device before it has its resources. */
+	/* A new device can't be bound before its resources are assigned. */
 	while (p2p_number(device, "p2pmem/published") != 1) {
 		p2p_write_file("/sys/bus/pci/drivers_probe", device);
 		usleep(1000);
 	}
-	/* pciehp may have probed it first, and not be done: this takes the device lock. */
+	/* pciehp may still be probing it: this write takes the device lock. */
 	return !p2p_write_file(path, P2P_BAR_DRIVER);
 }
 
@@ -175,7 +175,7 @@ static bool plug_in(struct _test_data_hotplug *self)
 	return give_driver(self->provider);
 }
 
-/* What comes back is the memory of a device like any other. */
+/* The memory works after the device has returned. */
 static bool all_works(struct _test_data_hotplug *self)
 {
 	char *mem = p2p_map(self->provider, LARGE);
@@ -221,7 +221,10 @@ static pid_t start_reader(struct _test_data_hotplug *self)
 		ret = p2p_result(pread(self->disk, self->large, SMALL, 0));
 		__atomic_add_fetch(self->transfers, 1, __ATOMIC_RELEASE);
 	} while (ret == (self->works ? (ssize_t)SMALL : -EREMOTEIO));
-	/* Part of it, if it was revoked while the pages were collected; or too late. */
+	/*
+	 * The last read may be short or refused if the memory was revoked
+	 * meanwhile.
+	 */
 	if (ret > 0 || ret == -EREMOTEIO)
 		ret = p2p_result(pread(self->disk, self->large, SMALL, 0));
 	_exit(ret == -EFAULT ? 0 : 1);
@@ -254,7 +257,7 @@ TEST_F(hotplug, power_off)
 	}
 }
 
-/* The host asks for the device, and gets it, although somebody has a page. */
+/* The host requests the device, and gets it although a page is held. */
 TEST_F(hotplug, pulled_out_in_use)
 {
 	ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_PIN_FAST, self->small, 1,
@@ -273,7 +276,9 @@ TEST_F(hotplug, pulled_out_in_use)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* A driver has a dma-buf of it mapped for DMA: the device goes when that has unmapped. */
+/*
+ * A driver has mapped a dma-buf for DMA: removal waits until it has unmapped.
+ */
 TEST_F(hotplug, pulled_out_while_imported)
 {
 	struct p2p_test_attach attach = { .importer = P2P_TEST_DEAF };
@@ -304,7 +309,7 @@ TEST_F(hotplug, pulled_out_while_imported)
 	EXPECT_FALSE(heap_there(self->provider));
 	ASSERT_TRUE(plug_in(self));
 	EXPECT_TRUE(heap_there(self->provider));
-	/* What comes back is none of its business. */
+	/* The old attachment does not apply to the new device. */
 	ASSERT_EQ(0, ioctl(importer, P2P_TEST_MAP, &map));
 	EXPECT_EQ(-ENODEV, map.result);
 	close(importer);
@@ -314,8 +319,8 @@ TEST_F(hotplug, pulled_out_while_imported)
 }
 
 /*
- * The drive goes at the same time, with a transfer under way. The last test: the
- * drive may come back under another name.
+ * The drive is removed at the same time, with a transfer in flight. This is the
+ * last test: the drive may return under another name.
  */
 TEST_F(hotplug, with_its_client)
 {
@@ -345,7 +350,7 @@ TEST_F(hotplug, with_its_client)
 		EXPECT_EQ(children[i], waitpid(children[i], &status, 0));
 		EXPECT_EQ(0, status);
 	}
-	/* Whatever it lost first: the memory, or the drive. */
+	/* Whether it lost the memory or the drive first. */
 	EXPECT_EQ(reader, waitpid(reader, &status, 0));
 	EXPECT_TRUE(WIFEXITED(status));
 	EXPECT_TRUE(WEXITSTATUS(status) == EFAULT || WEXITSTATUS(status) == EIO ||

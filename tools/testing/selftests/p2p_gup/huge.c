@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Large buffers: folios as large as the page table entries that map them, what
- * splits the entries, and what takes the folios apart.
+ * Large buffers: folios as large as the page table entries that map them, and
+ * what splits the entries and the folios.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -55,7 +55,7 @@ static int faults(int order)
 	return traced(" order=%d ", order);
 }
 
-/* One word in each page that tells whose it is: BAR memory may be slow. */
+/* Writes one word per page that identifies it: BAR memory may be slow. */
 static void put(char *mem, size_t len, uint64_t seed)
 {
 	for (size_t i = 0; i < len; i += 64 * KIB)
@@ -131,7 +131,7 @@ TEST_F(huge, not_wanted)
 	EXPECT_EQ(SIZE / (64 * KIB), faults(0));
 }
 
-/* Base pages map the same folios: whoever holds a page does not see how. */
+/* Base pages map the same folios: a holder of a page sees no difference. */
 TEST_F(huge, unaligned_address)
 {
 	char *room = mmap(NULL, SIZE + 2 * PMD, PROT_NONE,
@@ -199,14 +199,14 @@ TEST_F(huge, mremap)
 	put(self->mem, SIZE, 7);
 	before = faults(9);
 
-	/* an entry as a whole: no new fault */
+	/* a whole entry: no new fault */
 	ASSERT_EQ(aligned, mremap(self->mem, PMD, PMD,
 				  MREMAP_MAYMOVE | MREMAP_FIXED, aligned));
 	EXPECT_TRUE(has(aligned, PMD, 7));
 	EXPECT_EQ(before, faults(9));
 	EXPECT_EQ(0, faults(0));
 
-	/* to an address where it does not fit, and half of one */
+	/* to an unaligned address, and half of an entry */
 	ASSERT_EQ(aligned + PMD + 64 * KIB,
 		  mremap(self->mem + PMD, MIB, MIB, MREMAP_MAYMOVE | MREMAP_FIXED,
 			 aligned + PMD + 64 * KIB));
@@ -244,7 +244,7 @@ TEST_F(huge, fork)
 	EXPECT_TRUE(has(self->mem + PMD, SIZE - PMD, 9 + PMD));
 }
 
-/* A folio is taken by as many references as pages, at once, and given back. */
+/* A folio is referenced once per page, all at once, and released. */
 TEST_F(huge, pages)
 {
 	static struct p2p_test_page pages[1024];
@@ -268,7 +268,7 @@ TEST_F(huge, pages)
 	}
 }
 
-/* One page that is held keeps its folio, and no other, from the pool. */
+/* A held page keeps its folio, and no other, out of the pool. */
 TEST_F(huge, outlive_the_mapping)
 {
 	struct p2p_test_page page;
@@ -282,7 +282,7 @@ TEST_F(huge, outlive_the_mapping)
 	munmap(self->mem, SIZE);
 	EXPECT_EQ(self->before - (long long)PMD, p2p_available(self->provider));
 
-	/* It is in nobody else's memory. */
+	/* The page is not part of other allocations. */
 	mem = p2p_map(self->provider, PMD);
 	ASSERT_NE(MAP_FAILED, mem);
 	put(mem, PMD, 13);
@@ -295,7 +295,7 @@ TEST_F(huge, outlive_the_mapping)
 	EXPECT_EQ(0, gup_count(self->gup, page.pfn));
 }
 
-/* What was a folio may be pages next, and the other way round. */
+/* Memory of a folio may be reused as base pages, and vice versa. */
 TEST_F(huge, taken_apart)
 {
 	struct p2p_test_page pages[2];
@@ -332,7 +332,7 @@ TEST_F(huge, extents)
 	struct p2p_test_extent extents[4];
 	unsigned long pfn;
 
-	/* Not touched yet: the call faults it in. */
+	/* Not touched yet: the call faults the pages in. */
 	ASSERT_EQ(1, pin_extents(self->extents, self->mem + 100, 5000, extents,
 				 4, true));
 	EXPECT_EQ(1, faults(9));
@@ -375,7 +375,7 @@ TEST_F(huge, extents_of_other_memory)
 	EXPECT_EQ(-EFAULT, pin_extents(self->extents, ram, self->page, &extent,
 				       1, false));
 
-	/* up to where the mapping ends */
+	/* up to the end of the mapping */
 	EXPECT_EQ(1, pin_extents(self->extents, self->mem + SIZE - self->page,
 				 2 * self->page, &extent, 1, false));
 	EXPECT_EQ(self->page, extent.len);
@@ -385,7 +385,7 @@ TEST_F(huge, extents_of_other_memory)
 				       &extent, 1, false));
 }
 
-/* A provider as large as an entry of the next level, all of it one folio. */
+/* A provider as large as a PUD entry, all of it one folio. */
 TEST_F(huge, gigantic)
 {
 	struct p2p_test_extent extent;
@@ -416,13 +416,13 @@ TEST_F(huge, gigantic)
 	EXPECT_EQ(PUD, extent.len);
 	EXPECT_EQ(18, extent.order);
 
-	/* What splits it leaves the memory what it is. */
+	/* Splitting the entry does not affect the memory. */
 	ASSERT_EQ(0, mprotect(mem, PMD, PROT_READ));
 	EXPECT_EQ(SIGSEGV, p2p_fault_of(mem, true));
 	EXPECT_EQ(0, p2p_fault_of(mem + PMD, true));
 	ASSERT_EQ(0, mprotect(mem, PMD, PROT_READ | PROT_WRITE));
 	EXPECT_TRUE(has(mem + PUD / 2, PMD, 17));
-	/* 2 MiB at a time now, of the same folio. */
+	/* Now faults map 2 MiB each, of the same folio. */
 	EXPECT_EQ(1, faults(18));
 	ASSERT_EQ(0, madvise(mem, PUD / 4, MADV_POPULATE_WRITE));
 	EXPECT_EQ(1, pin_extents(self->extents, mem + PMD, PUD / 8, &extent, 1,
@@ -447,7 +447,7 @@ TEST_F(huge, gigantic)
 	munmap(self->mem, PMD);
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 
-	/* Unmapping a part of what one entry maps leaves the rest. */
+	/* Unmapping a part of a huge entry leaves the rest mapped. */
 	mem = p2p_map(self->provider, PUD);
 	ASSERT_NE(MAP_FAILED, mem);
 	put(mem, PMD, 21);
@@ -459,7 +459,7 @@ TEST_F(huge, gigantic)
 	EXPECT_TRUE(has(mem + PUD / 4, PMD, 22));
 	EXPECT_EQ(3, faults(18));
 
-	/* The last reference may be dropped where nobody can wait. */
+	/* The last reference may be dropped in atomic context. */
 	ASSERT_EQ(1, gup_hold(self->gup, P2P_TEST_PIN_FAST, mem + PUD / 4, 1,
 			      FOLL_PCI_P2PDMA, &page));
 	munmap(mem, PUD);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For how long do a walk over much memory, and the end of a request with much of it, keep
- * interrupts off? An event that comes every 100 us is late by as much. That is as exact as
- * the clock: for a machine whose clock counts instructions, and that has one CPU.
+ * How long are interrupts disabled by a walk over much memory, and by the
+ * completion of a request with much of it? An event due every 100 us is late by
+ * as much. This is as exact as the clock: for a machine with one CPU whose
+ * clock counts instructions.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -92,7 +93,7 @@ static uint64_t longest_gap(struct perf_event_mmap_page *ring)
 	} event;
 
 	for (tail = ring->data_tail; tail < head; tail += event.header.size) {
-		/* All that are 16 bytes long lie in one piece. */
+		/* Records of 16 bytes never wrap around. */
 		memcpy(&event, data + tail % RING, sizeof(event));
 		if (event.header.type != PERF_RECORD_SAMPLE)
 			continue;
@@ -104,7 +105,7 @@ static uint64_t longest_gap(struct perf_event_mmap_page *ring)
 	return longest;
 }
 
-/* There are events before, and after, what is measured. */
+/* Ensures events before and after the measured code. */
 static void run_for_a_while(void)
 {
 	struct timespec start, now;
@@ -130,7 +131,7 @@ static void run_for_a_while(void)
 		EXPECT_GT(LIMIT, gap);				\
 	} while (0)
 
-/* Getting the memory is part of it, and releasing it when the drive is done. */
+/* Includes pinning the memory, and releasing it on completion. */
 static void read_all(struct __test_metadata *_metadata,
 		     struct _test_data_irqs_off *self)
 {
@@ -150,7 +151,7 @@ TEST_F(irqs_off, small_buffers)
 	read_all(_metadata, self);
 }
 
-/* One large one, whose folio is mapped by base pages. */
+/* One large buffer with a folio mapped by base pages. */
 TEST_F(irqs_off, unaligned_mapping)
 {
 	struct p2p_test_pin pin = {

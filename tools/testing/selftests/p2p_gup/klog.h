@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the kernel says. */
+/* Messages of the kernel log. */
 #ifndef P2P_KLOG_H
 #define P2P_KLOG_H
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What the KUnit tests of peer-to-peer memory said at boot: each case as a point.
+# Reports the results of the KUnit tests of peer-to-peer memory at boot: each
+# case is a test point.
 set -uo pipefail
 
 suites=(p2pmem-pool p2pmem-last-user p2pmem-quota p2pdma-route p2p-hold p2p-ratelimit)
@@ -18,9 +19,9 @@ for suite in "${suites[@]}"; do
 done
 
 echo "TAP version 13"
-# The cases are indented, and numbered in each suite. Each has room for a few
-# lines only, of which its verdict is the last: a case may be missing, but not
-# the verdict on the suite.
+# Cases are indented, and numbered within each suite. The log of a case is
+# limited to a few lines, and its verdict is the last: a case may be missing,
+# but not the verdict on the suite.
 for suite in "${suites[@]}"; do
 	cat "$dir/$suite/results"
 done | awk '

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A virtual machine whose memory is peer-to-peer memory: its CPU reads and writes it,
- * by entries as large as those of the process, and loses it when the process does.
+ * A virtual machine with peer-to-peer memory: its CPU accesses it through
+ * entries as large as those of the process, and loses it when the process does.
  */
 #define _GNU_SOURCE
 #include <linux/kvm.h>
@@ -16,12 +16,12 @@
 #include "removal.h"
 
 #define CODE_AT		0x1000		/* guest physical, as real mode sees it */
-#define DATA_AT		0x40000000ULL	/* guest physical; %ds is there */
+#define DATA_AT		0x40000000ULL	/* guest physical; base of %ds */
 #define HUGE		(2 * MIB)
 #define PAGES_2M	"/sys/kernel/debug/kvm/pages_2m"
-#define LONG_S		60		/* of a CPU that is emulated by an emulated CPU */
+#define LONG_S		60		/* seconds, for nested emulation */
 
-#define PORT		0x10		/* the end of code is an access to it */
+#define PORT		0x10		/* accessed at the end of code */
 #define CLOCK_AT	0x50000000ULL	/* guest physical, of RAM */
 #define CLOCK_SIZE	32		/* struct pvclock_vcpu_time_info */
 #define MSR_CLOCK	0x4b564d01	/* MSR_KVM_SYSTEM_TIME_NEW */
@@ -68,9 +68,9 @@ static bool set_data(struct vm *vm, void *mem, size_t size)
 }
 
 /*
- * A machine with one CPU, a page of code, and the data. With the interrupt controllers in
- * the kernel, and interrupts enabled, the kernel lets a guest go on while it waits for
- * memory (asynchronous page faults).
+ * A machine with one CPU, a page of code, and the data. With in-kernel
+ * interrupt controllers and interrupts enabled, KVM lets a guest continue while
+ * it waits for memory (asynchronous page faults).
  */
 static bool vm_init_irqchip(struct vm *vm, void *data, size_t size, bool irqchip)
 {
@@ -108,7 +108,7 @@ static void vm_end(struct vm *vm)
 	close(vm->fd);
 }
 
-/* The CPU is about to run code on the byte at that offset of the data. */
+/* Prepares the CPU to run code on the byte at this offset of the data. */
 static bool vm_prepare(struct vm *vm, const uint8_t *code, size_t len,
 		       uint64_t offset, uint8_t value)
 {
@@ -174,7 +174,9 @@ static bool vm_start(struct vm *vm)
 	       !pthread_create(&vm->thread, NULL, vm_thread, vm);
 }
 
-/* A thread in which the guest tries to count also where there is no memory any more. */
+/*
+ * A thread in which the guest keeps trying to count after the memory is gone.
+ */
 static void *vm_stubborn_thread(void *arg)
 {
 	struct vm *vm = arg;
@@ -191,7 +193,7 @@ static bool vm_start_stubborn(struct vm *vm)
 	       !pthread_create(&vm->thread, NULL, vm_stubborn_thread, vm);
 }
 
-/* Does it find out that there is none? */
+/* Has the thread got EFAULT? */
 static bool vm_is_refused(const struct vm *vm)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
@@ -282,14 +284,14 @@ static void load_and_store(struct __test_metadata *_metadata,
 		EXPECT_EQ(0x80 + at / self->page, vm_load(&vm, at + 2));
 	}
 
-	/* also where the CPU has no entry to find */
+	/* also without an entry in the process */
 	p2p_fill(self->mem, self->size, SEED, 0);
 	ASSERT_EQ(0, madvise(self->mem, self->size, MADV_DONTNEED));
 	EXPECT_FALSE(p2p_present(self->mem));
 	EXPECT_EQ(0, vm_store(&vm, 0, self->mem[0]));
 	EXPECT_TRUE(p2p_intact(self));
 
-	/* The machine goes on with other memory in that place. */
+	/* The machine continues with other memory at the same address. */
 	ASSERT_TRUE(set_data(&vm, NULL, 0));
 	ASSERT_TRUE(set_data(&vm, ram, self->page));
 	EXPECT_EQ(0, vm_store(&vm, 0, 0x5a));
@@ -309,7 +311,7 @@ TEST_F(mapping, kvm_irqchip)
 	load_and_store(_metadata, self, true);
 }
 
-/* What the process can't do, its guest can't either. */
+/* The guest has no more access rights than the process. */
 static void read_only(struct __test_metadata *_metadata,
 		      struct _test_data_mapping *self, bool irqchip)
 {
@@ -322,7 +324,7 @@ static void read_only(struct __test_metadata *_metadata,
 	EXPECT_EQ((uint8_t)self->mem[1], vm_load(&vm, 1));
 	EXPECT_EQ(-EFAULT, vm_store(&vm, 1, 0x5a));
 	EXPECT_TRUE(p2p_intact(self));
-	/* nor any more */
+	/* neither before nor after mprotect() */
 	ASSERT_EQ(0, mprotect(self->mem, self->size, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(0, vm_store(&vm, 1, self->mem[1]));
 	ASSERT_EQ(0, mprotect(self->mem, self->size, PROT_READ));
@@ -341,7 +343,7 @@ TEST_F(mapping, kvm_read_only_irqchip)
 	read_only(_metadata, self, true);
 }
 
-/* A machine has no references: the memory is free as soon as it is unmapped. */
+/* A guest holds no references: unmapped memory is free immediately. */
 static void unmapped(struct __test_metadata *_metadata,
 		     struct _test_data_mapping *self, bool irqchip)
 {
@@ -358,7 +360,7 @@ static void unmapped(struct __test_metadata *_metadata,
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 	EXPECT_EQ(-EFAULT, vm_load(&vm, 0));
 
-	/* The slot is for addresses, whatever is there. */
+	/* The slot refers to addresses, whatever is mapped there. */
 	ASSERT_EQ(self->mem, mmap(self->mem, self->size, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	EXPECT_EQ(0, vm_load(&vm, 0));
@@ -377,7 +379,10 @@ TEST_F(mapping, kvm_unmapped_irqchip)
 	unmapped(_metadata, self, true);
 }
 
-/* Pages that the guest writes are found; meanwhile it has small entries. */
+/*
+ * The dirty log reports pages written by the guest, which has small entries
+ * then.
+ */
 TEST_F(mapping, kvm_dirty_log)
 {
 	uint64_t bitmap[2] = {};
@@ -427,7 +432,7 @@ TEST_F(mapping, kvm_huge)
 	EXPECT_EQ(0, vm_store(&vm, 1, 0x5b));
 	EXPECT_EQ(0x5b, byte_at(mem + 1));
 
-	/* A part of it goes, and with that the entry. */
+	/* Unmapping a part drops the huge entry. */
 	ASSERT_EQ(0, munmap(mem, HUGE / 2));
 	EXPECT_EQ(0, huge_entries());
 	EXPECT_EQ(-EFAULT, vm_load(&vm, 1));
@@ -438,7 +443,7 @@ TEST_F(mapping, kvm_huge)
 	vm_end(&vm);
 }
 
-/* Has the kernel keep the guest's clock there, and in nothing else, and lets the guest run. */
+/* Makes KVM keep the guest's clock at this address, and runs the guest. */
 static bool keep_clock(struct vm *vm, uint64_t at)
 {
 	struct {
@@ -452,7 +457,7 @@ static bool keep_clock(struct vm *vm, uint64_t at)
 	return ioctl(vm->vcpu, KVM_SET_MSRS, &call) == 1 && vm_load(vm, 0) >= 0;
 }
 
-/* Memory that the kernel itself uses on behalf of the guest has to be RAM. */
+/* Guest memory that KVM itself accesses has to be RAM. */
 static void clock_is_refused(struct __test_metadata *_metadata, const char *mem,
 			     size_t size)
 {
@@ -469,7 +474,7 @@ static void clock_is_refused(struct __test_metadata *_metadata, const char *mem,
 	EXPECT_TRUE(keep_clock(&vm, DATA_AT + CLOCK_SIZE));
 	EXPECT_EQ(-1, p2p_differs(mem, size, SEED, 0));
 
-	/* The guest is none the worse for it. */
+	/* The guest still works. */
 	EXPECT_EQ(0, vm_store(&vm, 1, 0x5a));
 	EXPECT_EQ(0x5a, byte_at(mem + 1));
 	p2p_set(ram, vm.page, 0);
@@ -486,7 +491,7 @@ TEST_F(mapping, kvm_clock)
 	clock_is_refused(_metadata, self->mem, self->size);
 }
 
-/* The guest waits, and goes on where it was. */
+/* The guest waits for the reset, and continues. */
 static void reset(struct __test_metadata *_metadata, struct _test_data_mapping *self,
 		  bool irqchip)
 {
@@ -518,7 +523,7 @@ TEST_F(mapping, kvm_reset_irqchip)
 	reset(_metadata, self, true);
 }
 
-/* Memory without struct pages, which the drive of the fixture has no part in. */
+/* Memory without struct pages; the fixture's drive is not involved. */
 TEST_F(mapping, kvm_range)
 {
 	const char *vram = getenv("P2P_VRAM");
@@ -575,7 +580,7 @@ FIXTURE_TEARDOWN(kvm_removal)
 	EXPECT_BACK(self);
 }
 
-/* The guest has the memory until the driver goes, and then never again. */
+/* The guest has the memory until the driver is unbound, and never again. */
 static void unbind(struct __test_metadata *_metadata, const struct p2p_fixture *p2p,
 		   const char *driver, bool irqchip)
 {
@@ -607,7 +612,7 @@ TEST_F(kvm_removal, unbind_irqchip)
 	unbind(_metadata, &self->p2p, P2P_BAR_DRIVER, true);
 }
 
-/* The same of memory without struct pages. */
+/* The same with memory without struct pages. */
 static void unbind_range(struct __test_metadata *_metadata, size_t size, bool irqchip)
 {
 	struct p2p_fixture range = { .provider = getenv("P2P_VRAM"), .size = size };
@@ -631,7 +636,9 @@ TEST_F(kvm_removal, unbind_range_irqchip)
 	unbind_range(_metadata, self->size, true);
 }
 
-/* What the guest had is for others as soon as the driver is back. */
+/*
+ * The memory that the guest had goes to others once the driver is bound again.
+ */
 TEST_F(kvm_removal, race)
 {
 	const struct timespec moment = { .tv_nsec = 20000000 };
@@ -644,13 +651,16 @@ TEST_F(kvm_removal, race)
 	for (round = 0; round < 6; round++) {
 		ASSERT_TRUE(vm_init_irqchip(&vm, self->mem, self->size, round & 1));
 		ASSERT_TRUE(vm_start_stubborn(&vm));
-		/* In every other pair of rounds the guest is at work by then. */
+		/* In every other pair of rounds, wait until the guest runs. */
 		if (round & 2)
 			EXPECT_TRUE(counts(self->mem));
 		ASSERT_EQ(0, p2p_unbind(self->provider));
 		ASSERT_EQ(0, p2p_bind(self->provider));
 
-		/* Elsewhere, since the guest may use what the process has at its address. */
+		/*
+		 * At another address, since the guest may use mappings at the
+		 * old one.
+		 */
 		mem = p2p_map(self->provider, self->size);
 		ASSERT_NE(MAP_FAILED, mem);
 		p2p_fill(mem, self->size, SEED, 0);

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A drive of a mirror that refuses peer-to-peer memory at the last moment: md has
-# asked all drives whether they reach it, and then the route changes. The transfer
-# fails, but nothing is wrong with the drive: it stays a member, has no bad blocks and
-# is not to be replaced; and the copies are the same in the end. There is a pause
-# between the resyncs that somebody can cause in this way, which a drive that really
-# fails makes a short one.
+# A drive of a mirror refuses peer-to-peer memory at the last moment: md has
+# checked that all drives reach it, and then the route changes. The transfer
+# fails, but the drive is not faulty: it stays a member, gets no bad blocks and
+# is not to be replaced; and the copies are the same at the end. There is a
+# pause between resyncs that users can cause in this way; a real drive failure
+# shortens it.
 #
-# The drive is below a linear mapping, where requests wait while that is suspended.
-# The route changes by ACS redirection of the port above the drive, since the host
-# bridge is one that forwards nothing.
+# The drive is below a linear mapping, where requests wait while it is
+# suspended. The route changes by ACS redirection of the port above the drive,
+# since the host bridge is one that forwards nothing.
 #
 # Takes from the environment, see p2pmem.h: P2P_PROVIDERS; P2P_DISK_RAW and _B, drives
 # below ports with ACS, which are overwritten; P2P_DISK_RO, one that fails all writes.
@@ -19,14 +19,14 @@ set -uo pipefail
 # shellcheck source=tools/testing/selftests/p2p_gup/stack.sh
 . ./stack.sh
 
-port=				# above the drive A
+port=				# above drive A
 
 # redirect BITS: request and completion redirection of the port, as hex
 redirect() {
 	must setpci -s "$port" "ECAP_ACS+6.w=$1:c"
 }
 
-# waits PROCESS: until it is in a system call that does not end
+# waits PROCESS: waits until it blocks in a system call
 waits() {
 	for _ in {1..100}; do
 		grep -q '^State:.D' "/proc/$1/status" && return
@@ -35,14 +35,14 @@ waits() {
 	complain "the transfer has not begun"
 }
 
-# late TRANSFER [MIB...]: begins it, at each of these places of the array, while A can
-# be reached, and lets A have it when not
+# late TRANSFER [MIB...]: starts it, at each of these offsets of the array,
+# while A reaches the memory, and submits it to A when A no longer does
 late() {
 	local transfer=$1 worker workers=() place status
 
 	shift
 	[ $# -gt 0 ] || set -- 1
-	# What md writes about itself must not wait in the drive, too.
+# md's own metadata writes must not wait in the drive, too.
 	echo 100 >"$(md_dir)/safe_mode_delay"
 	for place; do
 		must dd if=/dev/zero of="$md" bs=64k seek=$((place * 16)) count=1 \
@@ -85,7 +85,7 @@ sound() {
 		complain "the log has errors of drives"
 }
 
-# mirror LEVEL [OPTION...]: of a mapping of A, and of B
+# mirror LEVEL [OPTION...]: makes an array of a mapping of A, and of B
 mirror() {
 	dmesg -C
 	dm 0 "$sectors" linear "$a" 0
@@ -95,7 +95,7 @@ mirror() {
 late_write() {
 	mirror "$@"
 	late write
-	# The resync begins by itself, soon.
+# The resync starts soon by itself.
 	for _ in {1..100}; do
 		! dmesg | grep 'resync done' >/dev/null || break
 		sleep 0.1
@@ -107,7 +107,7 @@ late_write() {
 	same_legs "$dm" "$b"
 }
 
-# What nobody has written is not synchronized.
+# Only the written range is synchronized.
 resync_of_range() {
 	mirror "$1"
 	must dd if=/dev/urandom of="$b" bs=64k seek=$((13 * 16)) count=1 oflag=direct
@@ -118,7 +118,7 @@ resync_of_range() {
 		complain "more was synchronized than was written"
 }
 
-# Whatever is late for the drive, nobody has copied it with the CPU.
+# A late write with write-behind is not copied by the CPU.
 late_write_behind() {
 	mirror raid1 --bitmap=internal --write-behind=256
 	echo writemostly >"$(md_dir)/dev-$(dm_disk p2p)/state"
@@ -129,8 +129,8 @@ late_write_behind() {
 	same_legs "$dm" "$b"
 }
 
-# Two members on the drive B, and a third one on A, to which one of them is copied when
-# A is late. What A lacks is not copied once more, but synchronized.
+# Two members on drive B, and a replacement on A, to which one of them is being
+# copied when A refuses. The refused data is not copied again, but synchronized.
 late_replacement() {
 	local first=/dev/mapper/p2p-b0 second=/dev/mapper/p2p-b1
 
@@ -156,7 +156,7 @@ late_replacement() {
 	must dmsetup remove --retry p2p-b1
 }
 
-# A leg that is being rebuilt, and has got what was there before.
+# A late write to a part of a leg that has already been rebuilt.
 late_recovery() {
 	dmesg -C
 	must dd if=/dev/zero of="$a" bs=1M count=20 oflag=direct
@@ -171,7 +171,7 @@ late_recovery() {
 	same_legs "$dm" "$b"
 }
 
-# in_recovery: a late write to what a recovery has copied already
+# in_recovery: a late write to a part that recovery has already copied
 in_recovery() {
 	local passed
 
@@ -190,7 +190,8 @@ in_recovery() {
 		complain "the recovery was over already"
 }
 
-# Whatever is written to the other drive only, the first one has, too, afterwards.
+# A write that only reached the other drive is copied to the first one
+# afterwards.
 late_write_with_bitmap() {
 	mirror "$1" --bitmap=internal
 	echo 100 >"$(md_dir)/bitmap/time_base"
@@ -204,7 +205,7 @@ late_write_with_bitmap() {
 	same_legs "$dm" "$b"
 }
 
-# resynced NR: waits until so many resyncs have ended since dmesg -C
+# resynced NR: waits until NR resyncs have ended since dmesg -C
 resynced() {
 	for _ in {1..1000}; do
 		[ "$(dmesg | grep -c 'resync done')" -lt "$1" ] || return 0
@@ -213,18 +214,18 @@ resynced() {
 	complain "no resync number $1"
 }
 
-# speed KIB: limits resyncs to so much a second
+# speed KIB: limits resyncs to KIB per second
 speed() {
 	echo 1000 >"$(md_dir)/sync_speed_min"
 	echo "$1" >"$(md_dir)/sync_speed_max"
 }
 
-# A mirror whose copies differ, while the pause after a first resync lasts: that has
-# copied 12 MiB and taken some seconds.
+# A mirror with different copies, during the pause after a first resync, which
+# has copied 12 MiB and taken some seconds.
 paused() {
 	mirror "$@"
 	speed 4000
-	# Not before both have been refused.
+# Resync only after both were refused.
 	echo frozen >"$(md_dir)/sync_action"
 	late write 1 12
 	echo idle >"$(md_dir)/sync_action"
@@ -234,12 +235,13 @@ paused() {
 	[ "$(dmesg | grep -c 'resync of')" = 1 ] || complain "there is no pause"
 }
 
-# When resyncs began and ended, in seconds.
+# Start and end times of resyncs, in seconds.
 times() {
 	dmesg | sed -nE 's/^\[ *([0-9.]+)\] md: .*(resync of|resync done).*/\1/p'
 }
 
-# The second resync waits ten seconds, and nine times as long as the first one took.
+# The second resync waits at least ten seconds, and nine times as long as the
+# first one took.
 pause() {
 	paused "$1"
 	[ "$(<"$(md_dir)/sync_action")" = idle ] || complain "a resync is running"
@@ -253,8 +255,9 @@ pause() {
 	same_legs "$dm" "$b"
 }
 
-# A place of the drive B fails writes. The resync that finds out is not put off for
-# longer than ten seconds after the first one; from then on the other leg is enough.
+# Drive B fails writes at one place. The resync that detects this is delayed for
+# no more than ten seconds after the first one; from then on the other leg
+# suffices.
 error_in_pause() {
 	local good=$b where=$((5 << 11))
 
@@ -281,7 +284,7 @@ error_in_pause() {
 	b=$good
 }
 
-# Whoever stops the array does not wait, and what it is made of knows.
+# Stopping the array does not wait, and its metadata records the pending resync.
 stop_in_pause() {
 	paused "$@"
 	end_md
@@ -297,7 +300,7 @@ stop_in_pause() {
 
 resyncs_begun() { dmesg | grep -c 'resync of'; }
 
-# Reads of what differs take the same copy, however busy its drive is.
+# Reads where the copies differ use the same copy, however busy its drive is.
 read_in_pause() {
 	local reader readers=() reads=0
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * How much of a provider's memory a user may have: p2pmem/user_limit.
- */
+/* The quota of a user of a provider's memory: p2pmem/user_limit. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +18,7 @@
 #define LIMIT		(64 * PAGE)
 #define PMD		(2 * MIB)
 
-#define STRANGER	2002	/* and above: the log says nothing of them otherwise */
+#define STRANGER	2002	/* and above: used only for the log */
 #define NR_NOTICES	10U	/* of each, in five seconds */
 
 FIXTURE(limits)
@@ -28,7 +26,7 @@ FIXTURE(limits)
 	const char *provider;
 	char path[P2P_PATH_LEN];
 	long long before;
-	int limit;		/* for children, who may not open it */
+	int limit;		/* for children, which may not open it */
 	int gup;
 	int *steps;		/* shared with them */
 };
@@ -79,7 +77,7 @@ static bool shows(struct _test_data_limits *self, const char *want)
 	return !strcmp(text, want);
 }
 
-/* A part that a child plays: returns where it failed, or 0. */
+/* Runs a part in a child; returns the number of the failed check, or 0. */
 static int as(uid_t uid, struct _test_data_limits *self,
 	      int (*part)(struct _test_data_limits *self))
 {
@@ -90,7 +88,7 @@ static int as(uid_t uid, struct _test_data_limits *self,
 	return child < 0 ? -1 : p2p_wait(child);
 }
 
-/* Says which one, since there are more than an exit status can tell. */
+/* Prints the condition, since the exit status can't distinguish them all. */
 static bool untrue(bool condition, int line, const char *text)
 {
 	if (!condition)
@@ -109,7 +107,7 @@ static char *map(struct _test_data_limits *self, size_t size)
 	return mem;
 }
 
-/* Can so much be had, and not a page more? */
+/* Can this much be allocated, but not a page more? */
 static bool can_have(struct _test_data_limits *self, size_t size)
 {
 	char *mem = map(self, size + PAGE);
@@ -138,7 +136,7 @@ TEST_F(limits, values)
 	EXPECT_TRUE(shows(self, "1048576\n"));
 	EXPECT_EQ(0, p2p_write_file(self->path, "0x2000\n"));
 	EXPECT_TRUE(shows(self, "8192\n"));
-	/* Memory comes by pages. */
+	/* The limit is rounded down to pages. */
 	EXPECT_EQ(0, p2p_write_file(self->path, "12287\n"));
 	EXPECT_TRUE(shows(self, "8192\n"));
 	EXPECT_EQ(0, p2p_write_file(self->path, "max"));
@@ -185,7 +183,7 @@ static int have_all(struct _test_data_limits *self)
 		return 1;
 	if (UNTRUE(can_have(self, LIMIT / 2)))
 		return 1;
-	/* What is mapped in part is there as a whole. */
+	/* A buffer mapped in part is counted as a whole. */
 	if (UNTRUE(!munmap(second, LIMIT / 4)))
 		return 1;
 	if (UNTRUE(can_have(self, LIMIT / 2)))
@@ -217,7 +215,7 @@ TEST_F(limits, zero)
 	EXPECT_EQ(0, as(ALICE, self, have_nothing));
 }
 
-/* Waits for a child to get there, or to end. */
+/* Waits until a child has allocated, or has ended. */
 static bool reached(struct _test_data_limits *self, pid_t child)
 {
 	while (!__atomic_load_n(self->steps, __ATOMIC_ACQUIRE))
@@ -226,7 +224,7 @@ static bool reached(struct _test_data_limits *self, pid_t child)
 	return true;
 }
 
-/* One that has all it may have, and sleeps. */
+/* A child that allocates its whole quota and sleeps. */
 static pid_t sleeper(struct _test_data_limits *self, uid_t uid)
 {
 	pid_t child;
@@ -242,7 +240,7 @@ static pid_t sleeper(struct _test_data_limits *self, uid_t uid)
 	return child;
 }
 
-/* By user, not by process; and what was killed has nothing. */
+/* The quota is per user, not per process; a killed process uses none. */
 TEST_F(limits, two_users)
 {
 	pid_t alice, bob;
@@ -265,7 +263,7 @@ TEST_F(limits, two_users)
 	EXPECT_EQ(0, as(BOB, self, have_all));
 }
 
-/* A child has the same buffer, and it counts once, as long as one has it. */
+/* A buffer shared with a child counts once, as long as either has it. */
 static int share(struct _test_data_limits *self)
 {
 	char *mem = map(self, LIMIT / 2);
@@ -302,7 +300,10 @@ TEST_F(limits, fork)
 	EXPECT_EQ(0, as(ALICE, self, share));
 }
 
-/* Nothing is taken away, but there is no more until enough was given back. */
+/*
+ * Lowering the limit revokes nothing, but prevents allocations until enough is
+ * freed.
+ */
 static int have_more_than_allowed(struct _test_data_limits *self)
 {
 	char *first = map(self, LIMIT / 2), *second = map(self, LIMIT / 2);
@@ -334,7 +335,7 @@ TEST_F(limits, lowered)
 	EXPECT_EQ(0, as(ALICE, self, have_more_than_allowed));
 }
 
-/* Who holds a page has it, mapped or not; of a large folio, all of it. */
+/* A held page is charged, mapped or not; a large folio as a whole. */
 static int hold_a_page(struct _test_data_limits *self, size_t size, size_t page)
 {
 	char *mem = map(self, size);
@@ -374,7 +375,7 @@ TEST_F(limits, pinned)
 	EXPECT_EQ(0, as(ALICE, self, hold_folio));
 }
 
-/* Root is counted, but may have more. */
+/* Root's memory is charged, but may exceed the limit. */
 TEST_F(limits, root_is_exempt)
 {
 	char *mem;
@@ -385,7 +386,7 @@ TEST_F(limits, root_is_exempt)
 	EXPECT_EQ(0, munmap(mem, LIMIT));
 }
 
-/* It may have been said often enough lately. */
+/* The message may be rate limited. */
 TEST_F(limits, notice)
 {
 	int i, kmsg = klog_open();
@@ -416,7 +417,10 @@ static unsigned int count_notices(int kmsg, uid_t uid)
 	return nr;
 }
 
-/* The next user whose ID has the same hash_32() of five bits: a small table mixes them up. */
+/*
+ * The next user ID with the same five-bit hash_32(), which would collide in a
+ * small table.
+ */
 static uid_t same_hash(uid_t uid)
 {
 	const uint32_t ratio = 0x61c88647, bits = 27;
@@ -427,7 +431,7 @@ static uid_t same_hash(uid_t uid)
 	return other;
 }
 
-/* Who is refused all the time keeps nobody else's notice from the log. */
+/* A user who is refused all the time does not suppress notices of others. */
 TEST_F(limits, notice_of_each_user)
 {
 	uid_t noisy = STRANGER + 100 * variant->p2p.index;
@@ -442,7 +446,7 @@ TEST_F(limits, notice_of_each_user)
 	for (i = 0; i < 10 * NR_NOTICES; i++)
 		EXPECT_EQ(0, as(noisy, self, have_nothing));
 	EXPECT_EQ(0, as(quiet, self, have_nothing));
-	/* It may have taken longer than the time that as many are allowed in. */
+	/* The loop may have taken longer than one rate limit interval. */
 	EXPECT_LT(0, count_notices(kmsg, noisy) - before[0]);
 	EXPECT_GT(9 * NR_NOTICES, count_notices(kmsg, noisy) - before[0]);
 	EXPECT_EQ(1, count_notices(kmsg, quiet) - before[1]);

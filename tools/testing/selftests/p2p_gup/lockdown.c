@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * When the kernel is locked down, p2pmem/allocate, the dma-heap, and dma-bufs that are to be
- * mapped refuse everybody, root included, like the files resourceN. What was mapped before
- * stays mapped.
+ * When the kernel is locked down, p2pmem/allocate, the dma-heap, and mmap() of
+ * dma-bufs refuse all users, root included, like the files resourceN. Existing
+ * mappings stay.
  *
- * Lockdown can't be lifted again, so this is the last test of its machine.
+ * Lockdown can't be lifted again, so this is the last test in its machine.
  */
 #define _GNU_SOURCE
 #include <errno.h>

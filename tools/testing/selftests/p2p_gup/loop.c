@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A block device whose driver touches the data gets no peer-to-peer memory: a
+ * A block device whose driver accesses the data gets no peer-to-peer memory: a
  * loop device would have to read and write it with the CPU.
  */
 #define _GNU_SOURCE
@@ -77,7 +77,7 @@ TEST_F(loop, refused)
 	EXPECT_EQ(EREMOTEIO, errno);
 	EXPECT_EQ(-1, p2p_differs(self->mem, SIZE, 1, 0));
 
-	/* RAM is no worse off for it, and nothing was written. */
+	/* RAM still works, and nothing was written. */
 	p2p_set(self->ram, SIZE, 1);
 	EXPECT_EQ(SIZE, pread(self->loop, self->ram, SIZE, 0));
 	EXPECT_EQ(-1, p2p_not_set(self->ram, SIZE, 0));

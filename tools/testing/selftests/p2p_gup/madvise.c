@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* madvise() on a mapping of peer-to-peer memory: what it does, and what not. */
+/* madvise() on a mapping of peer-to-peer memory. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <sys/syscall.h>
@@ -17,7 +17,7 @@
 #define MADV_COLLAPSE		25
 #endif
 
-/* Taken, as for any mapping of a file, and without effect. */
+/* Accepted as for any file mapping, without effect. */
 TEST_F(mapping, hints)
 {
 	static const int hint[] = {
@@ -31,7 +31,7 @@ TEST_F(mapping, hints)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* There is nothing to page out to: the entries stay. */
+/* Nothing can be paged out: the entries stay. */
 TEST_F(mapping, cold_and_pageout)
 {
 	uint64_t entry = p2p_pagemap(self->mem);
@@ -44,7 +44,7 @@ TEST_F(mapping, cold_and_pageout)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* Takes the entries, never the memory. */
+/* Drops the entries, never the memory. */
 TEST_F(mapping, dontneed)
 {
 	EXPECT_EQ(0, madvise(self->mem, self->size / 2, MADV_DONTNEED));
@@ -56,8 +56,7 @@ TEST_F(mapping, dontneed)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* Would free a part of the buffer. */
-/* No effect means that a huge entry stays, too. */
+/* A huge entry stays, too. */
 TEST_F(mapping, cold_and_pageout_huge)
 {
 	char *mem = p2p_map(self->provider, 2 * MIB);
@@ -88,7 +87,7 @@ TEST_F(mapping, hugepage)
 	EXPECT_TRUE(p2p_intact(self));
 	EXPECT_EQ(0, madvise(self->mem, self->size, MADV_NOHUGEPAGE));
 	EXPECT_TRUE(p2p_intact(self));
-	/* It can't be copied together. */
+	/* The pages can't be copied into a huge page. */
 	EXPECT_ERRNO(EINVAL, madvise(self->mem, self->size, MADV_COLLAPSE));
 	EXPECT_TRUE(p2p_intact(self));
 }
@@ -106,7 +105,7 @@ TEST_F(mapping, mergeable)
 	EXPECT_EQ(0, madvise(self->mem, self->size, MADV_MERGEABLE));
 	ASSERT_EQ(0, p2p_write_file("/sys/kernel/mm/ksm/run", "1"));
 	usleep(200000);
-	/* 2 takes apart whatever there is, and returns when it is done. */
+	/* Writing 2 unmerges all pages synchronously. */
 	EXPECT_EQ(0, p2p_write_file("/sys/kernel/mm/ksm/run", "2"));
 	EXPECT_EQ(first, p2p_pagemap(self->mem));
 	EXPECT_EQ(second, p2p_pagemap(self->mem + self->page));
@@ -115,7 +114,7 @@ TEST_F(mapping, mergeable)
 	EXPECT_EQ(0, madvise(self->mem, self->size, MADV_UNMERGEABLE));
 }
 
-/* How a child gets along: 0, or the signal that a load raises. */
+/* Loads a word in a child: 0, or the signal that it raises. */
 static int load_in_child(void *addr)
 {
 	pid_t child = fork();
@@ -151,7 +150,7 @@ TEST_F(mapping, dodump_refused)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* Nor must a test of error handling take the page with the CPU. */
+/* Error injection would access the page with the CPU. */
 TEST_F(mapping, hwpoison_refused)
 {
 	if (access("/sys/devices/system/memory/hard_offline_page", F_OK))
@@ -164,7 +163,7 @@ TEST_F(mapping, hwpoison_refused)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* What it can do for a process it can do to one. */
+/* The same advice from another process, by a pidfd. */
 TEST_F(mapping, process_madvise)
 {
 	struct iovec part[] = {

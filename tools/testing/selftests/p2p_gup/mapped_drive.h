@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A drive below a linear mapping of device mapper. While the mapping is suspended,
- * requests wait in it, and whoever waits for one can't be killed.
+ * A drive below a linear mapping of device mapper. While the mapping is
+ * suspended, requests wait in it, and a process that waits for one can't be
+ * killed.
  */
 #ifndef P2P_MAPPED_DRIVE_H
 #define P2P_MAPPED_DRIVE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A mapping of peer-to-peer memory with known contents, for the tests of what
- * system calls do with one.
+ * A mapping of peer-to-peer memory with known contents, for tests of system
+ * calls.
  */
 #ifndef P2P_MAPPING_H
 #define P2P_MAPPING_H
@@ -30,14 +30,14 @@ FIXTURE_SETUP(mapping)
 	p2p_fill(self->mem, self->size, SEED, 0);
 }
 
-/* A reference left behind would keep its page from the pool. */
+/* A leaked reference would keep its page out of the pool. */
 FIXTURE_TEARDOWN(mapping)
 {
 	p2p_release(&self->p2p);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Is all of it there, with the contents that it had? */
+/* Does all of it still have its contents? */
 static inline bool p2p_intact(const struct _test_data_mapping *self)
 {
 	return p2p_differs(self->mem, self->size, SEED, 0) == -1;
@@ -48,7 +48,7 @@ static inline bool p2p_present(const void *addr)
 	return p2p_pagemap(addr) & PAGEMAP_PRESENT;
 }
 
-/* A call has to fail with this very error. */
+/* The call has to fail with exactly this error. */
 #define EXPECT_ERRNO(error, call)			\
 	do {						\
 		errno = 0;				\

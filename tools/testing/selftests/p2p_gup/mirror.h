@@ -20,13 +20,13 @@
 
 #define MAX_CLIENTS	64
 
-/* How much of the memory is required. */
+/* Which pages to fault in: none, or all for reading or writing. */
 enum { LOOK, FAULT, FAULT_WRITE };
 
 struct client {
 	char name[P2P_ADDR_LEN];
 	struct p2p_test_function function;
-	unsigned int flags;	/* of an entry for it; 0 if it has no route */
+	unsigned int flags;	/* expected of entries; 0: no route */
 };
 
 struct mirror {
@@ -37,7 +37,7 @@ struct mirror {
 	struct p2p_test_entry entries[4096];
 };
 
-/* To stand in a fixture, as P2P_FIXTURE. */
+/* For use in a fixture, like P2P_FIXTURE. */
 #define MIRROR_FIXTURE				\
 	union {					\
 		struct mirror;			\
@@ -58,7 +58,7 @@ static inline int mirror(struct mirror *self, const void *addr, int nr_pages,
 	return mirror_for(self, self->client, addr, nr_pages, fault);
 }
 
-/* How often the mirror had to let go of something since. */
+/* How often the mirror was invalidated since. */
 static inline int changes(struct mirror *self)
 {
 	return ioctl(self->fd, P2P_TEST_HMM_CHANGED);

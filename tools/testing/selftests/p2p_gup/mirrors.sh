@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# mirrors.sh PROGRAM [ARGUMENT...]: runs p2p_stress or p2p_fuzz with two mirrors to work
-# on, whose names it has in P2P_MIRRORS.
+# mirrors.sh PROGRAM [ARGUMENT...]: runs p2p_stress or p2p_fuzz with two
+# mirrors, named in P2P_MIRRORS.
 #
 # Takes from the environment, see p2pmem.h: P2P_DISK_A to _D, drives that become a raid1,
 # with a bitmap, and a raid10. They are overwritten. The port above A and C has ACS.
@@ -17,7 +17,7 @@ mirrors=(/dev/md/p2p /dev/md/p2p10)
 mirror() {
 	md=$1
 	md "$3" "$4" --level="$2" --raid-devices=2 --size=16M "${@:5}"
-	# Synchronized at once, whatever else the drives have to do.
+# Resync immediately, however busy the drives are.
 	echo 1000000 >"$(md_dir)/sync_speed_min"
 	echo 1000000 >"$(md_dir)/sync_speed_max"
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Transfers between a block device and vectors of RAM and of several providers' memory,
- * in any order: how many commands a drive needs for one is nobody's concern but the
- * kernel's.
+ * Transfers between a block device and vectors of RAM and of several providers'
+ * memory, in any order. How many commands a drive needs for one is transparent.
  */
 #ifndef P2P_MIXED_H
 #define P2P_MIXED_H

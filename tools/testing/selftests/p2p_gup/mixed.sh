@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Vectors of RAM and of all providers' memory, on drives and on what is made of them: a
-# drive with a memory buffer of its own may need several commands for one request. The
-# data arrives, no array loses a member, and no member is said to have bad blocks.
+# Vectors of RAM and of all providers' memory, on drives and on stacked devices:
+# a drive with its own memory buffer may need several commands for one request.
+# The data arrives, no array loses a member, and no bad blocks are recorded.
 #
 # Takes from the environment, see p2pmem.h: P2P_PROVIDERS; P2P_ROUTE; P2P_DISK_CMB, a
 # drive with a controller memory buffer, and P2P_DISK_RAW, one without. Both are
@@ -13,8 +13,8 @@ set -uo pipefail
 # shellcheck source=tools/testing/selftests/p2p_gup/stack.sh
 . ./stack.sh
 
-# Whoever hangs in a request doesn't even go when it is killed, and nobody else may wait
-# for the device then. The limit is far beyond what a slow machine takes.
+# A process that hangs in a request can't be killed, and others must not wait
+# for the device then. The limit is far beyond the time a slow machine needs.
 in_time() {
 	local program end=$((SECONDS + 300))
 
@@ -33,7 +33,8 @@ in_time() {
 	echo b >/proc/sysrq-trigger
 }
 
-# Where drives don't reach one another's memory a mirror refuses, since both have to.
+# Where drives don't reach each other's memory a mirror refuses it, since both
+# have to.
 mixed() {
 	[ -b "$1" ] || complain "no block device $1"
 	if [ "$P2P_ROUTE" = none ]; then

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* p2pmem/allocate: what can be allocated, by whom, and when it comes back. */
+/* p2pmem/allocate: what can be allocated, by whom, and when it is freed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +59,7 @@ TEST_F(allocate, offset_refused)
 	EXPECT_EQ(MAP_FAILED,
 		  map(self->fd, self->page, RW, MAP_SHARED, self->page));
 	EXPECT_EQ(EINVAL, errno);
-	/* Also where the memory, seen from the start, would end. */
+	/* Also at the offset where the memory would end. */
 	EXPECT_EQ(MAP_FAILED,
 		  map(self->fd, self->page, RW, MAP_SHARED,
 		      p2p_number(self->provider, "p2pmem/size")));
@@ -78,7 +78,7 @@ TEST_F(allocate, too_large_refused)
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 }
 
-/* Programs that map no more of a file than it has. */
+/* For programs that map no more than the size of a file. */
 TEST_F(allocate, size_of_file)
 {
 	struct stat st;
@@ -87,7 +87,7 @@ TEST_F(allocate, size_of_file)
 	EXPECT_LE(p2p_number(self->provider, "p2pmem/size"), st.st_size);
 }
 
-/* It may have been said often enough lately. */
+/* The message may be rate limited. */
 TEST_F(allocate, too_large_notice)
 {
 	long long size = p2p_number(self->provider, "p2pmem/size");
@@ -147,7 +147,7 @@ TEST_F(allocate, counted_by_the_page)
 
 	ASSERT_NE(MAP_FAILED, mem);
 	EXPECT_EQ(self->before - self->page, p2p_available(self->provider));
-	/* Without a touch, nothing but the pool knows of it. */
+	/* The mapping was never touched: only the pool knows of it. */
 	EXPECT_EQ(0, munmap(mem, 1));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 
@@ -158,7 +158,7 @@ TEST_F(allocate, counted_by_the_page)
 	EXPECT_EQ(0, munmap(mem, 3 * self->page));
 }
 
-/* The file can be closed, and the mapping is all that holds the memory. */
+/* After the file is closed, only the mapping keeps the memory. */
 TEST_F(allocate, outlives_the_file)
 {
 	void *mem = p2p_map(self->provider, self->page);
@@ -170,7 +170,7 @@ TEST_F(allocate, outlives_the_file)
 	EXPECT_EQ(0, munmap(mem, self->page));
 }
 
-/* Everything that is available can be had, and a page more can't. */
+/* All available memory can be allocated, but not a page more. */
 TEST_F(allocate, exhaust)
 {
 	static struct {
@@ -184,7 +184,10 @@ TEST_F(allocate, exhaust)
 	while (size * 2 <= self->before)
 		size *= 2;
 	for (; size >= self->page; size /= 2) {
-		/* The pool may be fragmented: so much, in whatever pieces. */
+		/*
+		 * The pool may be fragmented: allocate all, in pieces of any
+		 * size.
+		 */
 		while (nr < 1024) {
 			mem = map(self->fd, size, RW, MAP_SHARED, 0);
 			if (mem == MAP_FAILED)
@@ -202,7 +205,7 @@ TEST_F(allocate, exhaust)
 	}
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 
-	/* And the pool hands it out again. */
+	/* The pool can allocate it again. */
 	mem = map(self->fd, part[0].size, RW, MAP_SHARED, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	EXPECT_EQ(0, munmap(mem, part[0].size));
@@ -223,7 +226,7 @@ TEST_F(allocate, map_unmap_often)
 	}
 }
 
-/* Each mmap() is an allocation of its own, in one piece, of the BAR. */
+/* Each mmap() is a separate, contiguous allocation in the BAR. */
 TEST_F(allocate, mappings_do_not_alias)
 {
 	enum { NR = 4, PAGES = 4 };
@@ -255,7 +258,9 @@ TEST_F(allocate, mappings_do_not_alias)
 		EXPECT_EQ(0, munmap(mem[i], size));
 }
 
-/* What a child still maps is not free; nor what an exited one mapped, lost. */
+/*
+ * Memory that a child still maps is not free; after its exit it is not leaked.
+ */
 TEST_F(allocate, fork_shares)
 {
 	size_t size = 4 * self->page;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A provider is unbound while mremap() moves a mapping of its memory: after it has
- * seen a huge entry, and before it moves that. It must find that there is none any
- * more, instead of moving a page table that is not there.
+ * A provider is unbound while mremap() moves a mapping of its memory: after it
+ * has seen a huge entry, and before it moves that. It must notice that the
+ * entry is gone, instead of moving a page table that does not exist.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 #define PMD	(2 * MIB)
 #define PUD	(1024 * MIB)
-/* Nobody has page tables there. */
+/* No mapping is near, so there are no page tables. */
 #define NOWHERE	((char *)0x200000000000)
 
 FIXTURE(mremap_race)
@@ -51,11 +51,11 @@ FIXTURE_TEARDOWN(mremap_race)
 	EXPECT_BACK(self);
 }
 
-/* In a child: moves it, and finds nothing at either place. */
+/* Runs in a child: moves the mapping; neither address works afterwards. */
 static int move(struct _test_data_mremap_race *self, char *mem, size_t size,
 		char *to, unsigned int tables)
 {
-	/* What mremap() itself needs is there afterwards. */
+	/* Faults in the code and data that mremap() needs. */
 	if (!stall_cpu(0) || p2p_fault_of(mem, true) ||
 	    mremap(to, 1, 0, 0) != MAP_FAILED)
 		return 1;
@@ -68,7 +68,7 @@ static int move(struct _test_data_mremap_race *self, char *mem, size_t size,
 	if (p2p_fault_of(to, false) != SIGBUS ||
 	    p2p_fault_of(to + size - 8, true) != SIGBUS)
 		return 5;
-	/* Page 0, as a page table, would be freed with those of the new place. */
+	/* A page table at page 0, if one was moved, would be freed here. */
 	return munmap(to, size) ? 6 : 0;
 }
 
@@ -89,7 +89,10 @@ static void unbind_during(struct __test_metadata *_metadata,
 	ASSERT_TRUE(stall_wait(self->stall));
 	unbind = start_unbind(self->provider);
 	ASSERT_LT(0, unbind);
-	/* From the first SIGBUS on all entries are gone, the child's, too. */
+	/*
+	 * From the first SIGBUS on, all entries are gone, including the
+	 * child's.
+	 */
 	while (p2p_fault_of(mem, false) != SIGBUS)
 		usleep(500);
 	EXPECT_TRUE(stall_end(self->stall));
@@ -106,7 +109,7 @@ TEST_F(mremap_race, pmd)
 	unbind_during(_metadata, self, PMD, NOWHERE, 1);
 }
 
-/* It has to be moved by parts, which a huge entry has none of. */
+/* Moving to another alignment requires splitting the huge entry. */
 TEST_F(mremap_race, pmd_to_other_alignment)
 {
 	unbind_during(_metadata, self, PMD, NOWHERE + 64 * KIB, 1);

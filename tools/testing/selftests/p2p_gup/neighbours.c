@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two providers whose memory is physically adjacent: what ends one and what
- * begins the other never share a DMA segment.
+ * Two providers with physically adjacent memory: the end of one and the start
+ * of the other never share a DMA segment.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #define PAGES	4
 
-/* What variant->p2p.provider is to begin, self->lower ends. */
+/* self->lower ends where variant->p2p.provider begins. */
 FIXTURE(neighbours)
 {
 	const char *upper;
@@ -78,7 +78,7 @@ FIXTURE_SETUP(neighbours)
 	self->size = PAGES * self->page;
 	self->lower_before = p2p_available(self->lower);
 	self->upper_before = p2p_available(self->upper);
-	/* Else what follows does not get the last, and the first pages. */
+	/* All must be free, to get the last and the first pages below. */
 	ASSERT_EQ(p2p_number(self->lower, "p2pmem/size"), self->lower_before);
 	ASSERT_EQ(p2p_number(self->upper, "p2pmem/size"), self->upper_before);
 
@@ -129,7 +129,7 @@ TEST_F(neighbours, one_call_gets_both)
 					      FOLL_PCI_P2PDMA | FOLL_WRITE, pages));
 		for (i = 0; i < 2 * PAGES; i++) {
 			EXPECT_EQ(pages[0].pfn + i, pages[i].pfn);
-			/* The lower ones are the end of one large folio. */
+			/* The lower pages are the end of one large folio. */
 			count = i < PAGES ? PAGES : form->bias;
 			EXPECT_EQ(1 + count, pages[i].count);
 		}
@@ -161,7 +161,7 @@ TEST_F(neighbours, scatterlist)
 	ASSERT_EQ(0, gup_put(self->fd));
 }
 
-/* One buffer of one request: each provider sees its own half of it. */
+/* One buffer of one request: the halves belong to different providers. */
 TEST_F(neighbours, direct_io)
 {
 	long long lower = p2p_number(self->lower, "p2pmem/dma_bus_bytes");

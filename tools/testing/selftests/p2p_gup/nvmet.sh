@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A drive of another machine, by NVMe over fabrics: its driver copies, or sends, what it
-# transfers, so that it takes no peer-to-peer memory. The drive behind it, which does, is
-# used by others at the same time.
+# A drive of another machine, by NVMe over fabrics: its driver copies or sends
+# the data, so it refuses peer-to-peer memory. The drive behind it, which
+# accepts it, is used by others at the same time.
 #
 # Takes from the environment, see p2pmem.h: P2P_PROVIDERS, and P2P_DISK_RAW, which is
 # overwritten.
@@ -21,7 +21,7 @@ put() {
 	echo "$1" 2>"$log" >"$2" || complain "cannot write $1 to $2: $(<"$log")"
 }
 
-# serve DRIVE: a target whose namespace is that
+# serve DRIVE: makes a target with the drive as its namespace
 serve() {
 	mkdir "$subsystem" "$subsystem/namespaces/1" "$port"
 	put 1 "$subsystem/attr_allow_any_host"
@@ -29,7 +29,7 @@ serve() {
 	put 1 "$subsystem/namespaces/1/enable"
 }
 
-# reach ADDRESS: the drive, as $remote, by the transport that was chosen
+# reach ADDRESS: connects to the drive, as $remote, by the chosen transport
 reach() {
 	local controller
 
@@ -60,7 +60,7 @@ leave() {
 	rmdir "$subsystem/namespaces/1" "$subsystem"
 }
 
-# Both at once: the drive itself takes what the target's client does not.
+# Both at once: the drive itself accepts memory that the NVMe-oF host refuses.
 both() {
 	local user
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Chooses calls, carries them out, and counts what came of them. */
+/* Chooses calls, runs them, and counts their results. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +48,7 @@ uint64_t ops_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* Takes as many numbers whatever it chooses. */
+/* Consumes the same count of random numbers for each operation. */
 void ops_choose(uint64_t *state, unsigned int kinds, struct ops_call *call)
 {
 	unsigned int i, sum = 0, pick;
@@ -69,7 +69,7 @@ void ops_choose(uint64_t *state, unsigned int kinds, struct ops_call *call)
 		call->r[i] = ops_random(state);
 }
 
-/* Often where something begins or where huge entries do. */
+/* Often an address where a buffer or a huge entry may begin. */
 char *ops_addr(const struct ops_call *call)
 {
 	size_t unit = OPS_PAGE;
@@ -108,7 +108,7 @@ static void on_signal(int sig)
 {
 	if (guard.on)
 		siglongjmp(guard.env, sig);
-	/* Not ours: let it end the process, in the way it does. */
+	/* Not expected here: let the signal end the process. */
 	signal(sig, SIG_DFL);
 }
 
@@ -167,7 +167,7 @@ unsigned long ops_calls(const struct ops_stats *stats)
 	return sum;
 }
 
-/* How many there were so far: what came of the first operation of all. */
+/* The number of buffers so far: successes of the first operation. */
 unsigned long ops_buffers(const struct ops_stats *stats)
 {
 	return __atomic_load_n(&stats->calls[0][0], __ATOMIC_RELAXED);
@@ -202,7 +202,7 @@ void ops_print(const struct ops_stats *stats)
 	fflush(stdout);
 }
 
-/* NULL if there is nothing to work with. */
+/* NULL if there are no providers or on failure. */
 struct ops_stats *ops_stats(void)
 {
 	static const char *const no_disk[] = { NULL };

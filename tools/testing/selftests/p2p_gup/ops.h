@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * All that a process can do with peer-to-peer memory, as calls that random numbers
- * choose: what p2p_stress does in many threads, and p2p_fuzz in reproducible order.
+ * All operations of a process on peer-to-peer memory, as calls chosen by random
+ * numbers, for p2p_stress in many threads, and p2p_fuzz in reproducible order.
  *
  *	room	a range of addresses where a process maps, unmaps and moves
  *		memory of providers and RAM; its threads share it
@@ -9,8 +9,8 @@
  *	call	an operation and its numbers. What it does depends on nothing else,
  *		so that the same numbers make the same program
  *
- * No call touches memory outside of the room but for its own buffers, and any may
- * find that there is nothing at an address: that is an error like others.
+ * Calls touch only memory in the room and their own buffers. Any call may find
+ * nothing mapped at an address, which is an error like others.
  */
 #ifndef P2P_OPS_H
 #define P2P_OPS_H
@@ -32,8 +32,8 @@
 #define OPS_DEPTH	8		/* requests of a worker under way */
 #define OPS_DMABUFS	3		/* of a worker */
 #define OPS_EXEC	"p2p-exec"	/* argv[0] of a child that only ends */
-#define OPS_DISK_SIZE	(8 * MIB)	/* of the drive, where calls begin */
-#define OPS_DISK_MIXED	(16 * MIB)	/* where those with data of their own do */
+#define OPS_DISK_SIZE	(8 * MIB)	/* start of the area of calls */
+#define OPS_DISK_MIXED	(16 * MIB)	/* start of mixed transfers */
 #define OPS_DISK_END	(24 * MIB)
 #define OPS_MIRRORS	2		/* at most */
 
@@ -50,7 +50,7 @@ struct ops_call {
 	uint32_t r[OPS_NUMBERS];
 };
 
-/* Where and how many bytes, of the first two numbers; within the room. */
+/* Address and length, from the first two numbers; within the room. */
 char *ops_addr(const struct ops_call *call);
 size_t ops_len(const struct ops_call *call);
 
@@ -97,9 +97,9 @@ struct ops_worker {
 	int disk;
 	int slow;
 	int mirrors[OPS_MIRRORS];	/* of P2P_MIRRORS, or -1 */
-	unsigned int slot;		/* no two workers have the same */
+	unsigned int slot;		/* unique for each worker */
 	int memfd;
-	int rom;			/* the same to read */
+	int rom;			/* the same, read-only */
 	int pipe[2];
 	int gup;
 	int extents;
@@ -130,12 +130,12 @@ const char *ops_name(unsigned int op);
 const char *ops_result(long result, char *text, size_t size);
 
 /*
- * Calls what may raise SIGBUS or SIGSEGV; returns the signal that it did, or 0. A
- * thread may be in one of these at a time.
+ * Calls work(), which may raise SIGBUS or SIGSEGV; returns the signal, or 0.
+ * Calls can't be nested within a thread.
  */
 int ops_guard(void (*work)(void *arg), void *arg);
 
-/* The tables, which a member without a name ends. */
+/* Tables of operations, terminated by an entry without a name. */
 extern const struct ops_op ops_mem[];		/* ops_mem.c */
 extern const struct ops_op ops_gup[];		/* ops_gup.c */
 extern const struct ops_op ops_io[];		/* ops_io.c */
@@ -143,7 +143,7 @@ extern const struct ops_op ops_mixed[];		/* ops_mixed.c */
 extern const struct ops_op ops_dmabuf[];	/* ops_dmabuf.c */
 extern const struct ops_op ops_task[];		/* ops_task.c */
 
-/* ops_gup.c: a removal would wait for what its own caller holds */
+/* ops_gup.c: or a removal would wait for the caller's own holds */
 void ops_let_go(struct ops_worker *w);
 /* ops_io.c */
 void ops_reap_all(struct ops_worker *w);

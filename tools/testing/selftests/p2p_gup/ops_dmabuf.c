@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* dma-bufs of peer-to-peer memory, and what programs and drivers do with them. */
+/* Operations of programs and drivers on dma-bufs of peer-to-peer memory. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@ static int *slot_of(struct ops_worker *w, const struct ops_call *call)
 	return &w->dmabufs[call->r[4] % OPS_DMABUFS];
 }
 
-/* In place of the one before, which lives on as long as others use it. */
+/* Replaces the previous dma-buf, which may have other users. */
 static long keep(struct ops_worker *w, const struct ops_call *call, int fd)
 {
 	int *slot = slot_of(w, call);
@@ -40,7 +40,7 @@ static unsigned int fd_flags(const struct ops_call *call)
 	return O_CLOEXEC | (call->r[3] % 4 ? O_RDWR : O_RDONLY);
 }
 
-/* A heap stays when its provider goes, and goes when the device does. */
+/* A heap survives unbinding the provider, but not removing the device. */
 static long run_dmabuf(struct ops_worker *w, const struct ops_call *call)
 {
 	int heap = heap_open(provider_of(w, call)), fd;
@@ -52,7 +52,7 @@ static long run_dmabuf(struct ops_worker *w, const struct ops_call *call)
 	return keep(w, call, fd);
 }
 
-/* The buffer that is mapped there, if any, is a dma-buf, too. */
+/* Exports the buffer that is mapped there, if any. */
 static long run_export(struct ops_worker *w, const struct ops_call *call)
 {
 	int heap = heap_open(provider_of(w, call)), fd;
@@ -83,7 +83,7 @@ static long run_dmabuf_mmap(struct ops_worker *w, const struct ops_call *call)
 	return 0;
 }
 
-/* What has no meaning for it, and what tells that the CPU will access it. */
+/* Calls without meaning for a dma-buf, and DMA_BUF_IOCTL_SYNC. */
 static long run_dmabuf_call(struct ops_worker *w, const struct ops_call *call)
 {
 	int fd = *slot_of(w, call);
@@ -98,7 +98,7 @@ static long run_dmabuf_call(struct ops_worker *w, const struct ops_call *call)
 	}
 }
 
-/* The importer lets go by itself, as one must; so whatever it has holds up nobody. */
+/* The importer unmaps when notified, as it must, so it never delays removal. */
 static long run_attach(struct ops_worker *w, const struct ops_call *call)
 {
 	struct p2p_test_attach arg = {
@@ -120,7 +120,7 @@ static long run_dmabuf_dma(struct ops_worker *w, const struct ops_call *call)
 	return p2p_result(ioctl(w->importer, P2P_TEST_MAP, &map)) ?: map.result;
 }
 
-/* DMA, as far as others can tell. It ends before the worker does anything else. */
+/* A fence, as if DMA were in flight. It ends before the worker's next call. */
 static long run_fence(struct ops_worker *w, const struct ops_call *call)
 {
 	long ret = p2p_result(ioctl(w->importer, P2P_TEST_FENCE));

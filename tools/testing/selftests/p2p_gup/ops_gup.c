@@ -10,7 +10,9 @@
 #include "hold.h"
 #include "ops.h"
 
-/* Whoever did not ask for them must not get them, nor anybody for long. */
+/*
+ * Only callers that ask for peer-to-peer pages get them, and never long-term.
+ */
 static void check_pages(struct ops_worker *w, const struct p2p_test_gup *gup)
 {
 	const struct p2p_test_page *pages = w->scratch;
@@ -45,7 +47,7 @@ static long run_gup(struct ops_worker *w, const struct ops_call *call)
 		.hold = call->r[4] % 4 == 0,
 	};
 
-	/* These get one page, and know few flags. */
+	/* These forms get one page, and support few flags. */
 	if (gup.form == P2P_TEST_FOLLOW) {
 		gup.gup_flags &= FOLL_PCI_P2PDMA | FOLL_WRITE;
 		gup.gup_flags |= FOLL_GET;
@@ -65,7 +67,7 @@ static long run_gup_put(struct ops_worker *w, const struct ops_call *call)
 	return p2p_result(ioctl(w->gup, P2P_TEST_PUT, 0));
 }
 
-/* What is held as a scatterlist, which a driver would make. */
+/* Makes a scatterlist of held pages, as a driver would. */
 static long run_gup_sg(struct ops_worker *w, const struct ops_call *call)
 {
 	struct p2p_test_sg sg = {
@@ -114,7 +116,7 @@ static long run_dma(struct ops_worker *w, const struct ops_call *call)
 
 	if (!ioctl(w->dma, P2P_TEST_DMA, &dma))
 		return dma.result;
-	/* The list was not as it had been before it was mapped. */
+	/* The list differs from its state before it was mapped. */
 	if (errno == EUCLEAN)
 		ops_wrong(w, "a scatterlist after unmapping", -errno);
 	return -errno;
@@ -130,7 +132,7 @@ static long run_pool(struct ops_worker *w, const struct ops_call *call)
 	return ioctl(w->dma, P2P_TEST_POOL, &pool) ? -errno : pool.result;
 }
 
-/* One in eight is not armed: a removal waits until the worker ends it. */
+/* One in eight holds is not armed: removal waits until the worker ends it. */
 static long run_hold(struct ops_worker *w, const struct ops_call *call)
 {
 	struct p2p_test_hold arg = {
@@ -165,7 +167,7 @@ static long run_hold_put(struct ops_worker *w, const struct ops_call *call)
 	return hold_put(w->hold);
 }
 
-/* Of a ticket that is armed; the module knows what may be used. */
+/* Uses an armed ticket; the module checks the state. */
 static long run_hold_use(struct ops_worker *w, const struct ops_call *call)
 {
 	return hold_use(w->hold);
@@ -176,7 +178,7 @@ static long run_hold_unuse(struct ops_worker *w, const struct ops_call *call)
 	return hold_unuse(w->hold);
 }
 
-/* Numbers that are none of ours, on files that are. */
+/* Random ioctl numbers on p2pmem files. */
 static long run_ioctl(struct ops_worker *w, const struct ops_call *call)
 {
 	int fds[] = {

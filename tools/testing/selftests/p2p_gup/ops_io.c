@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* System calls that get a buffer in the room. */
+/* System calls with a buffer in the room. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -57,8 +57,8 @@ static long run_direct(struct ops_worker *w, const struct ops_call *call)
 }
 
 /*
- * Pieces of the room, with RAM between them if there is any. No RAM twice: DMA
- * debugging takes offence at a device that writes to it in two places at once.
+ * Pieces of the room, with RAM between them if given. No RAM occurs twice: DMA
+ * debugging warns about overlapping mappings of RAM.
  */
 static int vectors_of(const struct ops_call *call, struct iovec *vec, char *ram)
 {
@@ -112,7 +112,7 @@ static long run_copy(struct ops_worker *w, const struct ops_call *call)
 		return p2p_result(preadv(w->memfd, vec,
 					 vectors_of(call, vec, w->ram), 0));
 	default:
-		/* any call that returns something to an address */
+		/* stands for any call that writes to user memory */
 		return p2p_result(syscall(__NR_getrandom, io_addr(call),
 					  io_len(call) % 256, 0));
 	}
@@ -129,7 +129,9 @@ static long reap_ring(struct ops_worker *w)
 	return cqe.res;
 }
 
-/* At an address, or any dma-buf, mostly for the drive that is read. */
+/*
+ * Registers memory at an address, or any dma-buf, mostly for the drive to read.
+ */
 static long register_buffer(struct ops_worker *w, const struct ops_call *call)
 {
 	int fd = w->dmabufs[call->r[4] / 4 % OPS_DMABUFS];
@@ -142,7 +144,10 @@ static long register_buffer(struct ops_worker *w, const struct ops_call *call)
 					  call->r[3] / 2 % 8 ? w->disk : w->memfd, 0);
 }
 
-/* A buffer is registered for a read, which may be under way when it is let go again. */
+/*
+ * Registers a buffer for a read, which may be in flight when it is
+ * unregistered.
+ */
 static long run_register(struct ops_worker *w, const struct ops_call *call)
 {
 	char *addr = call->r[3] % 2 ? ops_addr(call) :
@@ -164,12 +169,12 @@ static long run_register(struct ops_worker *w, const struct ops_call *call)
 		if (!ret)
 			w->ring_busy++;
 	}
-	/* A signal may have kept the last one. */
+	/* A signal may have prevented the last unregistration. */
 	syscall(__NR_io_uring_register, w->ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	return ret;
 }
 
-/* Callers that would keep the pages: refused, or copied. */
+/* Callers that would keep the pages: they are refused, or copy. */
 static long run_keep(struct ops_worker *w, const struct ops_call *call)
 {
 	struct iovec vec = { ops_addr(call), ops_len(call) };
@@ -177,7 +182,7 @@ static long run_keep(struct ops_worker *w, const struct ops_call *call)
 	return p2p_result(vmsplice(w->pipe[call->r[3] % 2], &vec, 1, SPLICE_F_NONBLOCK));
 }
 
-/* Goes on by itself; whatever becomes of the buffer meanwhile. */
+/* Runs asynchronously, whatever happens to the buffer meanwhile. */
 static long run_uring(struct ops_worker *w, const struct ops_call *call)
 {
 	static const int opcodes[] = {
@@ -277,14 +282,14 @@ static long run_sysfs(struct ops_worker *w, const struct ops_call *call)
 	fd = open(path, O_RDONLY);
 	if (fd < 0)
 		return -errno;
-	/* Some from the middle on, some into the room. */
+	/* Some reads start in the middle, some go into the room. */
 	ret = p2p_result(pread(fd, call->r[3] % 2 ? w->ram : ops_addr(call),
 			       OPS_PAGE, call->r[4] % 4 ? 0 : call->r[4] % 256));
 	close(fd);
 	return ret;
 }
 
-/* What has no meaning for p2pmem/allocate. */
+/* Calls without meaning for p2pmem/allocate. */
 static long run_allocate(struct ops_worker *w, const struct ops_call *call)
 {
 	int fd = w->sysfs[call->r[5] % w->stats->nr_providers];

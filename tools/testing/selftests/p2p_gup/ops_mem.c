@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Calls that make, change and use mappings in the room. */
+/* Calls that create, change and use mappings in the room. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,10 @@
 #define MADV_POPULATE_WRITE	23
 #endif
 
-/* The file p2pmem/allocate of a provider; -1 and errno if there is none now. */
+/*
+ * The file p2pmem/allocate of a provider; -1 and errno if it does not exist
+ * now.
+ */
 static int allocate_file(struct ops_worker *w, const struct ops_call *call)
 {
 	int nr = call->r[5] % w->stats->nr_providers;
@@ -55,19 +58,22 @@ static long run_mmap(struct ops_worker *w, const struct ops_call *call)
 
 	if (fd < 0)
 		return -errno;
-	/* Of sixteen, one has an offset, which is refused. */
+	/* One in sixteen has an offset, which is refused. */
 	if (mmap(ops_addr(call), ops_len(call), prots[call->r[2] % 8],
 		 flags[call->r[3] % 8] | MAP_FIXED, fd,
 		 call->r[4] % 16 ? 0 : OPS_PAGE) != MAP_FAILED)
 		return 0;
 	error = errno;
-	/* A file of a binding that is no more: the next call takes a new one. */
+	/* The file belongs to an old binding: the next call opens a new one. */
 	if (error == ENODEV)
 		close_allocate_file(w, call);
 	return -error;
 }
 
-/* Never writable: several reads of the drive into the same RAM are no use. */
+/*
+ * Never writable: the drive must not read into the same RAM several times at
+ * once.
+ */
 static long run_mmap_ram(struct ops_worker *w, const struct ops_call *call)
 {
 	if (mmap(ops_addr(call), ops_len(call), PROT_READ, MAP_SHARED | MAP_FIXED,
@@ -188,7 +194,7 @@ static long run_touch(struct ops_worker *w, const struct ops_call *call)
 	return sig ? OPS_SIGNAL(sig) : 0;
 }
 
-/* As a debugger, by the mapping's own method. */
+/* Like a debugger, through the mapping's access() method. */
 static long run_proc_mem(struct ops_worker *w, const struct ops_call *call)
 {
 	int fd = open("/proc/self/mem", O_RDWR);
@@ -204,7 +210,7 @@ static long run_proc_mem(struct ops_worker *w, const struct ops_call *call)
 	return ret;
 }
 
-/* The mapping that an address is in, as /proc/PID/map_files names it. */
+/* The name in /proc/PID/map_files of the mapping at an address. */
 static bool mapping_at(const char *addr, char *name, size_t size)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -222,7 +228,7 @@ static bool mapping_at(const char *addr, char *name, size_t size)
 	return found;
 }
 
-/* Another way to the file of a mapping. */
+/* Opens the file of a mapping through map_files. */
 static long run_map_files(struct ops_worker *w, const struct ops_call *call)
 {
 	char path[64];

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Transfers of vectors of RAM and of all providers' memory, with a drive and with
- * mirrors. Unlike those of other calls their data is known: a worker has places of its
- * own on these devices, and memory of its own.
+ * Transfers of vectors of RAM and of all providers' memory, with a drive and
+ * with mirrors. Unlike in other calls the data is known: a worker has its own
+ * areas on these devices, and its own memory.
  *
- * Providers may go and routes may change meanwhile, so a transfer may fail. What it was
- * to write is there or what was there before then, sector by sector; and none of this
- * is to be noticed by RAM, whose transfers never fail.
+ * Providers may be removed and routes may change meanwhile, so a transfer may
+ * fail. Each sector then has either the new or the old data. Transfers of RAM
+ * are not affected and never fail.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -42,10 +42,10 @@ struct transfer {
 	off_t where;
 	size_t len;
 	ssize_t done;			/* bytes of the last transfer */
-	const char *name[P2P_MAX + 1];	/* of a kind of memory */
+	const char *name[P2P_MAX + 1];	/* of each kind of memory */
 };
 
-/* Says what was done, beside what is wrong with it. */
+/* Reports the transfer, and what is wrong with it. */
 static void wrong(struct transfer *t, const char *what, long value)
 {
 	int i;
@@ -84,7 +84,7 @@ static void poison_vector(void *arg)
 		p2p_set(t->vec[i].iov_base, t->vec[i].iov_len, MIXED_POISON);
 }
 
-/* As much of it as was read. */
+/* Checks as much of the vector as was read. */
 static void check_vector(void *arg)
 {
 	struct transfer *t = arg;
@@ -103,7 +103,7 @@ static void check_vector(void *arg)
 	}
 }
 
-/* With RAM alone: never fails. */
+/* Writes from RAM, which never fails. */
 static bool put(struct transfer *t, int which)
 {
 	ssize_t ret;
@@ -115,7 +115,7 @@ static bool put(struct transfer *t, int which)
 	return ret == t->len;
 }
 
-/* What was written, as much as that is, and then that or what was there before. */
+/* The sectors done have the new data, the others the new or the old data. */
 static void check_device(struct transfer *t)
 {
 	ssize_t at, ret;
@@ -151,7 +151,9 @@ static ssize_t transfer(struct transfer *t, bool writes)
 	else
 		ret = p2p_result(preadv(t->m.fd, t->vec, t->nr, t->where));
 	t->done = ret > 0 ? ret : 0;
-	/* Refused, or the memory is gone: EIO if that is found when a part is under way. */
+	/*
+	 * Refused, or the memory is gone: EIO if a part is already in flight.
+	 */
 	if (ret != t->len && (t->ram_only || (ret < 0 && ret != -EREMOTEIO && ret != -EFAULT &&
 					      ret != -EIO)))
 		wrong(t, writes ? "mixed write" : "mixed read", ret);
@@ -190,7 +192,7 @@ static long write_and_read(struct transfer *t)
 	return wrote < 0 ? wrote : ret;
 }
 
-/* RAM, and of each provider as much, if it is there just now. */
+/* Gets RAM, and as much memory of each provider that is present now. */
 static bool get_memory(struct transfer *t)
 {
 	struct ops_stats *stats = t->w->stats;
@@ -249,7 +251,7 @@ static long run_mirror(struct ops_worker *w, const struct ops_call *call)
 	return ret;
 }
 
-/* Takes the path of the next one from list; false if there is none. */
+/* Takes the next path from the list; false at its end. */
 static bool next_mirror(const char **list, char *path)
 {
 	int len = 0;
@@ -278,7 +280,7 @@ void ops_close_mirrors(struct ops_worker *w)
 		close(w->mirrors[i]);
 }
 
-/* The text of the file of that name in a directory, without its end of line. */
+/* Reads the named file in a directory, without the newline. */
 static const char *text_of(const char *dir, const char *name)
 {
 	static char text[512];
@@ -297,7 +299,7 @@ static const char *text_of(const char *dir, const char *name)
 	return text;
 }
 
-/* Nothing is synchronized or checked, and nothing has to be, for a whole second. */
+/* Is no resync or check running or pending, for a whole second? */
 static bool is_idle(const char *md)
 {
 	int ms, quiet = 0;
@@ -361,7 +363,7 @@ static int faults_of_mirror(const char *md)
 	return faults;
 }
 
-/* Has nothing happened to the mirrors, whatever their members refused? */
+/* Are the mirrors intact, whatever their members have refused? */
 bool ops_mirrors_whole(void)
 {
 	const char *list = getenv("P2P_MIRRORS");
@@ -380,8 +382,8 @@ bool ops_mirrors_whole(void)
 }
 
 /*
- * Switches ACS redirection on and off above the drive, if there is a port that can:
- * routes change while transfers are under way. Returns 0 if there is none.
+ * Toggles ACS redirection of a port above the drive, so that routes change
+ * while transfers are in flight. Returns 0 if no port supports it.
  */
 pid_t ops_start_switcher(struct ops_stats *stats, uint64_t seed)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Calls that make and end processes, and that take providers away. */
+/* Calls that create and end processes, and that remove providers. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +67,7 @@ static long run_fork(struct ops_worker *w, const struct ops_call *call)
 		return -errno;
 	if (!pid)
 		be_child(w, call);
-	/* Some are killed wherever they are. */
+	/* Some children are killed at an arbitrary time. */
 	if (shares)
 		kill(pid, SIGKILL);
 	if (waitpid(pid, &status, 0) != pid)
@@ -76,7 +76,7 @@ static long run_fork(struct ops_worker *w, const struct ops_call *call)
 		OPS_SIGNAL(WTERMSIG(status)) : 0;
 }
 
-/* Only one at a time, and nobody may wait for itself. */
+/* Only one removal at a time, which must not wait for its own caller. */
 static int lock_providers(struct ops_worker *w)
 {
 	int fd;
@@ -101,8 +101,8 @@ int ops_rebind(struct ops_worker *w, const char *provider)
 }
 
 /*
- * Waits for a device that comes, and gives it its driver again. Another one may be
- * looking at it just now.
+ * Waits for a device to appear, and binds its driver again. Someone else may be
+ * probing it at the same time.
  */
 bool ops_bring_back(const char *provider)
 {
@@ -162,9 +162,9 @@ static bool slot_power(const char *provider, char *path)
 }
 
 /*
- * Switches the power of a slot off: the device is gone, and the host that notices it
- * plugs it in again, which looks like a button that is pressed. Switching the power
- * on saves the time that the kernel would wait for another press.
+ * Switches the power of a slot off: the host notices that the device is gone
+ * and plugs it in again, which looks like a press of the attention button.
+ * Switching the power on avoids waiting for another press.
  */
 int ops_unplug(struct ops_worker *w, const char *provider)
 {
@@ -185,7 +185,7 @@ int ops_unplug(struct ops_worker *w, const char *provider)
 	return ops_bring_back(provider) ? 0 : ENODEV;
 }
 
-/* Is all of the memory available, of all providers, in the end? */
+/* Is all memory of all providers available at the end? */
 bool ops_all_back(struct ops_stats *stats)
 {
 	bool all = true;

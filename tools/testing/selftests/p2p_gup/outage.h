@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A provider cannot be reached for a while, after which all is as it was: a small and
- * a large mapping of its memory, a drive, and what has to hold whatever the outage
- * was. OUTAGE_DISK is the drive.
+ * A provider is not accessible for a while and then works as before. Has a
+ * small and a large mapping of its memory, a drive, and the tests common to all
+ * kinds of outages. OUTAGE_DISK is the drive.
  */
 #ifndef P2P_OUTAGE_H
 #define P2P_OUTAGE_H
@@ -27,10 +27,10 @@ FIXTURE(outage)
 
 P2P_VARIANTS(outage, NULL, OUTAGE_DISK, NULL);
 
-/* Why there can't be an outage, or NULL. */
+/* Why an outage is not possible, or NULL. */
 static const char *outage_prevented(const char *provider);
 
-/* Returns when it is over: 0, or an errno. */
+/* Returns after the outage: 0, or an errno. */
 static int outage(const char *provider);
 
 FIXTURE_SETUP(outage)
@@ -62,7 +62,7 @@ FIXTURE_TEARDOWN(outage)
 /* lib/outage.c */
 pid_t outage_fork(void);
 
-/* The entries may go, and come back by a fault, to the same memory. */
+/* Entries may be dropped and faulted in again, for the same memory. */
 TEST_F(outage, mapping_survives)
 {
 	uint64_t pfn[2];
@@ -73,7 +73,7 @@ TEST_F(outage, mapping_survives)
 	pfn[1] = PAGEMAP_PFN(p2p_pagemap(self->large));
 	ASSERT_EQ(0, outage(self->provider));
 
-	/* The memory of QEMU's devices keeps what it has, so that can be seen. */
+	/* QEMU's devices keep their memory, so the data can be checked. */
 	EXPECT_EQ(-1, p2p_differs(self->small, SMALL, 1, 0));
 	EXPECT_EQ(-1, p2p_differs(self->large, LARGE, 2, 0));
 	EXPECT_EQ(pfn[0], PAGEMAP_PFN(p2p_pagemap(self->small)));

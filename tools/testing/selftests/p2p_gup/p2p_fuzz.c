@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * System calls around mappings of peer-to-peer memory, in random order with random
- * arguments, see ops.h. Nothing but a seed decides which: the same seed makes the
- * same calls again. What they return may differ, other processes do theirs.
+ * System calls around mappings of peer-to-peer memory, in random order with
+ * random arguments, see ops.h. They depend on a seed alone: the same seed makes
+ * the same calls again. Their results may differ, since other processes run.
  *
  *	p2p_fuzz [-s SEED] [-n CALLS] [-p PROCESSES] [-t SECONDS] [-v]
  *
- * Each process makes CALLS calls from a seed of its own, SEED and those that follow.
- * With -t new ones follow until the time is over. -v shows each call before it is
- * made; to repeat what one process did, give its seed and -p 1.
+ * Each process makes CALLS calls from its own seed, SEED and the following
+ * numbers. With -t new processes follow until the time is over. -v shows each
+ * call before it is made; to repeat the calls of one process, give its seed and
+ * -p 1.
  *
- * It fails when a process ends as it should not, a call returns what it must not,
- * memory is missing at the end, or something has happened to the mirrors that
- * P2P_MIRRORS names, see p2p_stress. All else is for the kernel to tell.
+ * It fails if a process ends unexpectedly, a call returns an invalid result,
+ * memory is missing at the end, or the mirrors named by P2P_MIRRORS, see
+ * p2p_stress, are not intact. Other problems show in the kernel log.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -62,7 +63,7 @@ static void make_calls(struct ops_stats *stats, uint64_t seed, unsigned int slot
 	_exit(0);
 }
 
-/* One round of processes; how many of them ended as they should not. */
+/* Runs one round of processes; returns how many ended unexpectedly. */
 static int run_round(struct ops_stats *stats, uint64_t seed, int nr)
 {
 	pid_t pids[MAX_PROCESSES];

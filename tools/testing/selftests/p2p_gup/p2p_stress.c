@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * All that can be done with peer-to-peer memory, in many threads at once, while its
- * providers come and go and processes are killed.
+ * All operations on peer-to-peer memory, in many threads at once, while
+ * providers are removed and added and processes are killed.
  *
  *	p2p_stress [-t SECONDS] [-p PROCESSES] [-s SEED] [-u]
  *
- * -u unplugs, too, and needs a host that plugs in again what is unplugged. It
- * switches lockdep off: pciehp holds its own locks in two orders.
+ * -u also unplugs, and needs a host that plugs devices in again. This disables
+ * lockdep: pciehp takes its own locks in two orders.
  *
- * Each process has two threads with random calls in one room, see ops.h, and one
- * with memory of its own, where no byte may change but by its own doing. Two more
- * processes unbind the first provider's driver, and remove or unplug the last
- * provider. It goes on for the time that is given and until each of this has
- * happened; what passes or fails does not depend on how fast. Where the port above
- * the drive has ACS, its redirection is switched on and off meanwhile.
+ * Each process has two threads with random calls in one room, see ops.h, and
+ * one with private memory that no other thread may change. Two more processes
+ * unbind the first provider's driver, and remove or unplug the last provider.
+ * It runs for the given time and until each of these has happened; the result
+ * does not depend on speed. Where the port above the drive has ACS, its
+ * redirection is switched on and off meanwhile.
  *
- * P2P_MIRRORS names arrays that mirrors.sh makes: nothing may happen to them. The port
- * is above a member of each, and the host bridge forwards nothing, so that this member
- * refuses other devices' memory at times.
+ * P2P_MIRRORS names arrays made by mirrors.sh, which must stay intact. The port
+ * is above a member of each, and the host bridge forwards nothing, so that this
+ * member refuses other devices' memory at times.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,7 +37,7 @@
 #define MAX_PROCESSES	32
 #define CALLERS		2		/* threads of a process */
 #define OWN_MAX		(2 * MIB + 64 * KIB)
-#define OWN_DISK	OPS_DISK_END	/* where on the drive owners begin */
+#define OWN_DISK	OPS_DISK_END	/* start of the owners' area */
 #define MIN_CYCLES	3
 #define LOAD_BUFFERS	10		/* between two cycles */
 #define LOAD_CALLS	50
@@ -109,7 +109,7 @@ static bool own_verify(struct owner *own, const char *what)
 	return true;
 }
 
-/* Data that goes from the memory to the drive and comes back from there. */
+/* Writes data from the memory to the drive and reads it back. */
 static bool own_transfer(struct owner *own)
 {
 	long ret = p2p_result(pwrite(own->w->disk, own->mem, own->size, own->at));
@@ -118,7 +118,7 @@ static bool own_transfer(struct owner *own)
 		return false;
 	if (ret != own->size)
 		return false;
-	/* Other data in between, so that it must come from the drive. */
+	/* Overwrites the memory, so that the data must come from the drive. */
 	own->seed++;
 	if (ops_guard(own_fill, own))
 		return false;
@@ -147,7 +147,7 @@ static void own_round(struct owner *own, uint64_t *random)
 	if (ops_guard(own_fill, own) || !own_verify(own, "data as written") ||
 	    !own_transfer(own))
 		goto unmap;
-	/* Page tables come and go, a part is given back: the rest stays. */
+	/* Page tables are dropped, a part is unmapped: the rest stays. */
 	madvise(own->mem, own->size, MADV_DONTNEED);
 	if (!own_verify(own, "data after MADV_DONTNEED"))
 		goto unmap;
@@ -202,7 +202,7 @@ static pid_t start_process(struct ops_stats *stats, int nr, uint64_t seed)
 	_exit(0);
 }
 
-/* Lets the others get somewhere with what has come back. */
+/* Lets the others make progress with the new memory. */
 static void wait_for_load(const struct ops_stats *stats)
 {
 	unsigned long buffers = ops_buffers(stats), calls = ops_calls(stats);
@@ -234,7 +234,7 @@ static pid_t start_disturber(struct ops_stats *stats, int nr,
 
 static bool unplugs;
 
-/* By turns. */
+/* Alternates both. */
 static int remove_or_unplug(struct ops_worker *w, const char *provider)
 {
 	static unsigned int turn;
@@ -265,7 +265,7 @@ static void print_progress(const struct ops_stats *stats, long seconds,
 	fflush(stdout);
 }
 
-/* Kills one now and then; returns how many. */
+/* Kills a process now and then; returns how many. */
 static unsigned long keep_going(struct ops_stats *stats, pid_t *pids, int nr,
 				uint64_t seed, long seconds)
 {

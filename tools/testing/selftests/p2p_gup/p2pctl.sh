@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# p2pctl: what list, route, check and watch tell is what sysfs has and what the kernel does.
+# p2pctl: list, route, check and watch agree with sysfs and the kernel.
 #
 # Takes P2P_PROVIDERS, P2P_DISK_RAW and P2P_ROUTE from the environment, see p2pmem.h. Reads from the
 # drive, and writes nothing.
@@ -33,7 +33,7 @@ list() {
 	is "all of them" "$(grep -c '\.struct_pages true$' "$flat")" ${#providers[@]}
 }
 
-# With a process that maps memory, whose address tells the BAR.
+# Lists a process that maps memory; the memory's address identifies the BAR.
 users() {
 	local p=${providers[0]} phys bar first last nr=0
 
@@ -54,7 +54,8 @@ users() {
 	let_go
 }
 
-# As much as --largest tells can be had in one piece, and no page more.
+# The size that --largest reports can be allocated in one piece, but not a page
+# more.
 largest() {
 	local p size
 
@@ -75,7 +76,8 @@ END
 	done
 }
 
-# routes_told PROVIDER: from the last answer, as p2pmem/routes has them
+# routes_told PROVIDER: routes of the last answer, in the format of
+# p2pmem/routes
 routes_told() {
 	local at="routes.$1.clients" address way rest i
 
@@ -105,12 +107,12 @@ routes() {
 	done
 }
 
-# Of all transfers that the tracepoint has seen.
+# The routes of all transfers that the tracepoint has recorded.
 traced_routes() {
 	sed -n -E 's/.* p2pdma_map: .* route=([a-z-]+)$/\1/p' "$tracing/trace" | sort -u
 }
 
-# What it says of a drive is what happens when that is read from.
+# The answer for a drive agrees with a read from it.
 drive() {
 	local p probe=peer-to-peer
 
@@ -133,7 +135,7 @@ drive() {
 	done
 }
 
-# One device by all its names.
+# Names one device in all possible ways.
 names() {
 	local p=${providers[0]} bdf ctrl name
 
@@ -196,7 +198,7 @@ assert abs(rate * $(value seconds) - $(($(moved "$p") - before))) < 100" 2>"$log
 		complain "the rate is wrong: $(<"$flat")"
 }
 
-# What makes no sense is refused with status 2, and the reason.
+# Invalid input is refused with status 2, and the reason.
 bad_input() {
 	local p=${providers[0]} command
 
@@ -243,7 +245,7 @@ bad_input() {
 	run 0 --help
 }
 
-# Somebody without privileges sees the same, but for the processes of others.
+# An unprivileged user sees the same, except processes of others.
 as_user() {
 	local p=${providers[0]} user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 

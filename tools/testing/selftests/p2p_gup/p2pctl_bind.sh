@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# p2pctl bind and unbind: the driver p2pmem-bar on a device, and what they refuse.
+# p2pctl bind and unbind: the driver p2pmem-bar on a device, and refusals.
 #
-# Takes P2P_PROVIDERS and P2P_DISK_RAW from the environment, see p2pmem.h. A provider of p2pmem-bar
-# is unbound, and bound again in the end.
+# Takes P2P_PROVIDERS and P2P_DISK_RAW from the environment, see p2pmem.h. A
+# provider of p2pmem-bar is unbound, and bound again at the end.
 # shellcheck disable=SC2154,SC2317 # stack.sh has the variables, plan calls functions
 set -uo pipefail
 
@@ -31,7 +31,7 @@ bound() {
 	is driver "$(basename "$(readlink "$devices/$bdf/driver")")" p2pmem-bar
 }
 
-# Options are for this device alone.
+# Options apply to this device only.
 options() {
 	unbound
 	run 0 bind --bar 2 --offset 2M --size 4M "$bdf"
@@ -45,7 +45,7 @@ options() {
 	bound
 }
 
-# What the driver says is passed on, and nothing is left behind.
+# The driver's message is passed on, and nothing is left behind.
 driver_refuses() {
 	unbound
 	run 3 bind --bar 5 "$bdf"
@@ -58,7 +58,7 @@ driver_refuses() {
 	bound
 }
 
-# A rule for udev, which has what was asked for.
+# A udev rule with the requested options.
 persist() {
 	local rule=$work/rule
 
@@ -82,7 +82,24 @@ in_use() {
 	bound
 }
 
-# A driver that has the device is not pushed aside, and never under a file system.
+# Leaves a process behind that has a device open as file systems have theirs, for let_go.
+open_exclusively() {
+	rm -f "$work/open"
+	/usr/bin/python3 - "$1" "$work/open" <<'END' &
+import os, sys, time
+os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)
+open(sys.argv[2], "w").close()
+time.sleep(600)
+END
+	holder=$!
+	for _ in {1..200}; do
+		[ ! -e "$work/open" ] || return
+		sleep 0.1
+	done
+	complain "$1 cannot be opened exclusively"
+}
+
+# A bound driver is not replaced unless forced, and never under a file system.
 has_driver() {
 	local drive ctrl
 
@@ -90,12 +107,17 @@ has_driver() {
 	drive=$(basename "$(readlink -f "/sys/class/nvme/$(basename "$ctrl")/device")")
 	run 3 bind "$drive"
 	says "has the driver nvme"
-	[ "${P2P_DISK_EXT4:-}" ] || return
-	mkdir -p "$work/mnt"
-	must mount "$P2P_DISK_EXT4" "$work/mnt"
+	if [ "${P2P_DISK_EXT4:-}" ]; then
+		mkdir -p "$work/mnt"
+		must mount "$P2P_DISK_EXT4" "$work/mnt"
+		run 3 bind --force "$drive"
+		says "is in use: a file system on it is mounted"
+		must umount "$work/mnt"
+	fi
+	open_exclusively "$P2P_DISK_RAW"
 	run 3 bind --force "$drive"
-	says "is in use: a file system on it is mounted"
-	must umount "$work/mnt"
+	says "is in use: its ${P2P_DISK_RAW##*/} is open exclusively"
+	let_go
 	[ -e "$devices/$drive/driver" ] || complain "$drive has lost its driver"
 }
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034,SC2154
-# What the tests of p2pctl share; sourced by them, from their own directory, after stack.sh.
+# Common code of the tests of p2pctl; sourced from their own directory, after
+# stack.sh.
 
 devices=/sys/bus/pci/devices
 here=$PWD
 
-# The program, and the schema of what it prints: here, in the tree, or installed.
+# Finds the program, and the schema of its output: here, in the tree, or
+# installed.
 find_p2pctl() {
 	local dir
 
@@ -25,8 +27,9 @@ find_p2pctl() {
 	completion=/usr/share/bash-completion/completions/p2pctl
 }
 
-# run STATUS ARGUMENT...: runs p2pctl, and complains if it ends in another way. What it prints is in
-# $out, the errors in $err. What it prints fits into 100 columns, if it is not JSON.
+# run STATUS ARGUMENT...: runs p2pctl, and complains about another exit status.
+# The output is in $out, the errors in $err. Output other than JSON has to fit
+# into 100 columns.
 run() {
 	local want=$1 status=0
 
@@ -46,16 +49,16 @@ run() {
 	[ "$status" = "$want" ]
 }
 
-# says TEXT: in what p2pctl printed last
+# says TEXT: checks the last output of p2pctl
 says() {
 	grep -q -e "$1" "$out" "$err" && return
 	complain "it does not say \"$1\", but:"
 	sed 's/^/#   /' "$out" "$err"
 }
 
-# run_json STATUS ARGUMENT...: run with --json; the answer has to be as the schema says. It is in
-# $flat then, a line for each value: "providers.0000:04:00.0.size 67108864". Members of lists go by
-# their addresses, or by their numbers.
+# run_json STATUS ARGUMENT...: run with --json; the answer has to match the
+# schema. $flat gets a line for each value: "providers.0000:04:00.0.size
+# 67108864". Members of lists are named by their addresses, or by their indices.
 run_json() {
 	run "$@" --json || return
 	/usr/bin/python3 - "$schema" "$out" "$flat" <<'END' ||
@@ -91,7 +94,7 @@ END
 		complain "p2pctl ${*:2} --json: not as the schema says"
 }
 
-# value NAME: of the last answer
+# value NAME: prints a value of the last answer
 value() {
 	local key rest
 
@@ -114,12 +117,12 @@ counter() {
 	cat "$devices/$1/p2pmem/$2"
 }
 
-# moved PROVIDER: bytes mapped for DMA, by whatever route
+# moved PROVIDER: bytes mapped for DMA, by any route
 moved() {
 	echo $(($(counter "$1" dma_bus_bytes) + $(counter "$1" dma_host_bridge_bytes)))
 }
 
-# hold PROVIDER SIZE...: maps memory in a process, which is $holder then
+# hold PROVIDER SIZE...: maps memory in a process, $holder
 hold() {
 	rm -f "$work/held"
 	/usr/bin/python3 - "$devices/$1/p2pmem/allocate" "$work/held" "${@:2}" <<'END' &
@@ -152,7 +155,7 @@ needs_p2pctl() {
 	out=$work/out
 	err=$work/err
 	flat=$work/flat
-	# What p2pctl ends with when it is about whether a drive reaches a provider.
+# The exit status of p2pctl for questions whether a drive reaches a provider.
 	no=0
 	reaches=true
 	if [ "$P2P_ROUTE" = none ]; then

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# p2pctl copy and bench: what they copy arrives, from device to device, and what they say of it is
-# what the kernel has counted.
+# p2pctl copy and bench: the data arrives, from device to device, and the
+# reported figures match the kernel's counters.
 #
-# Takes P2P_PROVIDERS, P2P_ROUTE, P2P_DISK_RAW, _EXT4 and _SLOW from the environment, see p2pmem.h.
-# The last drive is overwritten, the second one has a file system, and gets files.
+# Takes P2P_PROVIDERS, P2P_ROUTE, P2P_DISK_RAW, _EXT4 and _SLOW from the
+# environment, see p2pmem.h. The last drive is overwritten; files are created on
+# the file system of the second one.
 # shellcheck disable=SC2154,SC2317 # need_disks makes variables, plan calls functions
 set -uo pipefail
 
@@ -33,7 +34,7 @@ same() {
 	cmp -s "$@" || complain "cmp $*: they differ"
 }
 
-# A file with holes, and a tail that is no block.
+# A file with holes, and a partial block at the end.
 make_file() {
 	dd if=/dev/urandom of="$1" bs=1M count=3 status=none
 	dd if=/dev/urandom of="$1" bs=64k count=1 seek=80 conv=notrunc status=none
@@ -61,7 +62,7 @@ file_to_file() {
 	rm "$a" "$b"
 }
 
-# What the drive holds behind the tail stays; holes become zeros.
+# The drive's data after the tail stays; holes become zeros.
 file_to_drive() {
 	local a=$mnt/a size=$((7 * mib + 8))
 
@@ -85,7 +86,7 @@ drive_to_file() {
 	rm "$b"
 }
 
-# The closing line has the kernel's figures, and the RAM.
+# The closing line has the kernel's figures, and the use of RAM.
 closing_line() {
 	local b=$mnt/b way=bus
 
@@ -98,7 +99,7 @@ closing_line() {
 	rm "$b"
 }
 
-# Interrupted twice, in good order and not, and done in the end.
+# Interrupted twice, cleanly and not, and finally completed.
 interrupted() {
 	local b=$mnt/b pid status far resume=()
 
@@ -132,7 +133,7 @@ interrupted() {
 	rm "$b"
 }
 
-# It goes on only with what it began with, and --verify looks at all of it.
+# A copy resumes only with the same arguments, and --verify checks all of it.
 resumed() {
 	local a=$mnt/a b=$mnt/b
 
@@ -143,7 +144,7 @@ resumed() {
 	kill $!
 	wait $! 2>/dev/null
 	[ -e "$b.p2pctl" ] || { rm -f "$b"; return; }	# it was faster
-	# As if 2 MiB were there, which they aren't.
+# Claim that 2 MiB were copied, which they were not.
 	sed -i 's/^done .*/done 2097152/' "$b.p2pctl"
 	dd if=/dev/zero of="$b" bs=1M count=1 conv=notrunc oflag=direct status=none
 	cp "$b.p2pctl" "$work/state"
@@ -156,7 +157,7 @@ resumed() {
 	rm -f "$a" "$b" "$b.p2pctl"
 }
 
-# Without a provider that is named, one is found.
+# If no provider is named, one is found.
 finds_provider() {
 	run 0 copy --size 1M "$raw" "$mnt/b"
 	says "Peer to peer"
@@ -177,7 +178,7 @@ too_large() {
 	rm -f "$mnt/b" "$mnt/b.p2pctl"
 }
 
-# Nothing is written where nothing can be copied, and through RAM only if that was allowed.
+# Nothing is written if nothing can be copied; RAM is used only if allowed.
 refused() {
 	local before
 

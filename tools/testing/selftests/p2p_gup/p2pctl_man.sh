@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# p2pctl: each example of its manual page works, with the devices of this machine in place of those
-# that it names; and so do the programs and the completion that are installed with it.
+# p2pctl: each example of the manual page works, with devices of this machine in
+# place of the named ones; and so do the programs and the completion installed
+# with it.
 #
 # Takes P2P_PROVIDERS, P2P_DISK_RAW and P2P_DISK_EXT4 from the environment, see p2pmem.h.
 # shellcheck disable=SC2154,SC2317 # stack.sh has the variables, plan calls functions
@@ -62,7 +63,7 @@ quota() {
 	chgrp 0 "$p/allocate"
 }
 
-# completes WORDS WANTED...: what the last of the words may become
+# completes WORDS WANTED...: checks the completions of the last word
 completes() {
 	local line=$1 got
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# p2pctl route on block devices made of others, and on files: it answers as the kernel does. And
-# p2pctl copy, where the kernel knows better.
+# p2pctl route on stacked block devices, and on files: it agrees with the
+# kernel. And p2pctl copy, where only the kernel knows.
 #
 # Takes P2P_PROVIDERS and P2P_DISK_... from the environment, see p2pmem.h and stacking.sh. Drives
 # A, B and C are overwritten, those with file systems get a file.
@@ -13,7 +13,7 @@ set -uo pipefail
 # shellcheck source=tools/testing/selftests/p2p_gup/p2pctl_common.sh
 . ./p2pctl_common.sh
 
-# yes DEVICE, no DEVICE [WHY]: what it answers, and what the kernel does
+# yes DEVICE, no DEVICE [WHY]: checks the answer, and the kernel's behaviour
 yes() {
 	run 0 route --probe "$p" "$1"
 	says "yes, across the switch"
@@ -96,7 +96,7 @@ partition() {
 	must delpart "$a" 1
 }
 
-# file DEVICE: mounted, with a file on it
+# file DEVICE: mounts it, and creates a file
 file() {
 	mkdir -p "$work/mnt"
 	must mount "$1" "$work/mnt"
@@ -143,7 +143,8 @@ ext2_file() {
 	end_file
 }
 
-# A mapping that is not told that a drive can do it by now: only the kernel knows.
+# A mapping with an outdated view of a drive's capability: only the kernel
+# knows.
 stale_mapping() {
 	local queue=/sys/block/${a##*/}/queue
 

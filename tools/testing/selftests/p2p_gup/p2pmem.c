@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Providers, their memory and their clients, as sysfs and procfs show them. */
+/* Providers, their memory and their clients, through sysfs and procfs. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -99,8 +99,8 @@ static int find_providers(char addrs[][P2P_ADDR_LEN])
 }
 
 /*
- * Lists all pairs of a provider and a drive of disks[], which NULL ends; all
- * providers if there is no drive in it. driver: only providers bound to that.
+ * Lists all pairs of a provider and a drive of the NULL-terminated disks[]; all
+ * providers if disks[] is empty. driver: only providers bound to it.
  */
 int p2p_variants(struct p2p_variant *list, const char *driver,
 		 const char *const *disks)
@@ -110,7 +110,7 @@ int p2p_variants(struct p2p_variant *list, const char *driver,
 	int nr_addrs = find_providers(addrs);
 	int i, nr = 0;
 
-	/* What an I/O test has to expect isn't known without. */
+	/* I/O tests need it to know the expected result. */
 	if (disks[0] && !getenv("P2P_ROUTE"))
 		return 0;
 	if (!disks[0])
@@ -139,7 +139,7 @@ long long p2p_available(const char *provider)
 	return p2p_number(provider, "p2pmem/available");
 }
 
-/* Is so much available again, once whoever still does I/O is done? */
+/* Waits for I/O in flight: is this much available again? */
 bool p2p_settles(const char *provider, long long available)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
@@ -162,8 +162,8 @@ int p2p_open(const char *provider, int flags)
 }
 
 /*
- * Maps what a file descriptor is open for, and closes that. MAP_FAILED, with errno set, on
- * failure, and if there is no file descriptor.
+ * Maps a file descriptor, and closes it. Returns MAP_FAILED, with errno set, on
+ * failure, also for a negative descriptor.
  */
 void *p2p_map_fd(int fd, size_t size, int flags, off_t offset)
 {
@@ -214,7 +214,7 @@ uint64_t p2p_pagemap(const void *addr)
 	return entry;
 }
 
-/* Is there such a BAR, and where? */
+/* Does this BAR exist, and where is it? */
 bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,
 	     uint64_t *flags)
 {
@@ -235,7 +235,7 @@ bool p2p_bar(const char *provider, int bar, uint64_t *start, uint64_t *len,
 	return found && end;
 }
 
-/* The number of the BAR that a page is in, and all about that; -1 if in none. */
+/* The number and location of the BAR that a page is in; -1 if in none. */
 int p2p_bar_of_pfn(const char *provider, uint64_t pfn, uint64_t *start,
 		   uint64_t *len, uint64_t *flags)
 {
@@ -263,7 +263,7 @@ static void on_fault(int sig)
 	siglongjmp(fault_env, sig);
 }
 
-/* Returns the signal that a load, or a store, of a word raises, or 0. */
+/* Loads or stores a word; returns the signal raised, or 0. */
 int p2p_fault_of(void *addr, bool store)
 {
 	struct sigaction action = { .sa_handler = on_fault };
@@ -316,7 +316,7 @@ bool p2p_is_own(const char *disk, const char *provider)
 	return p2p_path_is_own(p2p_disk(disk), provider);
 }
 
-/* A drive always reaches its own memory; else P2P_ROUTE tells. */
+/* A drive always reaches its own memory; otherwise P2P_ROUTE decides. */
 bool p2p_reaches(const char *disk, const char *provider)
 {
 	return strcmp(getenv("P2P_ROUTE"), "none") || p2p_is_own(disk, provider);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests of peer-to-peer memory share.
+ * Shared by the tests of peer-to-peer memory.
  *
- * A test runs once for each provider, a PCI device that has p2pmem/allocate in
- * sysfs, and if it does I/O for each client drive. What there is, and what is to
- * be expected of it, comes through the environment:
+ * A test runs once for each provider, a PCI device with p2pmem/allocate in
+ * sysfs, and an I/O test once for each client drive. The environment describes
+ * the devices and the expected results:
  *
  *	P2P_PROVIDERS	addresses of the providers, separated by spaces; if not
  *			set: all devices with p2pmem/allocate
@@ -45,11 +45,11 @@ int p2p_variants(struct p2p_variant *list, const char *driver,
 int p2p_variants_or_skip(struct p2p_variant *list, const char *driver,
 			 const char *const *disks);
 
-/* What most fixtures have. */
+/* Common members of fixtures. */
 struct p2p_fixture {
 	const char *provider;
-	long long total;		/* all of its memory */
-	long long before;		/* what was available of it */
+	long long total;		/* size of its memory */
+	long long before;		/* available before the test */
 	size_t page;
 	size_t size;			/* of mem and ram */
 	char *mem;			/* peer-to-peer memory */
@@ -58,7 +58,7 @@ struct p2p_fixture {
 	bool works;			/* it reaches the provider */
 };
 
-/* To stand in a fixture, whose members those of struct p2p_fixture become. */
+/* For use in a fixture, which gets the members of struct p2p_fixture. */
 #define P2P_FIXTURE				\
 	union {					\
 		struct p2p_fixture;		\
@@ -82,7 +82,7 @@ long long p2p_number(const char *provider, const char *file);
 void p2p_path(char *path, const char *provider, const char *file);
 bool p2p_has_driver(const char *provider, const char *driver);
 
-/* One access to a word of a device: never torn, repeated or left out. */
+/* A single access to a word: never torn, repeated or omitted. */
 static inline uint64_t p2p_load(const void *addr)
 {
 	return __atomic_load_n((const uint64_t *)addr, __ATOMIC_RELAXED);
@@ -93,7 +93,7 @@ static inline void p2p_store(void *addr, uint64_t word)
 	__atomic_store_n((uint64_t *)addr, word, __ATOMIC_RELAXED);
 }
 
-/* What a system call returned, the error as a negative number. */
+/* The result of a system call, with an error as a negative errno. */
 static inline ssize_t p2p_result(ssize_t ret)
 {
 	return ret < 0 ? -errno : ret;
@@ -134,7 +134,7 @@ bool p2p_path_is_own(const char *path, const char *provider);
 bool p2p_is_own(const char *disk, const char *provider);
 bool p2p_reaches(const char *disk, const char *provider);
 
-/* pattern.c: data that tells its place, and whose data it is */
+/* pattern.c: data that identifies its position and its seed */
 void p2p_fill(void *buf, size_t len, uint64_t seed, uint64_t where);
 ssize_t p2p_differs(const void *buf, size_t len, uint64_t seed, uint64_t where);
 void p2p_set(void *buf, size_t len, uint64_t word);

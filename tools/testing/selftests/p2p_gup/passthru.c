@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * NVMe commands that a process makes itself, with their data in peer-to-peer
- * memory: by ioctl() and by io_uring.
+ * NVMe passthrough commands with data in peer-to-peer memory, by ioctl() and by
+ * io_uring.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -110,8 +110,9 @@ TEST_F(passthru, write)
 }
 
 /*
- * Aligned for DMA, but not to a sector: no copy is made. In one page: QEMU's drives
- * lose bytes of another's memory buffer where a page ends inside a sector.
+ * Aligned for DMA, but not to a sector: no copy is made. Within one page:
+ * QEMU's drives lose bytes of another drive's memory buffer if a page ends
+ * inside a sector.
  */
 TEST_F(passthru, offset_in_page)
 {
@@ -124,14 +125,14 @@ TEST_F(passthru, offset_in_page)
 }
 
 /*
- * Not aligned for DMA: the CPU copies, through the mapping, and that needs no
- * route to the drive.
+ * Not aligned for DMA: the CPU copies through the mapping, which needs no
+ * route.
  */
 TEST_F(passthru, unaligned)
 {
 	const size_t len = 8 * KIB;
 
-	/* The words of the pattern begin before and end after. */
+	/* The buffer is not aligned to the words of the pattern. */
 	p2p_fill(self->ram + MIB, len, 2, self->where);
 	for (size_t i = 0; i < len; i++)
 		__atomic_store_n(&self->mem[i + 1], self->ram[MIB + i],
@@ -178,7 +179,7 @@ TEST_F(passthru, vector)
 				  self->where + 12 * KIB));
 }
 
-/* A command can't be split, and has memory of one kind. */
+/* A command can't be split, so its memory must be of one kind. */
 TEST_F(passthru, vector_with_ram)
 {
 	struct iovec vec[] = {
@@ -204,7 +205,7 @@ TEST_F(passthru, vector_with_ram)
 	EXPECT_EQ(-1, p2p_not_set(self->ram + MIB, 8 * KIB, POISON));
 }
 
-/* The admin queue belongs to no block device that could say what it can do. */
+/* The admin queue has no block device that could advertise the capability. */
 TEST_F(passthru, admin_command)
 {
 	struct nvme_passthru_cmd cmd = {
@@ -220,7 +221,7 @@ TEST_F(passthru, admin_command)
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 4 * KIB, POISON));
 }
 
-/* io_uring's command has room where the other one has its result. */
+/* The io_uring command has padding in place of the result. */
 _Static_assert(sizeof(struct nvme_uring_cmd) == sizeof(struct nvme_passthru_cmd),
 	       "commands of ioctl() and of io_uring differ");
 
@@ -287,7 +288,10 @@ TEST_F(passthru, io_uring)
 	close(chr);
 }
 
-/* One with metadata ends in another place, where its error is easily lost. */
+/*
+ * A command with metadata has its own completion path, which must return the
+ * error.
+ */
 TEST_F(passthru, io_uring_metadata)
 {
 	const size_t len = 4 * KIB;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A drive is reset while processes make commands to it with data in its own memory
- * buffer. The reset waits for commands; so no command may wait for the reset.
+ * A drive is reset while processes send it commands with data in its own memory
+ * buffer. The reset waits for commands, so no command may wait for the reset.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -68,7 +68,7 @@ static int read_command(struct _test_data_passthru_reset *self)
 	return p2p_result(ioctl(self->disk, NVME_IOCTL_IO_CMD, &cmd));
 }
 
-/* A reset cancels a command that the drive has; all others wait, or never notice. */
+/* A reset cancels a command that the drive has; all others wait or succeed. */
 static int commands(struct _test_data_passthru_reset *self, int nr)
 {
 	while (!__atomic_load_n(&self->shared->stop, __ATOMIC_ACQUIRE)) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Data that tells where it belongs.
+ * Data that identifies its position.
  *
- * The memory may be a device's registers as well as its RAM, so it is accessed
- * by aligned 8-byte words, each once.
+ * The memory may be registers of a device, so it is accessed by aligned 8-byte
+ * words, each once.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "p2pmem.h"
 
-/* Each word depends on its position: a shifted or a torn transfer shows. */
+/* Each word depends on its position: shifted or torn transfers are detected. */
 static uint64_t pattern(uint64_t seed, uint64_t where)
 {
 	uint64_t x = (where / 8 + 1) * 0x9e3779b97f4a7c15 + seed * 0xbf58476d1ce4e5b9;
@@ -29,7 +29,7 @@ void p2p_fill(void *buf, size_t len, uint64_t seed, uint64_t where)
 		p2p_store(&word[i], pattern(seed, where + i * 8));
 }
 
-/* Returns the offset of the first word that is not as filled, or -1. */
+/* Returns the offset of the first word that differs from the pattern, or -1. */
 ssize_t p2p_differs(const void *buf, size_t len, uint64_t seed, uint64_t where)
 {
 	const uint64_t *word = buf;
@@ -122,9 +122,9 @@ static void sha256_block(uint32_t state[8], const unsigned char *data)
 }
 
 /*
- * Asks the host that holds the drive's image to find the data of p2p_fill()
- * there, at the offset that it tells of, after the guest has gone. len is a
- * multiple of the 64 bytes of a SHA-256 block.
+ * Asks the host to check, after the guest has ended, that the drive's image has
+ * the data of p2p_fill() at this offset. len is a multiple of the 64 bytes of a
+ * SHA-256 block.
  */
 void p2p_host_expect(const char *disk, uint64_t offset, size_t len,
 		     uint64_t seed)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The persistent memory region of a controller as peer-to-peer memory, where the
- * administrator wants it: alone, or beside a controller memory buffer in one pool.
+ * The persistent memory region of a controller as peer-to-peer memory, if the
+ * administrator enables it: alone, or together with a controller memory buffer
+ * in one pool.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 #include "suspend.h"
 #include "variants.h"
 
-/* Registers of a controller, and bits of theirs. */
+/* Controller registers and their bits. */
 #define CAP		0x00
 #define PMRCTL		0xe04
 #define PMRSTS		0xe08
@@ -50,7 +51,7 @@ static bool controller_file(const char *provider, const char *file, char *path)
 	return found;
 }
 
-/* Waits until it is live, a minute at most. */
+/* Waits until the controller is live, a minute at most. */
 static bool is_live(const char *provider)
 {
 	char path[P2P_PATH_LEN], state[16];
@@ -112,7 +113,7 @@ static void set_reg(struct _test_data_pmr *self, int offset, uint32_t value)
 			 __ATOMIC_RELAXED);
 }
 
-/* All memory of the provider, of which nobody else has any. */
+/* Maps all memory of the provider, which must be unused. */
 FIXTURE_SETUP(pmr)
 {
 	uint64_t flags, pfn;
@@ -159,7 +160,7 @@ FIXTURE_TEARDOWN(pmr)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* The drive and all of the memory, there and back. */
+/* Writes all of the memory to the drive and reads it back. */
 static void transfer(struct __test_metadata *_metadata,
 		     struct _test_data_pmr *self)
 {
@@ -182,7 +183,10 @@ static void transfer(struct __test_metadata *_metadata,
 	}
 }
 
-/* As a reset of the function and the loss of power do. QEMU's controllers remember. */
+/*
+ * Clears the registers, like a function level reset or loss of power. QEMU's
+ * controllers keep them.
+ */
 static void forget(struct __test_metadata *_metadata,
 		   struct _test_data_pmr *self)
 {
@@ -225,7 +229,10 @@ TEST_F(pmr, function_reset)
 	transfer(_metadata, self);
 }
 
-/* Until it is resumed, nothing is: drives may have requests to it under way. */
+/*
+ * The memory stays in place until resume: drives may have requests to it in
+ * flight.
+ */
 TEST_F(pmr, suspend)
 {
 	if (!can_sleep())
@@ -236,7 +243,10 @@ TEST_F(pmr, suspend)
 	transfer(_metadata, self);
 }
 
-/* Nothing is lost, so nothing is offered unasked; but the administrator hears of it. */
+/*
+ * The region is persistent, so it is offered only on request; but the log
+ * mentions it.
+ */
 FIXTURE(pmr_off)
 {
 	const char *provider;
@@ -288,7 +298,7 @@ TEST_F(pmr_off, said)
 	}
 }
 
-/* One that can't have struct pages: once, not at each reset. */
+/* A region too small for struct pages is logged once, not at each reset. */
 TEST(too_small)
 {
 	const char *want = "PMR of 1024 KiB in BAR 4 is not used: it is not made of whole 2048 KiB";

@@ -13,7 +13,7 @@ static bool no_numa(void)
 	return syscall(__NR_get_mempolicy, &mode, NULL, 0, NULL, 0) < 0;
 }
 
-/* Kept with the mapping, and without effect. */
+/* Stored with the mapping, without effect. */
 TEST_F(mapping, mbind)
 {
 	unsigned long node = 1;
@@ -30,7 +30,7 @@ TEST_F(mapping, mbind)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* The same for huge entries as for others, on whichever node the device is. */
+/* The same for huge entries as for small ones, on any node. */
 TEST_F(mapping, mbind_huge)
 {
 	const size_t size = 4 * MIB;
@@ -68,7 +68,7 @@ TEST_F(mapping, set_mempolicy)
 	EXPECT_EQ(0, syscall(__NR_set_mempolicy, MPOL_DEFAULT, NULL, 0));
 }
 
-/* Asks the page for its node; the device's numa_node in sysfs has it. */
+/* The node of the page is the device's numa_node in sysfs. */
 TEST_F(mapping, get_mempolicy_node)
 {
 	int node = -1;
@@ -92,7 +92,7 @@ TEST_F(mapping, move_pages)
 	EXPECT_EQ(-EREMOTEIO, status[0]);
 	EXPECT_EQ(0, status[1]);
 
-	/* A page of RAM in the same call is not kept from moving. */
+	/* A page of RAM in the same call can still be moved. */
 	status[0] = 99;
 	status[1] = 99;
 	EXPECT_EQ(0, syscall(__NR_move_pages, 0, 2UL, page, node, status,

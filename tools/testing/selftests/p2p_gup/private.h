@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Device private memory of lib/test_hmm.c, with its data in a provider's memory. */
+/*
+ * Device private memory of lib/test_hmm.c, with its data in a provider's BAR.
+ */
 #ifndef PRIVATE_H
 #define PRIVATE_H
 
@@ -8,11 +10,11 @@
 
 #define DMIRROR			"/dev/hmm_dmirror0"
 #define DMIRROR_PROVIDER	"/sys/module/test_hmm/parameters/p2p_provider"
-#define NO_PROVIDER		"\n"	/* RAM, as always */
+#define NO_PROVIDER		"\n"	/* RAM, the default */
 
 /*
- * The file is that of the process that opened it, and its ranges are whole pages. All but the
- * last one return 0 or a negative errno.
+ * The file applies to the process that opened it; ranges are whole pages. All
+ * but the last function return 0 or a negative errno.
  */
 int private_to_device(int fd, void *mem, size_t size);
 int private_to_ram(int fd, void *mem, size_t size);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A mapping of peer-to-peer memory as /proc and /sys show it. */
+/* How /proc and /sys show a mapping of peer-to-peer memory. */
 #define _GNU_SOURCE
 #include <linux/capability.h>
 #include <sys/syscall.h>
@@ -11,7 +11,7 @@
 #define HARD_OFFLINE	"/sys/devices/system/memory/hard_offline_page"
 #define SOFT_OFFLINE	"/sys/devices/system/memory/soft_offline_page"
 
-/* A number of kB from smaps or smaps_rollup; mem NULL: the first there is. */
+/* A number of kB from smaps or smaps_rollup; mem NULL: the first one. */
 static long smaps_kb(const char *path, const void *mem, const char *field)
 {
 	unsigned long start, end;
@@ -32,7 +32,7 @@ static long smaps_kb(const char *path, const void *mem, const char *field)
 	return kb;
 }
 
-/* It is not the process's, nor anybody's, share of RAM. */
+/* The memory does not count as RAM of any process. */
 TEST_F(mapping, smaps)
 {
 	static const char *const none[] = {
@@ -61,7 +61,7 @@ TEST_F(mapping, smaps_rollup)
 	ASSERT_NE(MAP_FAILED, mem);
 	ASSERT_EQ(0, madvise(mem, size, MADV_POPULATE_WRITE));
 	after = smaps_kb("/proc/self/smaps_rollup", NULL, "Rss:");
-	/* The process itself may have touched a page or two. */
+	/* The process itself may have touched some pages. */
 	EXPECT_LT(after, before + (long)(size / KIB / 2));
 	EXPECT_EQ(0, munmap(mem, size));
 }
@@ -86,7 +86,7 @@ TEST_F(mapping, numa_maps)
 	EXPECT_EQ(NULL, strstr(line, "mapped=")) TH_LOG("%s", line);
 }
 
-/* Write protection for the bit's sake must not take the memory from its user. */
+/* Write protection for soft-dirty tracking must not revoke write access. */
 TEST_F(mapping, soft_dirty)
 {
 	char *other = self->mem + self->page;
@@ -100,7 +100,7 @@ TEST_F(mapping, soft_dirty)
 	p2p_load(other);
 	EXPECT_FALSE(p2p_pagemap(other) & PAGEMAP_SOFT_DIRTY);
 
-	/* The same when the entry comes back by a load. */
+	/* The same when a load faults the entry in again. */
 	ASSERT_EQ(0, madvise(other, self->page, MADV_DONTNEED));
 	p2p_load(other);
 	EXPECT_FALSE(p2p_pagemap(other) & PAGEMAP_SOFT_DIRTY);
@@ -149,7 +149,7 @@ static bool drop_capability(int cap)
 	return !syscall(__NR_capset, &head, data);
 }
 
-/* Where the device is, is for the administrator only. */
+/* The physical address is for the administrator only. */
 TEST_F(mapping, pagemap_without_capability)
 {
 	pid_t child = fork();
@@ -167,7 +167,7 @@ TEST_F(mapping, pagemap_without_capability)
 	EXPECT_EQ(0, p2p_wait(child));
 }
 
-/* What a file of the kernel's tells of a page: 0 if the file ends before. */
+/* The entry of a page in a kernel file; 0 if the file ends before it. */
 static uint64_t of_page(const char *path, uint64_t index)
 {
 	uint64_t word = 0;
@@ -179,7 +179,7 @@ static uint64_t of_page(const char *path, uint64_t index)
 	return word;
 }
 
-/* These files are about RAM: they know no such page. */
+/* These files cover RAM only: they have no such page. */
 TEST_F(mapping, kpageflags)
 {
 	uint64_t pfn = PAGEMAP_PFN(p2p_pagemap(self->mem));
@@ -201,7 +201,7 @@ TEST_F(mapping, page_idle)
 	fd = open(bitmap, O_RDWR);
 	if (fd < 0)
 		SKIP(return, WITHOUT "IDLE_PAGE_TRACKING");
-	/* Past the end of RAM there is no bit to set, before it none is set. */
+	/* Past the end of RAM there is no bit; below it no bit gets set. */
 	if (pwrite(fd, &bits, sizeof(bits), pfn / 64 * sizeof(bits)) < 0)
 		EXPECT_EQ(ENXIO, errno);
 	close(fd);
@@ -209,7 +209,7 @@ TEST_F(mapping, page_idle)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* The link tells the provider, but it is no way to get another mapping. */
+/* The link names the provider, but gives no further mapping. */
 TEST_F(mapping, map_files)
 {
 	char path[128], link[128] = "", want[64];
@@ -236,7 +236,7 @@ TEST_F(mapping, mincore)
 	EXPECT_EQ(1, vec[0] & 1);
 }
 
-/* The page of a device is no RAM to be taken offline, nor to be poisoned. */
+/* A page of a device can be neither offlined nor poisoned. */
 TEST_F(mapping, memory_failure)
 {
 	uint64_t pfn = PAGEMAP_PFN(p2p_pagemap(self->mem));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How processes that have a mapping begin and end: fork, exec, exit, core dump. */
+/* fork, exec, exit and core dumps of processes with a mapping. */
 #define _GNU_SOURCE
 #include <linux/elf.h>
 #include <sched.h>
@@ -13,7 +13,9 @@
 #define CORE_FILE	"/tmp/p2p_core"
 #define EXEC_VARIABLE	"P2P_PROCESS_EXEC"
 
-/* What exec() starts: says that it runs, until its standard input ends. */
+/*
+ * Runs after exec(): reports that it runs, and waits for the end of its input.
+ */
 static void __attribute__((constructor)) exec_child(void)
 {
 	char c = 'x';
@@ -25,7 +27,7 @@ static void __attribute__((constructor)) exec_child(void)
 	_exit(1);
 }
 
-/* The new program has none of it, and the memory is free. */
+/* The new program has no mapping, and the memory is free. */
 TEST_F(mapping, exec)
 {
 	int up[2], down[2];
@@ -135,7 +137,7 @@ static struct elf64_phdr core_segment(int core, const void *addr)
 	return none;
 }
 
-/* Every kind of memory is dumped, but this. */
+/* All kinds of memory are dumped, except peer-to-peer memory. */
 TEST_F(mapping, coredump)
 {
 	const struct rlimit no_limit = { RLIM_INFINITY, RLIM_INFINITY };
@@ -149,7 +151,7 @@ TEST_F(mapping, coredump)
 		SKIP(return, WITHOUT "COREDUMP");
 	ASSERT_LT(0, read(fd, pattern, sizeof(pattern) - 1));
 	close(fd);
-	/* A mapping of its own, apart from others that it might merge with. */
+	/* Keep the mapping from merging with adjacent ones. */
 	ASSERT_EQ(0, mprotect(ram + self->page, self->page, PROT_NONE));
 	p2p_set(ram, self->page, 4);
 	mkdir("/tmp", 01777);

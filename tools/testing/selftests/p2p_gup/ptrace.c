@@ -11,7 +11,7 @@
 /* DEFAULT_RATELIMIT_INTERVAL of the kernel, in seconds */
 #define NOTICE_INTERVAL	5
 
-/* A stopped child that shares the mapping, and has touched nothing of it. */
+/* A stopped child that shares the mapping, and has not touched it. */
 static pid_t stopped_child(void)
 {
 	pid_t child = fork();
@@ -34,7 +34,7 @@ static void end_child(pid_t child)
 	waitpid(child, NULL, 0);
 }
 
-/* A word that need not be aligned. */
+/* Reads a word that need not be aligned. */
 static uint64_t word_at(const char *mem)
 {
 	uint64_t word;
@@ -74,7 +74,7 @@ TEST_F(mapping, peek_and_poke)
 	end_child(child);
 }
 
-/* The last bytes, and not one byte further. */
+/* The last bytes, and not one more. */
 TEST_F(mapping, peek_past_the_end)
 {
 	char *last = self->mem + self->size - self->page;
@@ -122,7 +122,7 @@ TEST_F(mapping, proc_mem)
 	close(fd);
 }
 
-/* A debugger may look behind mprotect(), but a write would reach others. */
+/* A debugger may read despite mprotect(), but not write to shared memory. */
 TEST_F(mapping, proc_mem_and_protection)
 {
 	int fd = open_mem(getpid());
@@ -168,13 +168,13 @@ TEST_F(mapping, poke_read_only_refused)
 	EXPECT_EQ(0, munmap(addr, self->page));
 }
 
-/* Is there a notice of a refusal in what is left of the kernel log? */
+/* Do the new lines of the kernel log have a notice of a refusal? */
 static bool notice(int log)
 {
 	return klog_said(log, "p2p: ", "can't be used here");
 }
 
-/* It is no refusal that somebody would have to read of in the log. */
+/* A debugger's access is not refused, so nothing is logged. */
 TEST_F(mapping, no_notice)
 {
 	int log, fd = open_mem(getpid());
@@ -183,7 +183,7 @@ TEST_F(mapping, no_notice)
 	struct iovec remote = { self->mem, sizeof(word) };
 
 	ASSERT_LE(0, fd);
-	/* Until the limit on notices has forgotten those of other tests. */
+	/* Lets the rate limit expire that other tests may have used up. */
 	sleep(NOTICE_INTERVAL + 1);
 	log = klog_open();
 	if (log < 0)
@@ -191,7 +191,7 @@ TEST_F(mapping, no_notice)
 	EXPECT_EQ(8, pread(fd, &word, sizeof(word), (off_t)self->mem));
 	EXPECT_EQ(8, pwrite(fd, &word, sizeof(word), (off_t)self->mem));
 	EXPECT_FALSE(notice(log));
-	/* As there is of one that somebody does have to know of. */
+	/* A real refusal is logged. */
 	EXPECT_ERRNO(EFAULT, process_vm_readv(getpid(), &local, 1, &remote, 1,
 					      0));
 	EXPECT_TRUE(notice(log));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Faults, mappings that come and go, fork and O_DIRECT, all at once. Each test
- * does a fixed number of rounds; what it got wrong shows in the data, and in
- * the pool's counter in the end.
+ * Faults, mmap() and munmap(), fork() and O_DIRECT, all at once. Each test does
+ * a fixed number of rounds; errors show in the data, and in the pool's counter
+ * at the end.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,8 +28,8 @@ FIXTURE(race)
 	P2P_FIXTURE;
 	pthread_barrier_t barrier;
 	int stop;
-	long bad;		/* results that must not be */
-	long good;		/* transfers that went well */
+	long bad;		/* invalid results */
+	long good;		/* successful transfers */
 };
 
 P2P_VARIANTS(race, NULL, "raw", NULL);
@@ -73,7 +73,7 @@ static void stop_and_join(struct worker *worker)
 	pthread_join(worker->thread, NULL);
 }
 
-/* Threads begin to touch the same new pages at the same time. */
+/* Threads touch the same new pages at the same time. */
 static void *touch_same_pages(void *data)
 {
 	struct worker *worker = data;
@@ -86,7 +86,7 @@ static void *touch_same_pages(void *data)
 		pthread_barrier_wait(&race->barrier);
 		for (i = 0; i < SIZE; i += race->page) {
 			word = (uint64_t *)(race->mem + i) + worker->nr;
-			/* Some fault by a load, some by a store. */
+			/* Half of the threads fault by loads. */
 			if (worker->nr % 2 && p2p_load(word) != round - 1)
 				count(&race->bad);
 			p2p_store(word, round);
@@ -97,7 +97,7 @@ static void *touch_same_pages(void *data)
 			if (p2p_load(word) != round)
 				count(&race->bad);
 		}
-		/* One thread takes the entries away for the next round. */
+		/* One thread zaps the entries for the next round. */
 		if (pthread_barrier_wait(&race->barrier) ==
 		    PTHREAD_BARRIER_SERIAL_THREAD &&
 		    madvise(race->mem, SIZE, MADV_DONTNEED))
@@ -119,7 +119,7 @@ TEST_F(race, fault_against_fault)
 		pthread_join(worker[i].thread, NULL);
 }
 
-/* Reads the drive into the buffer, which must be there, all the time. */
+/* Reads the drive into the buffer, which must always be mapped. */
 static void *read_always(void *data)
 {
 	struct _test_data_race *race = ((struct worker *)data)->race;
@@ -136,7 +136,7 @@ static void *read_always(void *data)
 	return NULL;
 }
 
-/* The same where the buffer may be gone, in part or as a whole. */
+/* The same, but the buffer may be unmapped, in part or as a whole. */
 static void *read_perhaps(void *data)
 {
 	struct _test_data_race *race = ((struct worker *)data)->race;
@@ -181,7 +181,7 @@ TEST_F(race, fork_against_io)
 		child = fork();
 		ASSERT_LE(0, child);
 		if (!child) {
-			/* Its page tables are empty: it faults, too. */
+			/* The child's page tables are empty: it faults, too. */
 			p2p_load(self->mem + SIZE / 2);
 			munmap(self->mem, i % 2 ? SIZE : SIZE / 2);
 			_exit(0);
@@ -201,7 +201,7 @@ TEST_F(race, munmap_against_io)
 	ASSERT_LE(0, fd);
 	ASSERT_TRUE(start(&reader, self, 0, read_perhaps));
 	for (i = 0; i < ROUNDS; i++) {
-		/* Over the old one, so that the address stays ours. */
+		/* Maps over the old buffer, to keep the address reserved. */
 		mem = mmap(self->mem, SIZE, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_FIXED | (i % 2 ? MAP_POPULATE : 0),
 			   fd, 0);
@@ -214,7 +214,7 @@ TEST_F(race, munmap_against_io)
 					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 					  -1, 0));
 	}
-	/* Let it have a whole buffer once, in the end. */
+	/* At the end, let one read find a whole buffer. */
 	ASSERT_EQ(self->mem, mmap(self->mem, SIZE, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_FIXED, fd, 0));
 	while (!__atomic_load_n(&self->good, __ATOMIC_RELAXED))
@@ -231,7 +231,7 @@ TEST_F(race, mprotect_against_io)
 	ASSERT_TRUE(start(&reader, self, 0, read_perhaps));
 	for (i = 0; i < ROUNDS || !__atomic_load_n(&self->good, __ATOMIC_RELAXED);
 	     i++) {
-		/* A drive can't read into what is not writable. */
+		/* A drive can't read into memory that is not writable. */
 		prot = i % 2 ? PROT_READ | PROT_WRITE : PROT_READ;
 		if (mprotect(self->mem + i / 2 % 4 * (SIZE / 4), SIZE / 4, prot))
 			count(&self->bad);
@@ -251,7 +251,7 @@ TEST_F(race, mremap_against_io)
 	there = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, there);
 	ASSERT_TRUE(start(&reader, self, 0, read_perhaps));
-	/* Away and back again; it ends where it began. */
+	/* Moves the buffer away and back; it ends where it began. */
 	for (i = 0; i < 2 * ROUNDS ||
 	     !__atomic_load_n(&self->good, __ATOMIC_RELAXED) || i % 2; i++) {
 		from = i % 2 ? there : here;
@@ -293,7 +293,7 @@ TEST_F(race, exit_against_io)
 	}
 }
 
-/* All of them allocate and free, and nobody may see another's memory. */
+/* All threads allocate and free, and none may see another's memory. */
 static void *allocate_and_free(void *data)
 {
 	struct worker *worker = data;
@@ -352,8 +352,8 @@ static void *load_always(void *data)
 }
 
 /*
- * An entry of that size comes back while those who dropped it, or look at what is
- * mapped, are on their way to the level below: there is none.
+ * A huge entry of this size is faulted in again while madvise() or mincore() is
+ * about to descend to the next level, which does not exist.
  */
 static void zap_against_huge_fault(struct __test_metadata *_metadata,
 				   struct _test_data_race *self, size_t size)
@@ -372,7 +372,7 @@ static void zap_against_huge_fault(struct __test_metadata *_metadata,
 			count(&self->bad);
 	}
 	stop_and_join(&loader);
-	/* Page tables that the kernel takes for corrupt. */
+	/* The kernel must not report corrupt page tables. */
 	EXPECT_FALSE(klog_said(kmsg, ": bad p", ""));
 	close(kmsg);
 }
@@ -383,13 +383,13 @@ TEST_F(race, zap_against_pmd_fault)
 	self->mem = p2p_map(self->provider, PMD_SIZE);
 	ASSERT_NE(MAP_FAILED, self->mem);
 	zap_against_huge_fault(_metadata, self, PMD_SIZE);
-	/* What is left goes with the fixture. */
+	/* The fixture unmaps the rest. */
 	EXPECT_EQ(0, munmap(self->mem + SIZE, PMD_SIZE - SIZE));
 }
 
 TEST_F(race, zap_against_pud_fault)
 {
-	/* Small memory has no such entries. */
+	/* Smaller memory has no such entries. */
 	if (p2p_number(self->provider, "p2pmem/size") < (long long)PUD_SIZE)
 		return;
 	munmap(self->mem, SIZE);

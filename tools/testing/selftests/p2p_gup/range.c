@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Peer-to-peer memory without struct pages: what a process can do with a mapping
- * of it.
+ * Peer-to-peer memory without struct pages: the uses of a mapping by a process.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -20,7 +19,7 @@ TEST_F(range, load_and_store)
 	other = map_vram(self->vram, self->size, FIRST * self->page);
 	ASSERT_NE(MAP_FAILED, other);
 	EXPECT_TRUE(holds(other, self->size, SEED));
-	/* From another page on. */
+	/* A mapping with another offset. */
 	EXPECT_EQ(0, munmap(other, self->size));
 	other = map_vram(self->vram, self->page, (FIRST + 3) * self->page);
 	ASSERT_NE(MAP_FAILED, other);
@@ -55,7 +54,7 @@ TEST_F(range, mmap_bounds)
 	close(fd);
 }
 
-/* Whoever wants pages gets an error that tells. */
+/* Users of pages get a distinct error. */
 TEST_F(range, no_pages)
 {
 	struct p2p_test_pin pin = {
@@ -82,7 +81,7 @@ TEST_F(range, no_pages)
 		}
 		ASSERT_EQ(0, madvise(self->mem, self->size, MADV_DONTNEED));
 	}
-	/* Nor the page frame number, which nobody would take back. */
+	/* follow_pfn() fails, too: its result could not be revoked. */
 	p2p_load(self->mem);
 	EXPECT_EQ(-1, ioctl(fd, P2P_TEST_FOLLOW_PFN, self->mem));
 	EXPECT_EQ(EINVAL, errno);
@@ -164,7 +163,7 @@ TEST_F(range, fork_shares)
 	EXPECT_TRUE(holds(self->mem, self->size, SEED + 1));
 }
 
-/* As a debugger does, also where the process has not been yet. */
+/* Access by a debugger, also to pages not touched yet. */
 TEST_F(range, debugger)
 {
 	uint64_t words[2] = { 1, 2 };
@@ -185,7 +184,7 @@ TEST_F(range, debugger)
 	close(fd);
 }
 
-/* What /proc says of it: a name, and the flags. */
+/* The name and the flags in /proc. */
 TEST_F(range, proc)
 {
 	char line[512], want[P2P_PATH_LEN];
@@ -205,7 +204,7 @@ TEST_F(range, proc)
 	ASSERT_TRUE(flags);
 	EXPECT_NE(NULL, strstr(line, " pp"));
 	EXPECT_NE(NULL, strstr(line, " io"));
-	/* There is nothing to be allocated, but routes there are. */
+	/* Nothing can be allocated, but there are routes. */
 	EXPECT_EQ(0, p2p_number(self->vram, "p2pmem/size"));
 	p2p_path(want, self->vram, "p2pmem/allocate");
 	EXPECT_NE(0, access(want, F_OK));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Peer-to-peer memory without struct pages: which addresses clients get for it, and
- * how that ends, for them and for processes.
+ * Peer-to-peer memory without struct pages: which DMA addresses clients get,
+ * and how it is revoked from clients and processes.
  *
  *	P2P_ROUTE	as in p2pmem.h, from the drive "raw" to the memory
  *	P2P_TRANSLATED	if set: DMA addresses are not physical ones
@@ -57,7 +57,7 @@ TEST_F(range, dma_address)
 		EXPECT_EQ(at % self->page, arg.dma_addr % self->page);
 	}
 
-	/* They are counted as those with pages. */
+	/* The bytes are counted as for memory with pages. */
 	EXPECT_EQ(bus + (strcmp(route, "bus") ? 0 : arg.len),
 		  p2p_number(self->vram, "p2pmem/dma_bus_bytes"));
 	EXPECT_EQ(bridge + (strcmp(route, "host-bridge") ? 0 : arg.len),
@@ -82,7 +82,10 @@ TEST_F(range, dma_bounds)
 	ASSERT_NE(MAP_FAILED, mem);
 	EXPECT_EQ(-EFAULT, map_dma(self, &beyond));
 	EXPECT_EQ(-EINVAL, map_dma(self, &out));
-	/* That is in the range, in front of the mapping: the test may do that. */
+	/*
+	 * This is in the range, before the mapping, which the test module
+	 * allows.
+	 */
 	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &wraps));
 	wraps.skip = -17 * self->page;
 	EXPECT_EQ(-EINVAL, map_dma(self, &wraps));
@@ -97,7 +100,7 @@ TEST_F(range, dma_bounds)
 	EXPECT_EQ(is_reached() ? 0 : -EREMOTEIO, map_dma(self, &read_only));
 }
 
-/* What pci_p2p_range_create() says to a driver. */
+/* The result of pci_p2p_range_create() for a driver. */
 static int create(struct _test_data_range *self, const char *provider, int bar,
 		  uint64_t offset, uint64_t len)
 {
@@ -125,12 +128,12 @@ TEST_F(range, create_bounds)
 	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, 8, page));
 	EXPECT_EQ(-EINVAL, create(self, self->vram, 0, 0, page + 8));
 	EXPECT_EQ(-ENXIO, create(self, "0000:ff:1f.7", 0, 0, page));
-	/* Its registers, which nobody has taken. */
+	/* The device's registers, which are not claimed. */
 	EXPECT_EQ(0, create(self, self->vram, 2, 0, page));
 	EXPECT_EQ(0, create(self, self->vram, 2, 0, page));
 }
 
-/* What has struct pages is to be had from pin_user_pages() alone. */
+/* Memory with struct pages is available through pin_user_pages() only. */
 TEST_F(range, create_where_pages_are)
 {
 	uint64_t start, len, flags, pfn;
@@ -153,7 +156,7 @@ TEST_F(range, create_where_pages_are)
 	munmap(mem, self->page);
 }
 
-/* What is mapped for DMA does not need the process. */
+/* A DMA mapping does not depend on the process. */
 TEST_F(range, dma_outlives_mapping)
 {
 	struct p2p_test_range arg = { .keep = P2P_TEST_KEEP };
@@ -196,7 +199,7 @@ TEST_F(range, revoked)
 				   0));
 	EXPECT_EQ(ENODEV, errno);
 
-	/* What was revoked stays so when the device is back. */
+	/* Revoked mappings stay revoked when the driver is bound again. */
 	ASSERT_EQ(0, p2p_driver_bind(VRAM, self->vram));
 	expect_revoked(_metadata, self);
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ, MAP_SHARED, fd,
@@ -228,7 +231,7 @@ TEST_F(range, revoked_in_child)
 	expect_revoked(_metadata, self);
 }
 
-/* Clients that gave a revoke() function are made to let go. */
+/* Clients with a revoke() function are made to release the memory. */
 TEST_F(range, revoked_from_client)
 {
 	struct p2p_test_range arg = { .keep = P2P_TEST_KEEP_REVOCABLE };
@@ -250,7 +253,7 @@ static void *unbinds(void *vram)
 	return (void *)(intptr_t)p2p_driver_unbind(VRAM, vram);
 }
 
-/* Others are waited for. */
+/* Unbinding waits for other clients. */
 TEST_F(range, waits_for_client)
 {
 	struct p2p_test_range arg = { .keep = P2P_TEST_KEEP };
@@ -268,7 +271,9 @@ TEST_F(range, waits_for_client)
 	while (!map_dma(self, &probe))
 		usleep(1000);
 	EXPECT_EQ(-ENODEV, probe.result);
-	/* Revoked for all others, at once; but the driver has not finished. */
+	/*
+	 * All others lose access immediately; but unbinding has not finished.
+	 */
 	while (p2p_fault_of(self->mem, false) != SIGBUS)
 		usleep(1000);
 	EXPECT_TRUE(klog_wait(log, WAITS, self->vram, self->client.domain,

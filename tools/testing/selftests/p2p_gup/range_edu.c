@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Data goes from device to device without struct pages: the sample client
+ * Transfers between devices without struct pages: the sample client
  * samples/p2pdma/p2p-edu.c copies from and to memory of the sample provider
  * p2p-vram.c, see range.h and edu.h.
  *
@@ -123,7 +123,7 @@ TEST_F(range_edu, bounds)
 	EXPECT_EQ(LEN, copy(self->fd, self->mem[DST], self->ram[SRC], LEN));
 }
 
-/* It reaches no address above 28 bits, and says so. */
+/* The device has 28 address bits: copies are refused with EREMOTEIO. */
 static void cant_reach(struct __test_metadata *_metadata,
 		       struct _test_data_range_edu *self, const char *narrow)
 {
@@ -150,7 +150,7 @@ TEST_F(range_edu, short_mask_far)
 	cant_reach(_metadata, self, getenv("P2P_EDU_FAR"));
 }
 
-/* The provider goes in the middle of a transfer: that one is completed first. */
+/* The provider is unbound during a transfer, which is completed first. */
 TEST_F(range_edu, provider_unbound_in_flight)
 {
 	struct edu_call call;
@@ -163,7 +163,9 @@ TEST_F(range_edu, provider_unbound_in_flight)
 	/* The copy takes eight commands of 100 ms. When the driver is gone ... */
 	ASSERT_EQ(0, p2p_driver_unbind(VRAM, self->vram));
 	EXPECT_EQ(SIGBUS, p2p_fault_of(self->mem[DST], false));
-	/* ... all of the data is there, whether the call has returned or not. */
+	/*
+	 * ... all of the data has arrived, even if the call has not returned.
+	 */
 	ASSERT_EQ(0, p2p_driver_bind(VRAM, self->vram));
 	munmap(self->mem[DST], SIZE);
 	self->mem[DST] = map_vram(self->vram, SIZE, SIZE);
@@ -171,7 +173,7 @@ TEST_F(range_edu, provider_unbound_in_flight)
 	EXPECT_EQ(-1, p2p_differs(self->mem[DST], LEN, SRC, 0));
 	ASSERT_EQ(0, pthread_join(call.thread, NULL));
 	EXPECT_EQ(LEN, call.ret);
-	/* The old mapping is of the memory that was revoked. */
+	/* The old mapping belongs to the revoked memory. */
 	EXPECT_EQ(-ENODEV, copy(self->fd, self->mem[SRC], self->ram[DST], LEN));
 }
 

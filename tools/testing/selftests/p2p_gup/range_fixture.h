@@ -63,7 +63,7 @@ FIXTURE_TEARDOWN(range)
 		EXPECT_EQ(0, p2p_driver_bind(VRAM, self->vram));
 }
 
-/* All of it, from a fork()ed child or by another mapping, with this seed? */
+/* Does all of the memory have the data of this seed? */
 static inline bool holds(const void *mem, size_t size, uint64_t seed)
 {
 	return p2p_differs(mem, size, seed, 0) == -1;

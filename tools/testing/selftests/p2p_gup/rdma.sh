@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# perftest, unmodified, with its buffers in peer-to-peer memory: on an adapter whose driver
-# can take it off the memory, and on one that copies.
+# perftest, unmodified, with its buffers in peer-to-peer memory: on an adapter
+# whose driver can revoke its access, and on one that copies.
 #
-# Takes P2P_PROVIDERS, P2P_RDMA, the adapter, and P2P_PLUG from the environment, see
-# p2pmem.h and rdma_mr.c. The adapter's Ethernet port belongs to the test.
+# Takes P2P_PROVIDERS, P2P_RDMA, the adapter, and P2P_PLUG from the environment,
+# see p2pmem.h and rdma_mr.c. The test uses the adapter's Ethernet port
+# exclusively.
 # shellcheck disable=SC2154,SC2317 # stack.sh has the variables, plan calls functions
 set -uo pipefail
 
@@ -13,7 +14,7 @@ set -uo pipefail
 
 devices=/sys/bus/pci/devices
 port=18600
-# Long enough for a test that waits for its peer to notice that it is gone.
+# Long enough for a program to notice that its peer is gone.
 patience=60
 
 counter() {
@@ -37,8 +38,8 @@ wait_for_listener() {
 	complain "nobody listens at port $port"
 }
 
-# perftest PROGRAM SERVER CLIENT [OPTION...]: both ends, each in ram or p2p. The servers'
-# output is in $work/server, the clients' in $work/client.
+# perftest PROGRAM SERVER CLIENT [OPTION...]: runs both ends, each in ram or
+# p2p. The server's output is in $work/server, the client's in $work/client.
 perftest() {
 	local program=$1 server=$2 client=$3 common child
 
@@ -83,7 +84,8 @@ each_way() {
 	works_between "$1" p2p p2p
 }
 
-# wait_registered BYTES: more than so many were mapped, and a little time for transfers
+# wait_registered BYTES: waits until more than BYTES were mapped, and a little
+# longer for transfers
 wait_registered() {
 	local _
 
@@ -97,7 +99,8 @@ wait_registered() {
 	complain "nothing was registered"
 }
 
-# under_way COMMAND...: while data is under way. The test must not go on as if nothing were.
+# under_way COMMAND...: runs it with data in flight. The programs must not
+# continue as if nothing had happened.
 under_way() {
 	local child bytes client=none server=none more=0 before=$problems
 
@@ -117,7 +120,7 @@ under_way() {
 	notices server "$server"
 }
 
-# notices END STATUS: it has ended by itself, and with an error
+# notices END STATUS: checks that it has ended by itself with an error
 notices() {
 	case $2 in
 	0) complain "the $1 did not notice" ;;
@@ -173,7 +176,7 @@ provider_is_pulled_out() {
 	[ "$(counter available)" = "$available" ] || complain "not all of the memory is back"
 }
 
-# Both ends of a test that goes on until they are killed, as $pair.
+# Starts both ends of an endless test, $pair.
 start_pair() {
 	local common bytes
 
@@ -202,7 +205,7 @@ adapter_driver() {
 	return 1
 }
 
-# The driver of the adapter waits for the process.
+# Unbinding the adapter's driver waits for the process.
 adapter_goes() {
 	local child
 
@@ -235,8 +238,8 @@ all_go() {
 	works_between ib_send_bw p2p ram
 }
 
-# The CPU copies the data of this adapter. Its packets need an address to go to, which is
-# the second GID.
+# The CPU copies the data of this adapter. Its packets need an IP address, which
+# is the second GID.
 copies() {
 	local adapter=rxe0
 

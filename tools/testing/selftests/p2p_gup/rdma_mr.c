@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * RDMA memory regions in peer-to-peer memory, of an adapter whose driver can revoke them:
- * what ibv_reg_mr() gives, what work requests do with it, and what is left of it when the
- * provider goes. The two queue pairs are connected to each other.
+ * RDMA memory regions in peer-to-peer memory, on an adapter whose driver can
+ * revoke them: registration, work requests, and revocation when the provider is
+ * unbound. The two queue pairs are connected to each other.
  *
  * P2P_RDMA is the name of the adapter.
  */
@@ -69,7 +69,7 @@ static struct ibv_context *open_adapter(void)
 	return context;
 }
 
-/* For a child: what it has in its parent's context does not go with it. */
+/* For a child: resources in its parent's context would outlive it. */
 static struct ibv_pd *open_pd(void)
 {
 	struct ibv_context *context = open_adapter();
@@ -77,7 +77,7 @@ static struct ibv_pd *open_pd(void)
 	return context ? ibv_alloc_pd(context) : NULL;
 }
 
-/* All network interfaces; one of them is the adapter's. */
+/* Brings up all network interfaces, including the adapter's. */
 static void bring_up(void)
 {
 	struct if_nameindex *all = if_nameindex(), *one;
@@ -95,7 +95,7 @@ static void bring_up(void)
 	close(fd);
 }
 
-/* The first that there is. The port gets one some time after it is up. */
+/* Finds the first GID. The port gets one some time after it is up. */
 static bool find_gid(struct _test_data_rdma_mr *self)
 {
 	time_t last = time(NULL) + PATIENCE;
@@ -183,7 +183,7 @@ static void destroy_ends(struct _test_data_rdma_mr *self)
 	memset(self->ends, 0, sizeof(self->ends));
 }
 
-/* Also after an error, which is the end of a connection. */
+/* Connects the queue pairs, also again after an error. */
 static bool connect_ends(struct _test_data_rdma_mr *self)
 {
 	destroy_ends(self);
@@ -192,7 +192,10 @@ static bool connect_ends(struct _test_data_rdma_mr *self)
 	       connect_end(self, &self->ends[1], &self->ends[0]);
 }
 
-/* What the fixture has of the adapter; a test may let it go and come back. */
+/*
+ * The fixture's resources of the adapter; tests may release and set them up
+ * again.
+ */
 static bool set_up_adapter(struct _test_data_rdma_mr *self)
 {
 	self->context = open_adapter();
@@ -291,7 +294,7 @@ static int post(struct end *end, enum ibv_wr_opcode opcode, struct ibv_mr *mr, s
 	return ibv_post_send(end->qp, &wr, &bad);
 }
 
-/* From one region to another; returns the status at the sender. */
+/* Sends from one region to another; returns the sender's status. */
 static int send_piece(struct _test_data_rdma_mr *self, struct ibv_mr *from, size_t from_offset,
 		      struct ibv_mr *to, size_t to_offset)
 {
@@ -314,7 +317,9 @@ static int rdma(struct _test_data_rdma_mr *self, enum ibv_wr_opcode opcode,
 	return next_completion(&self->ends[0]);
 }
 
-/* The adapter reads and writes the memory of the other device, and the counter knows. */
+/*
+ * The adapter reads and writes the provider's memory, which the counter shows.
+ */
 TEST_F(rdma_mr, send)
 {
 	long long before = p2p_number(self->provider, "p2pmem/dma_bus_bytes");
@@ -352,7 +357,7 @@ TEST_F(rdma_mr, write_and_read)
 	EXPECT_EQ(-1, p2p_differs(self->mem + PIECE, PIECE, 4, 0));
 }
 
-/* What the test of a revoked region relies on: a key that nobody has given out is refused. */
+/* Tests of revoked regions rely on this: an invalid key is refused. */
 TEST_F(rdma_mr, wrong_key)
 {
 	struct ibv_mr wrong = *self->far;
@@ -364,7 +369,7 @@ TEST_F(rdma_mr, wrong_key)
 	EXPECT_EQ(0, rdma(self, IBV_WR_RDMA_WRITE, self->near, 0, self->far, 0));
 }
 
-/* At any offset, not only that of a page. */
+/* Any offset, not only multiples of the page size. */
 TEST_F(rdma_mr, unaligned)
 {
 	char *start = self->mem + self->page + 256;
@@ -405,7 +410,10 @@ TEST_F(rdma_mr, several_buffers)
 	EXPECT_EQ(0, munmap(mem, 2 * PIECE));
 }
 
-/* Which RAM can be, on adapters that know how. The region stays what it was. */
+/*
+ * Re-registration is refused, though adapters may support it for RAM. The
+ * region is unchanged.
+ */
 TEST_F(rdma_mr, rereg)
 {
 	if (ibv_rereg_mr(self->near, IBV_REREG_MR_CHANGE_ACCESS, NULL, NULL, 0, ALL_RIGHTS))
@@ -431,7 +439,7 @@ TEST_F(rdma_mr, outlives_mapping)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* It does not count as locked memory, which RAM does. */
+/* It does not count as locked memory, unlike RAM. */
 TEST_F(rdma_mr, no_memlock)
 {
 	const struct rlimit none = { 0, 0 };
@@ -478,7 +486,7 @@ TEST_F(rdma_mr, killed)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before - SIZE));
 }
 
-/* Whatever uses the region afterwards ends with an error. */
+/* Any use of the region afterwards fails. */
 TEST_F(rdma_mr, unbind)
 {
 	static const enum ibv_wr_opcode opcodes[] = { IBV_WR_RDMA_WRITE, IBV_WR_RDMA_READ };
@@ -503,7 +511,10 @@ TEST_F(rdma_mr, unbind)
 	EXPECT_EQ(EFAULT, errno);
 }
 
-/* A receive that was posted before: the memory is somebody else's, and the sender hears of it. */
+/*
+ * A receive posted before unbinding: it must not write to memory that has a new
+ * owner, and the sender gets an error.
+ */
 TEST_F(rdma_mr, posted_before)
 {
 	size_t all = self->before;
@@ -522,7 +533,7 @@ TEST_F(rdma_mr, posted_before)
 	EXPECT_EQ(0, munmap(mem, all));
 }
 
-/* The keys of a window would outlive the region. */
+/* Memory windows are refused: their keys would outlive the region. */
 TEST_F(rdma_mr, window)
 {
 	int klog = klog_open();
@@ -534,7 +545,10 @@ TEST_F(rdma_mr, window)
 	close(klog);
 }
 
-/* The provider comes back. New regions work, whether old ones are deregistered or not. */
+/*
+ * New regions of the newly bound provider work, whether old ones are
+ * deregistered or not.
+ */
 TEST_F(rdma_mr, bound_again)
 {
 	struct ibv_mr *mr;
@@ -551,7 +565,9 @@ TEST_F(rdma_mr, bound_again)
 	EXPECT_EQ(0, send_piece(self, self->near, 0, mr, 0));
 	EXPECT_EQ(-1, p2p_differs(mem, PIECE, 7, 0));
 
-	/* The adapter may have given its number to the new one. */
+	/*
+	 * The adapter may have reused the old region's number for the new one.
+	 */
 	EXPECT_EQ(0, ibv_dereg_mr(self->far));
 	self->far = NULL;
 	p2p_fill(self->ram, PIECE, 8, 0);
@@ -561,7 +577,9 @@ TEST_F(rdma_mr, bound_again)
 	EXPECT_EQ(0, munmap(mem, SIZE));
 }
 
-/* Without the region, the mapping stays what it is, and can be registered again. */
+/*
+ * A reset revokes the region; the mapping stays, and can be registered again.
+ */
 TEST_F(rdma_mr, reset)
 {
 	struct ibv_mr *mr;
@@ -591,7 +609,7 @@ TEST_F(rdma_mr, reset)
 	EXPECT_EQ(-1, p2p_differs(self->ram + PIECE, PIECE, 9, 0));
 }
 
-/* Who registers memory meanwhile is told to try again, however far it has come. */
+/* Registration during a reset fails with EAGAIN, at whatever stage. */
 TEST_F(rdma_mr, reset_meets_registration)
 {
 	unsigned int *done = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
@@ -625,7 +643,7 @@ TEST_F(rdma_mr, reset_meets_registration)
 		seen = __atomic_load_n(done, __ATOMIC_RELAXED);
 		while (still_runs(child) && __atomic_load_n(done, __ATOMIC_RELAXED) == seen)
 			usleep(500);
-		/* at another moment each time */
+		/* vary the time of the next reset */
 		usleep(700 * i);
 	}
 	__atomic_store_n(&done[1], 1, __ATOMIC_RELAXED);
@@ -638,7 +656,7 @@ static void ignore(int signal)
 {
 }
 
-/* The adapter is not left with a region that nobody knows of. */
+/* Signals do not make registration fail or leak regions. */
 TEST_F(rdma_mr, signals)
 {
 	const struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = {};
@@ -676,7 +694,7 @@ static bool is_master(void)
 	return len == sizeof(command) && command & PCI_COMMAND_MASTER;
 }
 
-/* The last part of where a link of the adapter's leads to. */
+/* The last component of the target of one of the adapter's links. */
 static bool adapter_link(const char *link, char *name)
 {
 	char path[P2P_PATH_LEN], to[P2P_PATH_LEN];
@@ -691,7 +709,9 @@ static bool adapter_link(const char *link, char *name)
 	return true;
 }
 
-/* An adapter that does not answer is kept from DMA, and the provider goes. */
+/*
+ * An adapter that does not answer is cut off from DMA, and unbinding completes.
+ */
 TEST_F(rdma_mr, cut_off)
 {
 	char address[P2P_PATH_LEN], driver[P2P_PATH_LEN];
@@ -711,7 +731,7 @@ TEST_F(rdma_mr, cut_off)
 	EXPECT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 
-	/* Its driver begins anew. */
+	/* The adapter's driver is bound again. */
 	EXPECT_EQ(0, release_adapter(self));
 	EXPECT_EQ(0, munmap(self->mem, SIZE));
 	self->mem = p2p_map(self->provider, SIZE);
@@ -724,7 +744,7 @@ TEST_F(rdma_mr, cut_off)
 	close(klog);
 }
 
-/* Regions come and go while the provider does. */
+/* Registration races with unbinding of the provider. */
 TEST_F(rdma_mr, race)
 {
 	unsigned int *done = mmap(NULL, self->page, PROT_READ | PROT_WRITE,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The reference count of a page, from its first use until it is free again: who
- * drops the last reference, on which CPU and in which context makes no difference.
- * A free page has none.
+ * The reference count of a page, from its first use until it is free again. It
+ * does not matter where the last reference is dropped, on which CPU and in
+ * which context. A free page has a count of 0.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -45,7 +45,7 @@ FIXTURE_TEARDOWN(refcount)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Returns the first of some pages that has another reference count, or -1. */
+/* Returns the first page with another reference count, or -1. */
 static long count_differs(int test, uint64_t pfn, unsigned long nr_pages,
 			  int count)
 {
@@ -58,8 +58,8 @@ static long count_differs(int test, uint64_t pfn, unsigned long nr_pages,
 }
 
 /*
- * The mapping goes, then the last page that was held. What is handed out next, from
- * the same place, is counted from the beginning.
+ * Unmaps, then puts the held pages. The next allocation of the same memory
+ * starts with fresh counts.
  */
 static void held_longer(struct __test_metadata *_metadata,
 			struct _test_data_refcount *self, size_t size, int put)
@@ -77,7 +77,7 @@ static void held_longer(struct __test_metadata *_metadata,
 		ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_GET,
 				      mem + size / 2, 1, FOLL_PCI_P2PDMA, &page));
 		first = page.pfn - nr_pages / 2;
-		/* The allocation's, and ours. */
+		/* One for the allocation, and ours. */
 		EXPECT_EQ(2, page.count);
 		base = gup_count(self->test, first);
 		kept = base == 2 ? nr_pages : 1;
@@ -112,7 +112,10 @@ TEST_F(refcount, folio_in_softirq)
 	held_longer(_metadata, self, LARGE, P2P_TEST_PUT_SOFTIRQ);
 }
 
-/* If there is so much: too large to be taken apart there; a work item does it. */
+/*
+ * If there is enough memory: too large to be split in softirq; a work item does
+ * it.
+ */
 TEST_F(refcount, huge_folio_in_softirq)
 {
 	held_longer(_metadata, self, self->before < (long long)HUGE ? LARGE : HUGE,
@@ -120,8 +123,8 @@ TEST_F(refcount, huge_folio_in_softirq)
 }
 
 /*
- * A folio with as many references as the count can tell gets no more: that is
- * neither waited for, nor tried again, nor does it do any harm.
+ * A folio with the maximum reference count gets no more: calls fail, and
+ * neither wait, nor retry, nor overflow the count.
  */
 static void exhausted(struct __test_metadata *_metadata,
 		      struct _test_data_refcount *self, size_t size)
@@ -184,7 +187,7 @@ static void check(struct _test_data_refcount *self, bool ok)
 		__atomic_add_fetch(&self->bad, 1, __ATOMIC_RELAXED);
 }
 
-/* Holds each NR_THREADSth page, and lets go when the buffer is gone. */
+/* Holds every NR_THREADSth page, and puts it when the buffer is gone. */
 static void *hold_some(void *arg)
 {
 	struct holder *holder = arg;
@@ -206,7 +209,7 @@ static void *hold_some(void *arg)
 					     self->mem + nr * self->page, 1,
 					     FOLL_PCI_P2PDMA, NULL) == 1);
 		}
-		/* Here it is unmapped. */
+		/* The buffer is unmapped in between. */
 		pthread_barrier_wait(&self->barrier);
 		pthread_barrier_wait(&self->barrier);
 		for (i = 0; i < PAGES / NR_THREADS; i++)
@@ -217,7 +220,7 @@ static void *hold_some(void *arg)
 	return NULL;
 }
 
-/* A range comes back in pieces, from all CPUs, while others are handed out. */
+/* An allocation is freed in pieces, on all CPUs, while others are allocated. */
 TEST_F(refcount, freed_in_pieces)
 {
 	struct holder holders[NR_THREADS];
@@ -242,7 +245,7 @@ TEST_F(refcount, freed_in_pieces)
 		EXPECT_EQ(0, munmap(self->mem, SMALL));
 		EXPECT_EQ(self->before - used, p2p_available(self->provider));
 		pthread_barrier_wait(&self->barrier);
-		/* Whatever pages this gets, nobody else has them. */
+		/* Pages of the new buffer must not be held by others. */
 		next = p2p_map(self->provider, SMALL);
 		ASSERT_NE(MAP_FAILED, next);
 		p2p_fill(next, SMALL, round, 0);
@@ -260,8 +263,8 @@ TEST_F(refcount, freed_in_pieces)
 }
 
 /*
- * Takes and puts pages by whatever entries it finds, all the time. Without the
- * mmap_lock, which those who change the mapping would have to wait for.
+ * Gets and puts whatever pages it finds, all the time. It does not take the
+ * mmap_lock, which would delay changes of the mapping.
  */
 static void *walk_always(void *arg)
 {
@@ -284,8 +287,8 @@ static void *walk_always(void *arg)
 }
 
 /*
- * The same memory is a folio, then base pages, then a folio. A walk that is late
- * meets it as the other one, and leaves no reference behind.
+ * The same memory alternates between a folio and base pages. A late walk finds
+ * the new one, and leaves no reference behind.
  */
 TEST_F(refcount, late_walks)
 {
@@ -318,7 +321,7 @@ TEST_F(refcount, late_walks)
 	__atomic_store_n(&self->stop, 1, __ATOMIC_RELEASE);
 	for (i = 0; i < NR_THREADS; i++)
 		EXPECT_EQ(0, pthread_join(holders[i].thread, NULL));
-	/* Where all is free both are of the same place. */
+	/* If all memory is free, both use the same memory. */
 	if (self->before == p2p_number(self->provider, "p2pmem/size"))
 		EXPECT_EQ(pfn[0], pfn[1]);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who wants the pages of a mapping for themselves, and is refused: with which
- * error, and with the memory as it was.
+ * Users of a mapping's pages that are refused: with which error, and without
+ * changing the memory.
  */
 #define _GNU_SOURCE
 #include <lib/test_hmm_uapi.h>
@@ -29,7 +29,10 @@
 #define PR_SET_VMA_ANON_NAME	0
 #endif
 
-/* Its key would be the page. A private one has none: see copy.c */
+/*
+ * The key of a shared futex would be the page. A private one has none: see
+ * copy.c
+ */
 TEST_F(mapping, futex_shared)
 {
 	uint32_t *word = (uint32_t *)self->mem;
@@ -41,7 +44,7 @@ TEST_F(mapping, futex_shared)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* A copy is sent instead when the flag is left away: see copy.c */
+/* Without the flag a copy is sent: see copy.c */
 TEST_F(mapping, msg_zerocopy)
 {
 	static const int type[] = { SOCK_STREAM, SOCK_DGRAM };
@@ -67,7 +70,7 @@ TEST_F(mapping, msg_zerocopy)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* Maps pages of the socket, so only into a mapping of the socket. */
+/* This maps pages of the socket, so only into a mapping of the socket. */
 TEST_F(mapping, tcp_zerocopy_receive)
 {
 	struct tcp_zerocopy_receive zc = {
@@ -79,7 +82,7 @@ TEST_F(mapping, tcp_zerocopy_receive)
 
 	ASSERT_TRUE(loopback_pair(SOCK_STREAM, fds));
 	ASSERT_EQ(self->page, send(fds[0], self->mem, self->page, 0));
-	/* It may take its time. */
+	/* The data may take a while to arrive. */
 	ASSERT_EQ(1, poll(&(struct pollfd){ .fd = fds[1], .events = POLLIN }, 1, 10000));
 	EXPECT_ERRNO(EINVAL, getsockopt(fds[1], IPPROTO_TCP,
 					TCP_ZEROCOPY_RECEIVE, &zc, &len));
@@ -109,7 +112,7 @@ TEST_F(mapping, xdp_umem)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* The kernel would go on reading the ring's entries from it. */
+/* The kernel would keep reading the ring's entries from it. */
 TEST_F(mapping, io_uring_buffer_ring)
 {
 	struct io_uring_buf_reg reg = {
@@ -157,7 +160,7 @@ TEST_F(mapping, userfaultfd)
 		reg.mode = mode[i];
 		EXPECT_ERRNO(EINVAL, ioctl(fd, UFFDIO_REGISTER, &reg));
 	}
-	/* Nor without, as if it were registered. */
+	/* Neither do they work on an unregistered range. */
 	EXPECT_ERRNO(ENOENT, ioctl(fd, UFFDIO_COPY, &copy));
 	EXPECT_ERRNO(ENOENT, ioctl(fd, UFFDIO_ZEROPAGE, &zero));
 	EXPECT_ERRNO(ENOENT, ioctl(fd, UFFDIO_WRITEPROTECT, &wp));
@@ -165,7 +168,7 @@ TEST_F(mapping, userfaultfd)
 	close(fd);
 }
 
-/* A driver that mirrors page tables must not find a way past the gate. */
+/* A driver that mirrors page tables must not bypass the refusal. */
 TEST_F(mapping, hmm)
 {
 	struct hmm_dmirror_cmd cmd = {
@@ -190,7 +193,7 @@ TEST_F(mapping, hmm)
 	EXPECT_EQ(0, ioctl(fd, HMM_DMIRROR_SNAPSHOT, &cmd));
 	EXPECT_EQ(HMM_DMIRROR_PROT_ERROR, state);
 
-	/* and RAM it mirrors all the same */
+	/* mirroring RAM still works */
 	cmd.addr = (uintptr_t)ram;
 	cmd.ptr = (uintptr_t)data;
 	EXPECT_EQ(0, ioctl(fd, HMM_DMIRROR_READ, &cmd));
@@ -219,7 +222,7 @@ TEST_F(mapping, msync)
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* A buffer is in one piece, in order, and in one place. */
+/* A buffer stays contiguous and in order. */
 TEST_F(mapping, remap_file_pages)
 {
 	EXPECT_ERRNO(ENODEV, syscall(__NR_remap_file_pages, self->mem,
@@ -231,13 +234,13 @@ TEST_F(mapping, mremap_dontunmap)
 {
 	EXPECT_ERRNO(EINVAL, mremap(self->mem, self->size, self->size,
 				    MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL));
-	/* An old size of 0 would make a second mapping. */
+	/* An old size of 0 would create a second mapping. */
 	EXPECT_ERRNO(EFAULT, mremap(self->mem, 0, self->size, MREMAP_MAYMOVE));
 	EXPECT_EQ(self->before - self->size, p2p_available(self->provider));
 	EXPECT_TRUE(p2p_intact(self));
 }
 
-/* DAX semantics that it does not have. */
+/* MAP_SYNC needs DAX. */
 TEST_F(mapping, map_sync)
 {
 	int fd = p2p_open(self->provider, O_RDWR);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver of a provider is unbound while somebody keeps its pages, which it says
- * and does not wait for, or while a drive still writes, which it waits for.
+ * The driver of a provider is unbound while pages are held, which is logged but
+ * not waited for, or while a drive still writes, which is waited for.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -68,7 +68,7 @@ static bool says_in_use(struct _test_data_removal *self, unsigned long nr_pages,
 			 self->provider, nr_pages, mapped_by);
 }
 
-/* One page is kept; nr_pages is how many that keeps. */
+/* Holds one page; nr_pages is how many pages this keeps in use. */
 static void kept_page(struct __test_metadata *_metadata,
 		      struct _test_data_removal *self, size_t size,
 		      unsigned long nr_pages)
@@ -82,14 +82,14 @@ static void kept_page(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 	EXPECT_TRUE(says_in_use(self, nr_pages, getpid()));
 
-	/* For all others the memory is gone already. */
+	/* All other users have lost the memory. */
 	EXPECT_EQ(SIGBUS, p2p_fault_of(mem, false));
 	EXPECT_EQ(SIGBUS, p2p_fault_of(mem + self->page, true));
 	EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, mem, SMALL, 0)));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, SMALL, PROT_READ, MAP_SHARED,
 				   self->fd, 0));
 	EXPECT_EQ(ENODEV, errno);
-	/* The page has but one reference left, the pin's. */
+	/* Only the pin's reference to the page is left. */
 	if (nr_pages == 1)
 		EXPECT_EQ(GUP_PIN_COUNTING_BIAS, gup_count(self->test, page.pfn));
 
@@ -110,7 +110,7 @@ TEST_F(removal, page_of_folio_is_kept)
 	kept_page(_metadata, self, LARGE, FOLIO_PAGES);
 }
 
-/* Whoever mapped it is gone, and so is the mapping: the log still names it. */
+/* The process has exited and the mapping is gone: the log still names it. */
 TEST_F(removal, page_outlives_process)
 {
 	pid_t mapper;
@@ -136,7 +136,7 @@ TEST_F(removal, page_outlives_process)
 	EXPECT_EQ(0, gup_put(self->test));
 }
 
-/* The pages are put by a softirq, the last ones of memory whose device is unbound. */
+/* A softirq puts the last held pages, after unbinding. */
 TEST_F(removal, put_in_softirq)
 {
 	char *mem = p2p_map(self->provider, SMALL);
@@ -150,7 +150,7 @@ TEST_F(removal, put_in_softirq)
 	EXPECT_EQ(0, munmap(mem, SMALL));
 }
 
-/* A mapping is handed down from parent to child, twice; the last one has it. */
+/* A mapping is inherited twice; only the last child still has it. */
 TEST_F(removal, passed_on)
 {
 	char *mem = p2p_map(self->provider, SMALL);
@@ -188,7 +188,7 @@ TEST_F(removal, passed_on)
 	EXPECT_EQ(100 + SIGBUS, *self->shared);
 }
 
-/* The drive is at work on all of them, so unbinding waits. */
+/* All requests are in flight, so unbinding waits. */
 TEST_F(removal, aio_in_flight)
 {
 	ssize_t due = self->works ? (ssize_t)REQUEST : -EREMOTEIO;
@@ -203,7 +203,7 @@ TEST_F(removal, aio_in_flight)
 	ASSERT_EQ(NR_REQUESTS, aio_submit(ctx, self->disk, IOCB_CMD_PREAD, mem,
 					  REQUEST, 0, NR_REQUESTS));
 	EXPECT_EQ(0, p2p_unbind(self->provider));
-	/* By now all of them are done. */
+	/* By now all requests are completed. */
 	EXPECT_EQ(NR_REQUESTS, syscall(__NR_io_getevents, ctx, 0, NR_REQUESTS,
 				       events, &now));
 	for (i = 0; i < NR_REQUESTS; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A provider that comes and goes. */
+/* Removal of a provider. */
 #ifndef P2P_REMOVAL_H
 #define P2P_REMOVAL_H
 
@@ -11,7 +11,7 @@
 
 pid_t start_unbind(const char *provider);
 
-/* For FIXTURE_TEARDOWN(): the driver is back, and so is all of the memory. */
+/* For FIXTURE_TEARDOWN(): the driver is bound, and all memory is available. */
 #define EXPECT_BACK(self)						\
 	do {								\
 		if (!p2p_has_driver((self)->provider, P2P_BAR_DRIVER))	\
@@ -22,7 +22,7 @@ pid_t start_unbind(const char *provider);
 					(self)->before));		\
 	} while (0)
 
-/* Is the child still at it? */
+/* Is the child still running? */
 static inline bool still_runs(pid_t child)
 {
 	return !waitpid(child, NULL, WNOHANG);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver of a provider is unbound while processes use its memory in one way
- * each, or in all ways at once. A process goes on until it finds that its memory
- * is gone. It must find that by the time unbinding is done.
+ * The driver of a provider is unbound while processes use its memory, each in
+ * one way or in all ways. A process continues until its memory is gone, which
+ * it must notice by the time unbinding has completed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,19 +27,19 @@ FIXTURE(removal_race)
 	P2P_FIXTURE;		/* a mapping for each round */
 	int fd;
 	int test;
-	char *data;		/* what the drive has at WHERE */
+	char *data;		/* data of the drive at WHERE */
 	char *huge;		/* HUGE, or NULL where none was asked for */
-	char *room;		/* where it can be moved to */
+	char *room;		/* where to move it */
 	struct shared {
 		int unbound;
 		int steps[];	/* of each child */
 	} *shared;
 };
 
-/* Transfers of the slow drive are still under way when the driver goes. */
+/* Transfers of the slow drive are still in flight during unbinding. */
 P2P_VARIANTS(removal_race, P2P_BAR_DRIVER, "slow", NULL);
 
-/* What a step found; every other value is an error. */
+/* Result of a step; all other values are errors. */
 enum { GO_ON, GONE };
 
 typedef int step(struct _test_data_removal_race *self);
@@ -78,10 +78,13 @@ FIXTURE_TEARDOWN(removal_race)
 
 static int transfer_result(struct _test_data_removal_race *self, ssize_t ret)
 {
-	/* The drive may have had other things to do until the pages were out of reach. */
+	/*
+	 * -EREMOTEIO: the drive was busy until the pages were not reachable any
+	 * more.
+	 */
 	if (ret == -EFAULT || (ret == -EREMOTEIO && self->works))
 		return GONE;
-	/* It may have been revoked while the pages were being collected. */
+	/* A short read: the memory was revoked while pages were collected. */
 	if (self->works)
 		return ret > 0 && ret <= SIZE && ret % SECTOR == 0 ? GO_ON : 10;
 	return ret == -EREMOTEIO ? GO_ON : 11;
@@ -93,7 +96,7 @@ static int read_step(struct _test_data_removal_race *self)
 						      SIZE, WHERE)));
 }
 
-/* The memory holds what the drive has, so the drive keeps that. */
+/* The memory has the drive's data, so the write does not change the drive. */
 static int write_step(struct _test_data_removal_race *self)
 {
 	return transfer_result(self, p2p_result(pwrite(self->disk, self->mem,
@@ -113,7 +116,9 @@ static int touch_step(struct _test_data_removal_race *self)
 	return madvise(self->mem, SIZE, MADV_DONTNEED) ? 21 : GO_ON;
 }
 
-/* Allocates again and again; the file in sysfs is gone or says ENODEV. */
+/*
+ * Allocates again and again; finally the sysfs file is gone or returns ENODEV.
+ */
 static int map_step(struct _test_data_removal_race *self)
 {
 	int sig;
@@ -136,7 +141,7 @@ static int gup_step(struct _test_data_removal_race *self)
 	long ret;
 	int fd;
 
-	/* The file serves one at a time, and others may be at it. */
+	/* The file serves one caller at a time, and others may use theirs. */
 	fd = open(P2P_TEST_FILE, O_RDWR);
 	if (fd < 0)
 		return 40;
@@ -166,7 +171,7 @@ static int move_step(struct _test_data_removal_race *self)
 	return GO_ON;
 }
 
-/* The child of a child finds what its parent would. */
+/* A grandchild gets the same result as its parent. */
 static int fork_step(struct _test_data_removal_race *self)
 {
 	pid_t child = fork();
@@ -182,7 +187,7 @@ static int fork_step(struct _test_data_removal_race *self)
 	return GO_ON;
 }
 
-/* Runs until it finds its memory gone, and then returns 0. */
+/* Runs until its memory is gone, and then returns 0. */
 static int run_child(struct _test_data_removal_race *self, step *step, int *steps)
 {
 	bool unbound;
@@ -199,7 +204,7 @@ static int run_child(struct _test_data_removal_race *self, step *step, int *step
 	return state == GONE ? 0 : state;
 }
 
-/* Waits until the child got so far. Returns whether it lives. */
+/* Waits until the child has done @nr steps. Returns whether it is alive. */
 static bool wait_steps(const int *steps, pid_t child, int nr)
 {
 	while (__atomic_load_n(steps, __ATOMIC_ACQUIRE) < nr) {

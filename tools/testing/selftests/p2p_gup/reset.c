@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A provider is reset while its memory is mapped. Mappings stay what they are;
- * whoever uses one meanwhile waits.
+ * A provider is reset while its memory is mapped. Mappings stay valid; accesses
+ * wait for the end of the reset.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,12 +25,12 @@
 #define STILL_USED	"resetting while peer-to-peer memory is still in use"
 #define ROUNDS		5
 
-/* Nobody has page tables there: half of a mapping gets new ones for itself. */
+/* No mapping is near: each half of the mapping gets its own page tables. */
 #define MIDDLE		((char *)0x200040000000)
 #define HALF		SMALL
 #define HALF_PAGES	(HALF / (4 * KIB))
 
-/* What a test shares with its children. */
+/* Shared by a test and its children. */
 struct shared {
 	int stop;
 	int steps[NR_CHILDREN];
@@ -47,7 +47,7 @@ static int outage(const char *provider)
 	return p2p_reset(provider);
 }
 
-/* So that whoever uses the memory meanwhile faults, and waits. */
+/* Entries are removed, so that accesses fault and wait. */
 TEST_F(outage, entries_are_gone)
 {
 	p2p_store(self->small, 1);
@@ -57,7 +57,7 @@ TEST_F(outage, entries_are_gone)
 	EXPECT_FALSE(p2p_pagemap(self->large) & PAGEMAP_PRESENT);
 }
 
-/* A word that nobody else writes keeps its value, whatever happens. */
+/* A word that no one else writes keeps its value, whatever happens. */
 static int touch_step(struct _test_data_outage *self, int nr)
 {
 	uint64_t *word = (uint64_t *)(self->large + nr * 2 * MIB) + 1;
@@ -88,7 +88,7 @@ static int map_step(struct _test_data_outage *self, int nr)
 	return munmap(mem, SMALL);
 }
 
-/* A caller that can't let the mmap_lock go gets an error, as long as it takes. */
+/* A caller that can't drop the mmap_lock gets -EFAULT during the reset. */
 static int gup_step(struct _test_data_outage *self, int nr)
 {
 	int test = open(P2P_TEST_FILE, O_RDWR);
@@ -101,7 +101,7 @@ static int gup_step(struct _test_data_outage *self, int nr)
 	return got != 1;
 }
 
-/* Nobody else gets one, and nobody sees the device while it can't be reached. */
+/* Other users get no error, and none accesses the device during the reset. */
 TEST_F(outage, in_use)
 {
 	int (*const steps[NR_CHILDREN])(struct _test_data_outage *self, int nr) = {
@@ -148,8 +148,8 @@ TEST_F(outage, in_use)
 }
 
 /*
- * The reset begins when the transfers are done, or it says so; whether anybody
- * still maps what they go to is all the same.
+ * The reset starts when the transfers are done, or logs that it does not wait
+ * any longer. It does not matter whether their memory is still mapped.
  */
 static void transfer(struct __test_metadata *_metadata,
 		     struct _test_data_outage *self, char *mem)
@@ -193,7 +193,7 @@ TEST_F(outage, transfer_of_what_was_unmapped)
 	transfer(_metadata, self, mem);
 }
 
-/* Somebody keeps a page: that delays the reset, and does not prevent it. */
+/* A held page delays the reset, but does not prevent it. */
 TEST_F(outage, page_is_kept)
 {
 	int test = open(P2P_TEST_FILE, O_RDWR);
@@ -214,13 +214,13 @@ TEST_F(outage, page_is_kept)
 	close(test);
 }
 
-/* A child's. It has page tables of its own, which are made before any is waited for. */
+/* Of a child. Its ring is set up, with page tables, before the stall. */
 static aio_context_t aio;
 
 /*
- * A reset begins while somebody has taken the pages of one half of a mapping, and
- * before the other half is faulted in. The reset waits for the pages that are taken,
- * so who has them must not wait for the reset. use() is to return @due.
+ * A reset starts after the pages of one half of a mapping were taken, and
+ * before the other half is faulted in. The reset waits for the held pages, so
+ * their holder must not wait for the reset. use() has to return @due.
  */
 static void hold_one_half(struct __test_metadata *_metadata,
 			  struct _test_data_outage *self, const char *what,
@@ -274,7 +274,7 @@ static void hold_one_half(struct __test_metadata *_metadata,
 	close(stall);
 }
 
-/* It returns what it has, and lets that go. */
+/* The call returns the pages of one half, and puts them. */
 static long use_gup(struct _test_data_outage *self, int test, char *mem,
 		    const struct form *form)
 {
@@ -309,7 +309,7 @@ TEST_F(outage, half_of_the_extents)
 	hold_one_half(_metadata, self, "extents", use_extents, NULL, HALF_PAGES);
 }
 
-/* The rest of it waits in a request of its own. */
+/* The other half waits in a separate request. */
 static long use_read(struct _test_data_outage *self, int test, char *mem,
 		     const struct form *form)
 {
@@ -334,7 +334,7 @@ TEST_F(outage, half_of_a_write)
 		      self->works ? (long)(2 * HALF) : -EREMOTEIO);
 }
 
-/* Nobody waits for the end of this one, so all of it has to be under way. */
+/* An asynchronous read, all of which has to be submitted. */
 static long use_aio(struct _test_data_outage *self, int test, char *mem,
 		    const struct form *form)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* An io_uring, by its system calls: the tests are about what these do. */
+/* An io_uring, without liburing: the tests are about its system calls. */
 #ifndef P2P_RING_H
 #define P2P_RING_H
 

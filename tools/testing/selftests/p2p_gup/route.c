@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the kernel tells about itself: by tracepoints, what happened to a buffer
- * and to a transfer, and by a provider's counters, which way its memory went.
+ * Observability: tracepoints show what happened to a buffer and to a transfer,
+ * and a provider's counters show the routes.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -65,8 +65,8 @@ static size_t mapped(const char *provider, const char *route)
 }
 
 /*
- * How many pages p2p_gup_fast events tell of, one after the other from pfn on: in
- * as many parts as page tables are involved.
+ * Counts the contiguous pages, from pfn on, in p2p_gup_fast events. There is an
+ * event for each page table.
  */
 static unsigned long found(unsigned long pfn)
 {
@@ -166,7 +166,7 @@ TEST_F(route, transfer)
 	EXPECT_EQ(!works, traced(" route=none\n") > 0);
 }
 
-/* RAM is none of a provider's business. */
+/* Transfers of RAM do not count for a provider. */
 TEST_F(route, transfer_of_ram)
 {
 	long long bus = p2p_number(self->provider, "p2pmem/dma_bus_bytes");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pmem/routes: what it says is there, is right, and is what transfers do.
+ * p2pmem/routes is complete and correct, and transfers take these routes.
  *
  *	P2P_ROUTE	how the drive reaches the provider: bus, host-bridge, none
  *	P2P_DISTANCE	and over how many links; not looked at if not set
@@ -47,7 +47,7 @@ FIXTURE(routes)
 
 P2P_VARIANTS(routes, NULL, "raw", NULL);
 
-/* The PCI address in the path of a block device, the last one of them. */
+/* The last PCI address in the path of a block device. */
 static bool controller_of(const char *disk, char *client)
 {
 	char link[64], device[PATH_MAX];
@@ -84,7 +84,7 @@ FIXTURE_TEARDOWN(routes)
 	close(self->disk);
 }
 
-/* All of it, read in steps; the length, or -1. */
+/* Reads all of a file in steps; returns its length, or -1. */
 static ssize_t read_all(const char *path, char *text, size_t room, size_t step)
 {
 	ssize_t got = 0, len = 0;
@@ -103,7 +103,7 @@ static ssize_t read_all(const char *path, char *text, size_t room, size_t step)
 	return got ? -1 : len;
 }
 
-/* How many lines there are for a client; the last in *route. */
+/* Returns the number of lines for a client; the last one is in *route. */
 static int find(const char *path, const char *client, struct route *route)
 {
 	char text[32 * KIB], *line, *rest;
@@ -134,7 +134,7 @@ static long class_of(const char *device)
 	return p2p_number(device, "class") >> 16;
 }
 
-/* Every function that may do DMA has a line, and nothing else has. */
+/* Each function that may do DMA has a line, and there are no others. */
 TEST_F(routes, complete)
 {
 	struct dirent *entry;
@@ -183,7 +183,7 @@ TEST_F(routes, of_the_drive)
 		EXPECT_NE(NULL, strstr(route.why, reason));
 }
 
-/* The drive's data arrive if, and only if, there is a route, and that way. */
+/* The drive's data arrive if and only if there is a route, and take it. */
 TEST_F(routes, transfers_agree)
 {
 	long long bus = p2p_number(self->provider, "p2pmem/dma_bus_bytes");
@@ -245,7 +245,7 @@ TEST_F(routes, for_any_user)
 	EXPECT_EQ(0444, st.st_mode & 07777);
 }
 
-/* A function that no driver uses, so that nobody misses it: no part of the machine. */
+/* Finds a function without a driver, which can be unplugged without harm. */
 static bool find_unused(char *client)
 {
 	char path[P2P_PATH_LEN], link[PATH_MAX];
@@ -281,7 +281,7 @@ static bool plug(void)
 	return !p2p_write_file("/sys/bus/pci/rescan", "1");
 }
 
-/* A device that goes and comes back. */
+/* A device that is unplugged and plugged in again. */
 TEST_F(routes, hotplug)
 {
 	char client[P2P_ADDR_LEN];
@@ -298,7 +298,7 @@ TEST_F(routes, hotplug)
 	EXPECT_STREQ(before.why, after.why);
 }
 
-/* How many lines the kernel log has had since it was opened with both words. */
+/* Counts new lines of the kernel log with both words. */
 static int logged(int log, const char *a, const char *b)
 {
 	char line[1024];
@@ -312,7 +312,7 @@ static int logged(int log, const char *a, const char *b)
 	return found;
 }
 
-/* The log tells why, once, also if somebody has read the file before. */
+/* The log gives the reason once, even if the file was read before. */
 TEST_F(routes, refusal_is_logged)
 {
 	char client[P2P_ADDR_LEN];
@@ -327,7 +327,7 @@ TEST_F(routes, refusal_is_logged)
 	ASSERT_LE(0, log);
 	lseek(log, 0, SEEK_END);
 
-	/* All is forgotten. */
+	/* Plugging a device clears all cached routes. */
 	ASSERT_TRUE(find_unused(client));
 	ASSERT_TRUE(unplug(client));
 	ASSERT_TRUE(plug());
@@ -345,7 +345,7 @@ TEST_F(routes, refusal_is_logged)
 	munmap(mem, SIZE);
 }
 
-/* Reading the file, as every user may, leaves the log alone. */
+/* Reading the file, as every user may, logs nothing. */
 TEST_F(routes, not_logged)
 {
 	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
@@ -361,7 +361,7 @@ TEST_F(routes, not_logged)
 	close(log);
 }
 
-/* Of several lists the last one without an error counts. */
+/* The last valid list counts. */
 TEST_F(routes, allowed_bridges)
 {
 	char text[KIB], expected[KIB];

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# NVMe controllers are reset while their namespaces are still being scanned, right after
-# they were bound: the reset ends, and the drives work.
+# NVMe controllers are reset right after binding, while their namespaces are
+# still being scanned: the reset completes, and the drives work.
 #
 # Takes all NVMe controllers. Drives may have other names afterwards.
 set -uo pipefail
@@ -16,7 +16,7 @@ complain() {
 	exit 1
 }
 
-# reset_when_live DEVICE: as soon as it is, or a little later
+# reset_when_live DEVICE: resets it as soon as it is live, or a little later
 reset_when_live() {
 	local controller state='' i
 
@@ -26,7 +26,7 @@ reset_when_live() {
 		done
 	done 2>/dev/null
 	for ((i = RANDOM % 100; i > 0; i--)); do :; done
-	# Or it is being reset already.
+# This fails if a reset is already in progress.
 	echo 1 >"$controller/reset_controller" || :
 } 2>/dev/null
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Threads touch a mapping while others have parts of it dropped, which takes huge
- * entries away, and look at it in ways that split them. No access fails, nothing is
- * lost, and the kernel does not complain.
+ * Threads touch a mapping while others zap parts of it, which removes huge
+ * entries, and use it in ways that split them. No access fails, no data is
+ * lost, and the kernel logs no error.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -53,7 +53,7 @@ FIXTURE_TEARDOWN(split_race)
 
 typedef void step(struct _test_data_split_race *self);
 
-/* Each thread that writes has words of its own. */
+/* Each writing thread has its own words. */
 static void touch(struct _test_data_split_race *self, size_t offset)
 {
 	char *word = self->mem + offset;
@@ -77,7 +77,7 @@ static void touch_other(struct _test_data_split_race *self)
 	touch(self, self->size / 4);
 }
 
-/* What is dropped comes back, with its data. */
+/* Zapped pages are faulted in again, with their data. */
 static void drop_part(struct _test_data_split_race *self)
 {
 	if (madvise(self->mem + self->size - 64 * KIB, 4 * KIB, MADV_DONTNEED))
@@ -137,7 +137,7 @@ TEST_F(split_race, pmd)
 	race_in(_metadata, self, PMD);
 }
 
-/* If there is so much. */
+/* If the provider is large enough. */
 TEST_F(split_race, pud)
 {
 	race_in(_metadata, self, self->before < (long long)PUD ? SOME : PUD);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A virtual function of a drive as a client: p2pmem/routes tells its way, its transfers
- * take it, and it may go while it makes some.
+ * A virtual function of a drive as a client: p2pmem/routes has its route, its
+ * transfers take that route, and it may be removed during transfers.
  *
  *	P2P_FUNCTIONS	the serial number of an NVMe controller with virtual functions,
  *			which share its namespace; that is overwritten
@@ -43,7 +43,7 @@ FIXTURE(sriov)
 
 P2P_VARIANTS(sriov, NULL, NULL);
 
-/* The last part of the path that a link leads to. */
+/* The last component of a link's target. */
 static bool link_name(const char *path, char *name, size_t size)
 {
 	char link[PATH_MAX];
@@ -108,7 +108,7 @@ static int set(const char *device, const char *file, const char *text)
 	return p2p_write_file(path, text);
 }
 
-/* The block device that appears below a function, in time. */
+/* Waits for a block device to appear below a function. */
 static bool wait_for_drive(const char *function, char *drive, size_t size)
 {
 	char path[P2P_PATH_LEN];
@@ -147,8 +147,9 @@ FIXTURE_SETUP(sriov)
 	ASSERT_TRUE(p2p_setup_ram(&self->p2p));
 
 	/*
-	 * The controller gives up what it has beyond a minimum, from its next reset on;
-	 * then a function can have it, which starts offline, and so without a driver.
+	 * From its next reset on, the controller gives up resources beyond a
+	 * minimum. They are then assigned to a function, which starts offline,
+	 * without a driver.
 	 */
 	self->admin = find_controller(getenv("P2P_FUNCTIONS"), self->pf);
 	ASSERT_LE(0, self->admin);
@@ -179,7 +180,7 @@ FIXTURE_TEARDOWN(sriov)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* What p2pmem/routes says of a function; empty if it has no line. */
+/* The line of a function in p2pmem/routes; empty if there is none. */
 static void way_of(const char *provider, const char *function, char *way)
 {
 	char path[P2P_PATH_LEN], line[512], client[32];
@@ -220,7 +221,7 @@ TEST_F(sriov, transfers)
 	}
 }
 
-/* All functions go while one of them transfers. */
+/* All functions are removed while one of them transfers. */
 TEST_F(sriov, goes)
 {
 	pid_t child = fork();
@@ -234,7 +235,10 @@ TEST_F(sriov, goes)
 		do {
 			ret = pread(self->fd, self->mem, SIZE, 0);
 		} while (ret == SIZE);
-		/* A request that is under way when its drive goes is an I/O error. */
+		/*
+		 * A request in flight when its drive is removed fails, but not
+		 * with EREMOTEIO.
+		 */
 		_exit(ret < 0 && errno == EREMOTEIO);
 	}
 	usleep(200000);

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
-# What the scripts that make block devices share; sourced by them.
+# Common code of scripts that create block devices; sourced by them.
 
 export MDADM_NO_UDEV=1
-sectors=$((24 << 11))		# of a drive, 24 MiB, that mapped devices use
+sectors=$((24 << 11))		# of a drive used by mapped devices, 24 MiB
 crypt="crypt aes-xts-plain64 $(printf '%0128d' 7) 0"
 dm=/dev/mapper/p2p
 md=/dev/md/p2p
@@ -46,7 +46,7 @@ need_disks() {
 	done
 }
 
-# A device whose driver lacks the ability: a loop device on a file in RAM.
+# A device whose driver lacks the capability: a loop device on a file in RAM.
 make_loop() {
 	truncate -s 64M "$work/loop"
 	loop=$(losetup --find --show "$work/loop")
@@ -64,7 +64,7 @@ works() {
 	./block_io "$1" works || complain "$1: should work"
 }
 
-# Vectors of RAM and of the memory, on a device that works.
+# Vectors of RAM and of peer-to-peer memory, on a device that supports it.
 mixes() {
 	./block_io "$1" mixed || complain "$1: vectors should work"
 }
@@ -74,7 +74,7 @@ refused() {
 	./block_io "$1" refused || complain "$1: should be refused"
 }
 
-# Some drives under it may have done their part.
+# Some drives below the device may have completed their parts.
 unreached() {
 	./block_io "$1" write
 	[ $? = 121 ] || complain "$1: should fail with EREMOTEIO"
@@ -90,7 +90,7 @@ dm_named() {
 	nodes
 }
 
-# dm_disk NAME: what the kernel calls /dev/mapper/NAME.
+# dm_disk NAME: the kernel's name of /dev/mapper/NAME.
 dm_disk() {
 	dmsetup info --columns --noheadings -o blkdevname "$1"
 }
@@ -104,12 +104,12 @@ dm_linear_and_crypt() {
 	nodes
 }
 
-# There is no udev that would make and remove them.
+# There is no udev to create and remove device nodes.
 nodes() {
 	must dmsetup mknodes
 }
 
-# Legs begin with the same data, so there is nothing to be synchronized.
+# Legs start with the same data, so there is nothing to synchronize.
 md() {
 	local device
 
@@ -147,7 +147,7 @@ clean_up() {
 	nodes
 }
 
-# plan CASE...: a case is its name, a colon, and what to run.
+# plan CASE...: a case is a name, a colon, and a command.
 plan() {
 	local case nr=0 failed=0 verdict
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Block devices made of others: they take peer-to-peer memory while all drives
-# under them do, and while nothing in between touches the data.
+# Stacked block devices: they accept peer-to-peer memory while all drives below
+# do, and while no layer in between accesses the data.
 #
 # Takes from the environment, see p2pmem.h: P2P_PROVIDERS; P2P_DISK_A, _B and _C,
 # drives that reach all providers; P2P_DISK_FAR, one that reaches none; and two
@@ -17,12 +17,12 @@ dm_linear() {
 	dm 0 "$sectors" linear "$1" 0
 }
 
-# logged PATTERN: the kernel has said so since dmesg -C
+# logged PATTERN: the kernel has logged it since dmesg -C
 logged() {
 	dmesg | grep "$1" >/dev/null || complain "the log lacks: $1"
 }
 
-# The device takes peer-to-peer memory as long as its table is of the right kind.
+# The device accepts peer-to-peer memory as long as its live table does.
 reload() {
 	local table
 
@@ -40,7 +40,7 @@ reload() {
 	done
 }
 
-# The outer device isn't told when the table of the inner one changes.
+# The outer device isn't notified when the table of the inner one changes.
 reload_below() {
 	dm_linear "$a"
 	dm_named p2p-outer "0 $sectors linear $dm 0"
@@ -51,7 +51,7 @@ reload_below() {
 	must dmsetup remove p2p-outer
 }
 
-# A bio that waits while the table is swapped: encrypted by the CPU it must not be.
+# A bio that waits while the table is swapped must not be encrypted by the CPU.
 reload_in_flight() {
 	local writer status disk
 
@@ -74,13 +74,13 @@ reload_in_flight() {
 	logged "$disk: can't use peer-to-peer memory of [0-9a-f:.]*: it, or a device"
 }
 
-# Two targets in one table, one of which touches the data.
+# Two targets in one table, one of which accesses the data.
 table_of_two() {
 	dm_linear_and_crypt "$a" "$b"
 	refused "$dm"
 }
 
-# One of the drives gets a reason to look at the data, and loses it.
+# One of the drives temporarily requires stable pages.
 stable_writes() {
 	local queue=/sys/block/${a##*/}/queue
 
@@ -109,7 +109,7 @@ raid() {
 		--raid-devices=${#drives[@]}
 }
 
-# A spare that can't, and then goes away again.
+# Adds a spare without the capability, and removes it again.
 raid1_spare() {
 	raid raid1 "$a" "$b"
 	works "$md"
@@ -119,7 +119,7 @@ raid1_spare() {
 	works "$md"
 }
 
-# An array that becomes one with parity, and a mirror again.
+# A mirror becomes an array with parity, and a mirror again.
 level_changes() {
 	raid raid1 "$a" "$b"
 	works "$md"
@@ -141,7 +141,7 @@ raid1_grows() {
 	works "$md"
 }
 
-# Written while a leg is rebuilt, and the legs are the same in the end.
+# Writes during a rebuild; the legs are the same at the end.
 raid1_rebuild() {
 	raid raid1 "$a" missing
 	must mdadm -q --manage "$md" --add "$b"
@@ -151,7 +151,7 @@ raid1_rebuild() {
 	same_legs "$a" "$b"
 }
 
-# Not reaching a provider is no fault of the drive, and no leg is ahead.
+# Not reaching a provider does not fail the drive, and the legs stay the same.
 far_leg() {
 	local level=$1
 
@@ -172,8 +172,8 @@ far_stripe() {
 	dmsetup status p2p | grep 'AA' >/dev/null || complain "$(dmsetup status p2p)"
 }
 
-# Write-behind copies what is written with the CPU. It happens when the first of
-# the drives is write-mostly.
+# Write-behind copies written data with the CPU. It is used when the first drive
+# is write-mostly.
 write_behind() {
 	local bitmap
 
@@ -191,7 +191,7 @@ write_behind() {
 	same_legs "$a" "$b"
 }
 
-# All paths of a namespace can; a mapped device on it, too.
+# All paths of a namespace accept it; a mapped device on it, too.
 multipath() {
 	[ "$(cat /sys/class/nvme-subsystem/*/nvme*/serial | grep -c multi)" = 2 ] ||
 		complain "there are no two controllers"
@@ -201,7 +201,7 @@ multipath() {
 	works "$dm"
 }
 
-# The CPU computes what the drive checks, until it is told to leave that alone.
+# The CPU computes the protection information, until this is disabled.
 protection() {
 	local attribute integrity=/sys/block/${pi##*/}/integrity
 	local queue=/sys/block/${pi##*/}/queue
@@ -239,8 +239,8 @@ md_on_dm() {
 	must dmsetup remove p2p-outer
 }
 
-# A mirror with an array, or with several paths, as a leg: it asks them, and they ask
-# what they are made of.
+# A mirror with an array, or a multipath device, as a leg: the capability check
+# recurses into the members.
 raid1_on_raid0() {
 	local outer=$md inner=/dev/md/p2p-inner
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What one user left in peer-to-peer memory is never seen by another: the two take
- * turns with the same memory, of each size, and use all of it, a part or nothing.
- * A process that may see everything, and one that maps it by the open file that had it
- * last, pay nothing for that: the data is still there.
+ * Data that one user left in peer-to-peer memory is never exposed to another:
+ * two users alternate on the same memory, of each size, and use all of it, a
+ * part or nothing. The memory is not cleared for a process that may see
+ * everything, or that maps it through the same open file as before.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -40,7 +40,7 @@ static void take_turns(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, as(ALICE, self, find_own));
 	EXPECT_EQ(0, as(BOB, self, find_nothing_and_leave));
 	EXPECT_EQ(0, as(BOB, self, find_own));
-	/* Root is shown what there is, and the memory is nobody's then. */
+	/* Root sees the old data, and then the memory has no owner any more. */
 	EXPECT_EQ(0, as(0, self, find_bobs));
 	EXPECT_EQ(0, as(0, self, leave));
 	EXPECT_EQ(0, as(BOB, self, find_nothing_and_leave));
@@ -57,7 +57,7 @@ TEST_F(stale, pmd)
 	take_turns(_metadata, self, PMD);
 }
 
-/* Of large buffers, some parts are base pages. */
+/* Parts of large buffers are base pages. */
 TEST_F(stale, pmd_and_more)
 {
 	take_turns(_metadata, self, PMD + 5 * PAGE);
@@ -65,12 +65,12 @@ TEST_F(stale, pmd_and_more)
 
 TEST_F(stale, pud)
 {
-	/* Else there is no such memory: as large as a PUD means as aligned, too. */
+	/* Large enough memory is also aligned to a PUD. */
 	if (self->before >= (long long)PUD)
 		take_turns(_metadata, self, PUD);
 }
 
-/* A block is cleared as a whole, or as it was. */
+/* A block is either cleared as a whole, or unchanged. */
 static int find_own_or_nothing(struct _test_data_stale *self)
 {
 	char *mem = again(self);
@@ -82,7 +82,9 @@ static int find_own_or_nothing(struct _test_data_stale *self)
 	return FOUND_AS_WANTED;
 }
 
-/* Whoever waits for so much to be cleared can be killed at any time. */
+/*
+ * A process that waits for much memory to be cleared can be killed at any time.
+ */
 TEST_F(stale, killed_while_clearing)
 {
 	pid_t bob;
@@ -114,7 +116,9 @@ TEST_F(stale, killed_while_clearing)
 	EXPECT_EQ(0, as(BOB, self, find_nothing));
 }
 
-/* Maps the same memory with a file that is not the one that the user keeps open. */
+/*
+ * Maps the same memory through another file than the one the user keeps open.
+ */
 static char *map_by(struct _test_data_stale *self, int fd)
 {
 	char *mem = mmap(NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -138,7 +142,9 @@ static int find_own_by_copy(struct _test_data_stale *self)
 		      getuid());
 }
 
-/* A user ID proves nothing: two containers have the same. The open file does. */
+/*
+ * A user ID is not sufficient, since containers may share it. The open file is.
+ */
 TEST_F(stale, same_user)
 {
 	static const size_t sizes[] = { SMALL, PMD };
@@ -149,12 +155,15 @@ TEST_F(stale, same_user)
 		EXPECT_EQ(0, as(ALICE, self, leave));
 		EXPECT_EQ(0, as(ALICE, self, find_own_by_copy));
 		EXPECT_EQ(0, as(ALICE, self, find_nothing_by_other_file));
-		/* That one is closed, and the memory is not this one's any more. */
+		/*
+		 * The other file is closed, but the memory no longer belongs to
+		 * this one.
+		 */
 		EXPECT_EQ(0, as(ALICE, self, find_nothing));
 	}
 }
 
-/* A file that somebody opened for several users shows them nothing of each other. */
+/* Users who share an open file do not see each other's data. */
 static int find_nothing_by_alices(struct _test_data_stale *self)
 {
 	return expect(self, map_by(self, self->files[0]), 0);
@@ -166,7 +175,7 @@ TEST_F(stale, file_of_another_user)
 	EXPECT_EQ(0, as(BOB, self, find_nothing_by_alices));
 	EXPECT_EQ(0, as(BOB, self, find_nothing_by_alices));
 	EXPECT_EQ(0, as(ALICE, self, find_nothing));
-	/* A large folio takes more than one step, and comes to an end. */
+	/* Clearing a large folio takes several steps, and completes. */
 	if (self->before < (long long)PUD)
 		return;
 	self->size = PUD;
@@ -174,7 +183,7 @@ TEST_F(stale, file_of_another_user)
 	EXPECT_EQ(0, as(BOB, self, find_nothing_by_alices));
 }
 
-/* It is use that matters. */
+/* Only use counts, not mmap(). */
 TEST_F(stale, not_touched)
 {
 	EXPECT_EQ(0, as(ALICE, self, leave));
@@ -198,7 +207,7 @@ static int find_own_but_first_page(struct _test_data_stale *self)
 							     FOUND_OTHER;
 }
 
-/* Page by page, and with the fault around it. */
+/* Memory is cleared in units of a fault. */
 TEST_F(stale, touched_in_part)
 {
 	EXPECT_EQ(0, as(ALICE, self, leave));
@@ -207,7 +216,7 @@ TEST_F(stale, touched_in_part)
 	EXPECT_EQ(0, as(BOB, self, find_nothing));
 }
 
-/* The part that stays belongs to the same buffer, cleared or not. */
+/* The remaining parts belong to the same buffer, cleared or not. */
 static int unmap_parts(struct _test_data_stale *self)
 {
 	char *mem = again(self);
@@ -231,7 +240,7 @@ TEST_F(stale, partial_munmap)
 	EXPECT_EQ(0, as(BOB, self, unmap_parts));
 }
 
-/* What is in use is never cleared, whoever faults it in again. */
+/* Memory in use is never cleared, whoever faults it in again. */
 static int share_with_child(struct _test_data_stale *self)
 {
 	char *mem = again(self), *second = mem + self->size / 2;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Two users who get the same peer-to-peer memory, one after the other: what a user
- * leaves there, and what the next one finds, each in a process of its own.
+ * Two users who get the same peer-to-peer memory, one after the other: what a
+ * user leaves there, and what the next one finds, each in its own process.
  */
 #ifndef P2P_STALE_H
 #define P2P_STALE_H
@@ -17,10 +17,10 @@
 #define SMALL		(32 * PAGE)	/* base pages */
 #define PMD		(2 * MIB)
 
-/* What a child finds, as its exit status. */
+/* Result of a child, as its exit status. */
 #define FOUND_AS_WANTED	0
-#define FOUND_OTHER	1		/* data that it should not see, or its own gone */
-#define FOUND_ELSEWHERE	2		/* it got other memory: nothing is shown */
+#define FOUND_OTHER	1		/* other data than expected */
+#define FOUND_ELSEWHERE	2		/* got other memory: proves nothing */
 #define FOUND_ERROR	3
 
 struct shared {
@@ -35,7 +35,7 @@ struct _test_data_stale {
 	int files[BOB - ALICE + 1];	/* each opened by its user */
 };
 
-/* lib/stale.c. The data that a user leaves is the user's number. */
+/* lib/stale.c. The data that a user leaves is the user ID. */
 bool open_files(struct _test_data_stale *self);
 void close_files(struct _test_data_stale *self);
 void put(char *mem, size_t size, uint64_t word);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What one user left in peer-to-peer memory is never seen by another, whatever
- * devices and drivers do with it: a drive reads it, or still writes to it when its
- * process is gone, a driver in the kernel had it, the device that it belongs to is
- * reset, or loses its driver and gets it again.
+ * Data that one user left in peer-to-peer memory is never exposed to another,
+ * whatever devices and drivers do with it: a drive reads it, or still writes to
+ * it after its process has exited, a kernel driver has used it, or the provider
+ * is reset, or unbound and bound again.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 #define P2P_TEST_DMA_FILE "/sys/kernel/debug/p2p_test_dma"
 
-/* The drive is told to read what no CPU has touched. */
+/* The drive reads memory that no CPU has touched. */
 static int write_untouched(struct _test_data_stale *self)
 {
 	char *mem = again(self);
@@ -49,14 +49,14 @@ TEST_F(stale, direct_io)
 	munmap(ram, PMD);
 }
 
-/* What a driver in the kernel may have left there is for nobody. */
+/* Data that a kernel driver may have left is exposed to no user. */
 TEST_F(stale, used_by_driver)
 {
 	struct p2p_test_pool pool = { .len = self->size };
 	int fd = open(P2P_TEST_DMA_FILE, O_RDWR);
 
 	ASSERT_LE(0, fd);
-	/* Nothing is nearer to a device than its own memory. */
+	/* The closest provider to a device is the device itself. */
 	ASSERT_TRUE(p2p_function_of(self->provider, &pool.client));
 	EXPECT_EQ(0, as(ALICE, self, leave));
 	EXPECT_EQ(0, as(ALICE, self, find_own));
@@ -66,7 +66,7 @@ TEST_F(stale, used_by_driver)
 	close(fd);
 }
 
-/* The drive writes into memory whose process is killed, and another user waits. */
+/* The drive writes to memory of a killed process, and another user waits. */
 
 #define NR_REQUESTS	8
 #define REQUEST		(64 * KIB)
@@ -78,7 +78,7 @@ struct piece {
 	size_t size;
 };
 
-/* Maps what is available, in whatever pieces. Returns how many. */
+/* Maps all available memory, in pieces of any size. Returns how many. */
 static int take(const char *provider, struct piece *pieces)
 {
 	size_t size = p2p_available(provider);
@@ -102,7 +102,7 @@ static void give_back(struct piece *pieces, int nr)
 		munmap(pieces[nr].mem, pieces[nr].size);
 }
 
-/* The drive is as slow as it should once there was something for it to do. */
+/* The write uses up the rate limit, so that the drive is slow from then on. */
 static int killed_reader(struct _test_data_stale *self, int disk, char *ram)
 {
 	const size_t len = NR_REQUESTS * REQUEST;
@@ -116,7 +116,7 @@ static int killed_reader(struct _test_data_stale *self, int disk, char *ram)
 	if (pwrite(disk, ram, len, 0) != len)
 		return FOUND_ERROR;
 	nr = aio_submit(ctx, disk, IOCB_CMD_PREAD, mem, REQUEST, 0, NR_REQUESTS);
-	/* Else the process could not go before the drive is done. */
+	/* Otherwise the process would not exit before the drive is done. */
 	if (munmap(mem, self->size))
 		return FOUND_ERROR;
 	__atomic_store_n(&self->shared->steps, nr, __ATOMIC_RELEASE);
@@ -124,7 +124,7 @@ static int killed_reader(struct _test_data_stale *self, int disk, char *ram)
 	return FOUND_ERROR;
 }
 
-/* Takes what comes back, in whatever pieces, until all of it is there. */
+/* Takes freed memory, in pieces of any size, until all of it is back. */
 static int take_everything(struct _test_data_stale *self)
 {
 	struct piece pieces[2 * MAX_PIECES];
@@ -141,14 +141,16 @@ static int take_everything(struct _test_data_stale *self)
 			total += pieces[nr].size;
 		}
 	}
-	/* Nor does data come later. */
+	/* No data is written later, either. */
 	for (i = 0; i < nr; i++)
 		if (!has(pieces[i].mem, pieces[i].size, 0))
 			return FOUND_OTHER;
 	return total == self->size ? FOUND_AS_WANTED : FOUND_ERROR;
 }
 
-/* Returns whether the drive was still at it, without which this shows nothing. */
+/*
+ * Returns whether the drive was still busy; otherwise the test proves nothing.
+ */
 static bool kill_once(struct __test_metadata *_metadata,
 		      struct _test_data_stale *self, int disk, char *ram)
 {
@@ -185,7 +187,7 @@ static void kill_in_io(struct __test_metadata *_metadata,
 	ASSERT_LE(0, disk);
 	p2p_set(ram, NR_REQUESTS * REQUEST, ALICE);
 
-	/* There is no other memory for the two. */
+	/* Use up all other memory. */
 	self->size = size;
 	mem = p2p_map(self->provider, size);
 	ASSERT_NE(MAP_FAILED, mem);
@@ -193,7 +195,7 @@ static void kill_in_io(struct __test_metadata *_metadata,
 	munmap(mem, size);
 	ASSERT_EQ(size, p2p_available(self->provider));
 
-	/* A machine that is busy with something else may miss it. */
+	/* On a busy machine an attempt may be too late. */
 	for (i = 0; i < (self->works ? ATTEMPTS : 1) && !in_flight; i++)
 		in_flight = kill_once(_metadata, self, disk, ram);
 	if (self->works)
@@ -215,8 +217,9 @@ TEST_F(stale, killed_in_io_pmd)
 }
 
 /*
- * Alice finds nothing of hers after that, though the device has kept it: root, who
- * is shown what there is, sees it. Not before her, for then it is nobody's anyway.
+ * Alice's data is not exposed to her afterwards, though the device has kept it:
+ * root still sees it. Root looks in a second pass, since that ends the
+ * ownership.
  */
 static void forgets(struct __test_metadata *_metadata,
 		    struct _test_data_stale *self,
@@ -239,7 +242,7 @@ static void reset(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, p2p_reset(self->provider));
 }
 
-/* Nobody knows what a device does to its memory in a reset. */
+/* A reset may do anything to a device's memory. */
 TEST_F(stale, reset)
 {
 	if (!p2p_can_reset(self->provider))
@@ -257,7 +260,7 @@ static void rebind(struct __test_metadata *_metadata,
 	ASSERT_TRUE(open_files(self));
 }
 
-/* Nor what came between. */
+/* Other drivers may have been bound in between. */
 TEST_F(stale, rebind)
 {
 	/* Other drivers' devices may come back under another name. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The fixture of the tests of what is left in memory, see stale.h. */
+/* The fixture of the tests of data left in memory, see stale.h. */
 #ifndef P2P_STALE_FIXTURE_H
 #define P2P_STALE_FIXTURE_H
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A process sees what another user left in peer-to-peer memory only if it has
- * CAP_SYS_RAWIO when it opens the file, at mmap(), and when it touches the memory.
- * The help of another process that has it, be it a debugger, is not enough.
+ * CAP_SYS_RAWIO when it opens the file, at mmap(), and when it touches the
+ * memory. Another process with the capability, such as a debugger, does not
+ * help.
  */
 #define _GNU_SOURCE
 #include <linux/capability.h>
@@ -12,7 +13,7 @@
 
 #include "stale_fixture.h"
 
-/* A debugger looks at what its child has not touched. */
+/* A debugger reads memory that its child has not touched. */
 TEST_F(stale, debugger)
 {
 	uint64_t words[SMALL / 8];
@@ -22,7 +23,7 @@ TEST_F(stale, debugger)
 	int fd;
 
 	EXPECT_EQ(0, as(ALICE, self, leave_every_word));
-	/* The same place in the child's address space as here. */
+	/* Reserves the same address in the parent and the child. */
 	mem = mmap(NULL, SMALL, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, mem);
 	self->shared->steps = 0;
@@ -50,7 +51,7 @@ TEST_F(stale, debugger)
 	munmap(mem, SMALL);
 }
 
-/* The file that root has opened is as good as one's own, not better. */
+/* A file opened by root gives no more rights than the user's own. */
 TEST_F(stale, open_file_given)
 {
 	int fd = p2p_open(self->provider, O_RDWR);
@@ -73,7 +74,7 @@ TEST_F(stale, open_file_given)
 	close(fd);
 }
 
-/* A privileged program that maps what a user gave it is no help, either. */
+/* A privileged program that maps a user's file does not help, either. */
 static int map_what_user_opened(struct _test_data_stale *self)
 {
 	char *mem;
@@ -110,7 +111,7 @@ TEST_F(stale, dropped_after_mmap)
 	EXPECT_EQ(0, as(0, self, drop_after_mmap));
 }
 
-/* What root has put there is for those that it shares the mapping with. */
+/* Data that root wrote is visible to processes that share the mapping. */
 static int drop_in_child(struct _test_data_stale *self)
 {
 	char *mem = again(self);
@@ -119,7 +120,9 @@ static int drop_in_child(struct _test_data_stale *self)
 	put(mem, PAGE, 1);
 	child = users_fork(BOB);
 	if (!child) {
-		/* The last page is beyond what a fault maps around the first. */
+		/*
+		 * The last page is beyond the fault-around range of the first.
+		 */
 		_exit(has(mem, PAGE, 1) && has(mem + SMALL - PAGE, PAGE, 0) ?
 		      FOUND_AS_WANTED : FOUND_OTHER);
 	}
@@ -132,7 +135,7 @@ TEST_F(stale, shared_by_root)
 	EXPECT_EQ(0, as(0, self, drop_in_child));
 }
 
-/* A user with the capability sees all, and does not pass it on. */
+/* A user with the capability sees all data, but does not pass it on. */
 static int find_alices_by_capability(struct _test_data_stale *self)
 {
 	struct __user_cap_header_struct header = {
@@ -146,7 +149,10 @@ static int find_alices_by_capability(struct _test_data_stale *self)
 	if (prctl(PR_SET_KEEPCAPS, 1) || !users_become(BOB) ||
 	    syscall(__NR_capset, &header, data))
 		return FOUND_ERROR;
-	/* The opener of the file has to have it, too, so open another one. */
+	/*
+	 * The opener of the file needs the capability, too, so open another
+	 * one.
+	 */
 	mem = p2p_map(self->provider, self->size);
 	if (mem == MAP_FAILED)
 		return FOUND_ERROR;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Stops a thread inside the kernel, through lib/test_p2p_stall.c, so that another
- * does what it is to race with meanwhile. Each has a CPU of its own.
+ * Stops a thread inside the kernel, through lib/test_p2p_stall.c, while another
+ * thread does what it is to race with. Each thread has its own CPU.
  */
 #ifndef P2P_STALL_H
 #define P2P_STALL_H
@@ -22,7 +22,10 @@ static inline int stall_open(void)
 
 bool stall_cpu(int cpu);
 
-/* The calling thread will stop at a page table that it gets, after as many others. */
+/*
+ * Makes the calling thread stop at a page table allocation, after @others of
+ * them.
+ */
 static inline int stall_at_page_table(int fd, unsigned int others)
 {
 	return ioctl(fd, P2P_TEST_STALL, others);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Drives whose drivers know nothing of peer-to-peer memory refuse it, wherever they are,
- * and go on serving everybody else.
+ * Drives whose drivers do not support peer-to-peer memory refuse it, wherever
+ * they are, and keep serving other requests.
  *
  *	P2P_STRANGERS	the PCI drivers of such drives, separated by spaces; each has
  *			one drive, which is overwritten
@@ -49,7 +49,7 @@ FIXTURE_TEARDOWN(strangers)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Is it the driver of a device that the block device is below? */
+/* Is this the driver of a parent device of the block device? */
 static bool driven_by(const char *disk, const char *driver)
 {
 	char path[P2P_PATH_LEN], device[PATH_MAX], link[PATH_MAX], *end;
@@ -71,7 +71,7 @@ static bool driven_by(const char *disk, const char *driver)
 	return false;
 }
 
-/* Opens the drive of that driver, and returns -1 if there is none. */
+/* Opens the drive of the driver; returns -1 if there is none. */
 static int open_drive(const char *driver)
 {
 	DIR *dir = opendir("/sys/block");
@@ -114,7 +114,7 @@ static void refuses(struct __test_metadata *_metadata, struct _test_data_strange
 	EXPECT_EQ(-EREMOTEIO, p2p_result(preadv(fd, mixed, 2, 0)));
 	EXPECT_EQ(-EREMOTEIO, p2p_result(pwritev(fd, mixed, 2, 0)));
 
-	/* Nothing has changed, and RAM is served as before. */
+	/* Nothing has changed, and RAM still works. */
 	EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
 	p2p_set(self->ram, SIZE, POISON);
 	EXPECT_EQ(SIZE, pread(fd, self->ram, SIZE, 0));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The machine goes to sleep while peer-to-peer memory is mapped and in use:
- * mappings, data and transfers go on where they were.
+ * The machine is suspended while peer-to-peer memory is mapped and in use:
+ * mappings, data and transfers survive.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +31,7 @@ static int outage(const char *provider)
 	return sleep_once();
 }
 
-/* Of all transfers that are under way none is lost, and none goes elsewhere. */
+/* No transfer in flight is lost or misdirected. */
 static void transfers(struct __test_metadata *_metadata,
 		      struct _test_data_outage *self, bool write)
 {
@@ -83,7 +83,7 @@ TEST_F(outage, writes_are_under_way)
 	transfers(_metadata, self, true);
 }
 
-/* A process that uses the memory all the time does not notice. */
+/* Suspend is transparent to a process that uses the memory all the time. */
 TEST_F(outage, in_use)
 {
 	uint64_t *word = (uint64_t *)(self->large + 2 * MIB);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Puts the machine to sleep, as far as an emulated one does: all devices are
- * suspended in all phases, and resumed. The platform, which nothing would wake up, is
- * left out (pm_test).
+ * Suspends the machine as far as an emulated one can be: all devices are
+ * suspended in all phases, and resumed. The platform, which nothing would wake
+ * up, is left out (pm_test).
  */
 #ifndef P2P_SUSPEND_H
 #define P2P_SUSPEND_H

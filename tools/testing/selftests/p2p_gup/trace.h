@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the tracepoints of peer-to-peer memory tell. */
+/* The tracepoints of peer-to-peer memory. */
 #ifndef P2P_TRACE_H
 #define P2P_TRACE_H
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck disable=SC2317 # point() calls the others
 #
-# The questions that Documentation/admin-guide/p2pmem.rst answers with
-# trace-cmd, asked about fio, which knows nothing of it: did its transfers go
-# from device to device, for the process, and for one file?
+# The trace-cmd examples of Documentation/admin-guide/p2pmem.rst, applied to
+# unmodified fio: did its transfers go from device to device, for the process,
+# and for one file?
 #
 # Takes P2P_PROVIDERS, P2P_DISK_RAW, P2P_DISK_EXT4 and P2P_ROUTE from the
 # environment, see p2pmem.h. Reads from the raw drive, and writes to a file on
@@ -38,7 +38,7 @@ point() {
 	fi
 }
 
-# record EVENT... -- OPTION...: what trace-cmd says of fio, in report.txt
+# record EVENT... -- OPTION...: traces fio with trace-cmd, into report.txt
 record() {
 	local events=() status=0
 
@@ -55,7 +55,7 @@ record() {
 	return "$status"
 }
 
-# bytes ROUTE PROVIDER: what the report says went this way
+# bytes ROUTE PROVIDER: bytes that took this route, according to the report
 bytes() {
 	sed -n -E "s/.* provider=$2 .* bytes=([0-9]+) route=$1\$/\1/p" report.txt |
 		awk '{ sum += $1 } END { print sum + 0 }'
@@ -77,7 +77,7 @@ process_with_ram() {
 		! grep p2pdma_map report.txt
 }
 
-# Of the events of one task: what was mapped after the file was.
+# In the events of one task, p2pdma_map events follow those of the file.
 file() {
 	local inode
 

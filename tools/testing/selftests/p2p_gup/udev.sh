@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# udev with the example of a rule for administrators: each time that a provider gets a driver, its
-# files have the owners, modes and limits that the rule gives them.
+# udev with the example rule for administrators: each time a provider is bound,
+# its files get the owners, modes and limits of the rule.
 #
 # Takes P2P_PROVIDERS from the environment, see p2pmem.h. All of them are unbound, and bound again.
 # shellcheck disable=SC2154,SC2317 # the libraries have the variables, plan calls functions
@@ -14,10 +14,10 @@ set -uo pipefail
 
 udevd=/lib/systemd/systemd-udevd
 rules=/run/udev/rules.d
-# A group that all systems have, since /etc is not ours.
+# A group that exists on all systems, since the test must not change /etc.
 group=daemon
 
-# owns MODE FILE: in a moment, if not now.
+# owns MODE FILE: waits a moment if necessary.
 owns() {
 	local i
 
@@ -63,7 +63,7 @@ needs_p2pctl
 need udevadm
 [ -x "$udevd" ] || skip "$udevd is not installed"
 mkdir -p "$rules"
-# The rule has one provider that is for all.
+# The rule names one provider that is open to all users.
 sed -e "s/0000:03:00\.0/${providers[-1]}/; s/chgrp p2pmem/chgrp $group/; s/GROUP=\"p2pmem\"/GROUP=\"$group\"/" \
 	"$examples/61-p2pmem.rules" >"$rules/61-p2pmem.rules"
 "$udevd" --daemon

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * udev is told when processes can allocate memory, so that a rule can say whose it is:
- * the files are not there yet when a driver is bound that adds its memory later.
+ * A uevent is sent when processes can allocate memory, so that a udev rule can
+ * set the owner: if a driver adds its memory after probe, the files do not
+ * exist yet when it is bound.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -50,7 +51,7 @@ FIXTURE_TEARDOWN(uevent)
 	close(self->events);
 }
 
-/* Does the event, "ACTION@PATH" and then variables, have a variable? */
+/* Does the event, "ACTION@PATH" followed by variables, have this variable? */
 static bool has(const char *event, size_t len, const char *variable)
 {
 	const char *text;
@@ -96,7 +97,7 @@ TEST_F(uevent, when_it_can_be_used)
 	ASSERT_EQ(0, p2p_driver_bind(self->driver, self->provider));
 	ASSERT_TRUE(wait_event(self, "P2PMEM=1"));
 
-	/* What a rule would do; nothing has to be waited for. */
+	/* Does what a rule would do; there is nothing to wait for. */
 	EXPECT_FALSE(alice_may_allocate(self->provider));
 	EXPECT_TRUE(users_admit(self->provider, USERS));
 	EXPECT_EQ(0, p2p_write_file(self->limit, "1048576\n"));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver of a provider is unbound while its memory is in use: who touches
- * the memory gets SIGBUS, system calls get EFAULT, nobody waits for a process to
- * let go, and when the driver is back, all of the memory is.
+ * The driver of a provider is unbound while its memory is in use: accesses get
+ * SIGBUS, system calls get EFAULT, unbinding does not wait for processes, and
+ * all of the memory is available once the driver is bound again.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +24,7 @@ FIXTURE(unbind)
 	int *progress;		/* shared with children */
 };
 
-/* Reads from the slow drive are still under way when the driver goes. */
+/* Reads from the slow drive are still in flight during unbinding. */
 P2P_VARIANTS(unbind, P2P_BAR_DRIVER, "slow", NULL);
 
 FIXTURE_SETUP(unbind)
@@ -61,14 +61,14 @@ TEST_F(unbind, mapping_is_revoked)
 	EXPECT_EQ(SIGBUS, p2p_fault_of(new, false));
 	EXPECT_EQ(SIGBUS, p2p_fault_of(new, true));
 	EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, self->mem, SIZE, 0)));
-	/* Nor does the CPU copy from it. */
+	/* The CPU does not copy from it. */
 	ASSERT_EQ(0, pipe(fds));
 	EXPECT_EQ(-EFAULT, p2p_result(write(fds[1], self->mem, sizeof(word))));
 	EXPECT_EQ(sizeof(word), write(fds[1], word, sizeof(word)));
 	EXPECT_EQ(-EFAULT, p2p_result(read(fds[0], self->mem, sizeof(word))));
 	close(fds[0]);
 	close(fds[1]);
-	/* Nor does it for a debugger. */
+	/* A debugger gets no data, either. */
 	fds[0] = open("/proc/self/mem", O_RDWR);
 	ASSERT_LE(0, fds[0]);
 	EXPECT_EQ(-EIO, p2p_result(pread(fds[0], word, sizeof(word),
@@ -86,7 +86,7 @@ TEST_F(unbind, mapping_is_revoked)
 	EXPECT_EQ(0, munmap(self->mem, SIZE));
 }
 
-/* The old mapping has no part in what comes with the new binding. */
+/* The old mapping does not apply to the memory of the new binding. */
 TEST_F(unbind, stays_revoked)
 {
 	char *old = self->mem;
@@ -106,13 +106,13 @@ TEST_F(unbind, stays_revoked)
 	EXPECT_EQ(-1, p2p_differs(mem, SIZE, 1, 0));
 	EXPECT_EQ(self->works ? SIZE : -EREMOTEIO,
 		  p2p_result(pread(self->disk, mem, SIZE, 0)));
-	/* The end of the old one changes nothing for the new one. */
+	/* Unmapping the old one does not affect the new one. */
 	EXPECT_EQ(0, munmap(self->mem, SIZE));
 	EXPECT_EQ(self->before - SIZE, p2p_available(self->provider));
 	EXPECT_EQ(0, munmap(mem, SIZE));
 }
 
-/* A process that sleeps on a mapping doesn't keep the driver. */
+/* A sleeping process with a mapping does not delay unbinding. */
 TEST_F(unbind, sleeping_child)
 {
 	int status;

@@ -31,7 +31,7 @@ FIXTURE(uring_buf)
 
 P2P_VARIANTS(uring_buf, NULL, "raw", NULL);
 
-/* The drive has a pattern that begins at WHERE with seed 1. */
+/* The drive has the pattern of seed 1 from WHERE on. */
 FIXTURE_SETUP(uring_buf)
 {
 	ASSERT_TRUE(p2p_setup_io(&self->p2p, &variant->p2p, SIZE, O_RDWR));
@@ -91,7 +91,7 @@ TEST_F(uring_buf, write)
 	}
 }
 
-/* Nothing of the buffer begins or ends at a page. */
+/* The buffer neither begins nor ends at a page boundary. */
 TEST_F(uring_buf, unaligned)
 {
 	char *buf = self->mem + 3 * 4 * KIB + SECTOR;
@@ -106,12 +106,12 @@ TEST_F(uring_buf, unaligned)
 	EXPECT_EQ(-1, p2p_not_set(self->mem, buf - self->mem, POISON));
 	EXPECT_EQ(-1, p2p_not_set(buf + len, 4 * KIB, POISON));
 
-	/* It ends where it was registered to end, whatever is mapped there. */
+	/* The registered length counts, even if more is mapped. */
 	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 0, buf + SECTOR, len,
 				      self->where));
 	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 0, buf - SECTOR,
 				      SECTOR, self->where));
-	/* As for other direct I/O. */
+	/* Alignment is required as for other direct I/O. */
 	EXPECT_EQ(-EINVAL, uring_read(&self->ring, self->disk, 0, buf + 1, SECTOR,
 				      self->where));
 	EXPECT_EQ(-EINVAL, uring_read(&self->ring, self->disk, 0, buf, SECTOR - 8,
@@ -119,7 +119,9 @@ TEST_F(uring_buf, unaligned)
 	EXPECT_EQ(-1, p2p_not_set(self->mem, buf - self->mem, POISON));
 }
 
-/* RAM, peer-to-peer memory, and an empty slot: each is what it was registered as. */
+/*
+ * RAM, peer-to-peer memory, and an empty slot: each slot works independently.
+ */
 TEST_F(uring_buf, slots)
 {
 	char *half = self->mem + SIZE / 2;
@@ -157,7 +159,10 @@ TEST_F(uring_buf, slots)
 	EXPECT_EQ(-ENXIO, uring_unregister(&self->ring));
 }
 
-/* What is in a slot changes; the tag of the last one is told when it is out. */
+/*
+ * Replaces the buffer in a slot; the tag of the old one is posted when it is
+ * released.
+ */
 TEST_F(uring_buf, update)
 {
 	char *other = p2p_map(self->provider, MIB);
@@ -192,7 +197,7 @@ TEST_F(uring_buf, update)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before - SIZE));
 }
 
-/* The buffer keeps its memory, as a mapping does, until it is out of the slot. */
+/* A registered buffer keeps its memory until it is removed from the slot. */
 TEST_F(uring_buf, outlives_mapping)
 {
 	char *mem = p2p_map(self->provider, MIB), *next;
@@ -206,7 +211,7 @@ TEST_F(uring_buf, outlives_mapping)
 	ASSERT_NE(MAP_FAILED, next);
 	p2p_fill(next, MIB, 5, 0);
 
-	/* To and fro, by the address that it had. */
+	/* Read and write, by the old address. */
 	EXPECT_EQ(due(self, MIB), uring_read(&self->ring, self->disk, 0, mem, MIB,
 					     self->where));
 	EXPECT_EQ(due(self, MIB), uring_write(&self->ring, self->disk, 0, mem, MIB,
@@ -221,7 +226,7 @@ TEST_F(uring_buf, outlives_mapping)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before - SIZE));
 }
 
-/* The same, for the process. */
+/* The buffer ends with the process. */
 TEST_F(uring_buf, ends_with_process)
 {
 	int round, status;
@@ -249,7 +254,7 @@ TEST_F(uring_buf, ends_with_process)
 	}
 }
 
-/* The ring is the child's, too, and the memory as well. */
+/* A child inherits the ring and the memory. */
 TEST_F(uring_buf, used_by_child)
 {
 	pid_t child;
@@ -266,7 +271,9 @@ TEST_F(uring_buf, used_by_child)
 				    p2p_not_set(self->mem + MIB, MIB, POISON));
 }
 
-/* It is no locked memory: a user who may lock none can register it. */
+/*
+ * It is not locked memory: RLIMIT_MEMLOCK of 0 does not prevent registration.
+ */
 TEST_F(uring_buf, no_memlock)
 {
 	const struct rlimit none = { 0, 0 };
@@ -294,7 +301,7 @@ TEST_F(uring_buf, no_memlock)
 	close(mem);
 }
 
-/* The second request begins when the first one is done, and has its data. */
+/* The second request starts after the first one, and writes its data. */
 TEST_F(uring_buf, linked)
 {
 	struct io_uring_sqe sqe[2] = {
@@ -319,7 +326,7 @@ TEST_F(uring_buf, linked)
 				  self->works ? self->where : self->where + MIB));
 }
 
-/* Issued by a worker, by the ring's own thread, or completed by polling. */
+/* Issued by a worker or by the ring's own thread, or completed by polling. */
 TEST_F(uring_buf, worker)
 {
 	struct io_uring_sqe sqe = uring_request(IORING_OP_READ_FIXED, self->disk, 0,

@@ -18,7 +18,7 @@ struct uring_nvme {
 	uint32_t nsid;
 };
 
-/* Where in a registered buffer of 4 MiB, and how much: there are folios of 2 MiB in it. */
+/* Offset and length in a registered buffer of 4 MiB, with folios of 2 MiB. */
 #define URING_SIZE	(4 * MIB)
 #define URING_NR_PARTS	10
 
@@ -28,7 +28,7 @@ struct uring_part {
 
 extern const struct uring_part uring_parts[URING_NR_PARTS];
 
-/* How much there is before a part, and after it, of what must not change. */
+/* The number of bytes before and after a part that must not change. */
 size_t uring_before(const struct uring_part *part);
 size_t uring_after(const struct uring_part *part);
 
@@ -39,7 +39,10 @@ int uring_update(struct ring *ring, unsigned int slot, void *mem, size_t len,
 		 uint64_t tag);
 int uring_unregister(struct ring *ring);
 
-/* A dma-buf, for one file; requests pass offsets in place of addresses. */
+/*
+ * Describes a dma-buf, for one file; requests pass offsets instead of
+ * addresses.
+ */
 static inline struct io_uring_regbuf_desc uring_dmabuf_desc(int dmabuf, int target)
 {
 	return (struct io_uring_regbuf_desc) {
@@ -54,7 +57,7 @@ static inline void *uring_at(size_t offset)
 	return (void *)offset;
 }
 
-/* How many slots were updated, or a negative errno. */
+/* Returns how many slots were updated, or a negative errno. */
 int uring_update_descs(struct ring *ring, unsigned int slot,
 		       const struct io_uring_regbuf_desc *descs, const uint64_t *tags,
 		       unsigned int nr);

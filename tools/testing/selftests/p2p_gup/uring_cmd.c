@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * NVMe commands that a process makes itself, by io_uring, with a registered buffer in
+ * NVMe passthrough commands, by io_uring, with a registered buffer in
  * peer-to-peer memory.
  */
 #define _GNU_SOURCE
@@ -111,7 +111,7 @@ TEST_F(uring_cmd, write)
 	}
 }
 
-/* Not aligned for DMA: of a buffer that is not registered, the CPU would make a copy. */
+/* Not aligned for DMA: with an unregistered buffer, the CPU would copy. */
 TEST_F(uring_cmd, unaligned)
 {
 	p2p_set(self->mem, 64 * KIB, POISON);

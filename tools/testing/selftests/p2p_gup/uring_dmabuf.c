@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * dma-bufs of peer-to-peer memory that are registered with an io_uring, each for the
+ * dma-bufs of peer-to-peer memory registered with an io_uring, each for the
  * file that requests will read and write, as programs for Linux 7.4 do; and the
- * requests, which pass offsets. Where the drive does not reach the memory, registration
- * says so.
+ * requests, which pass offsets. Where the drive does not reach the memory,
+ * registration fails.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +31,7 @@ FIXTURE(uring_dmabuf)
 
 P2P_VARIANTS(uring_dmabuf, NULL, "raw", NULL);
 
-/* The drive has a pattern that begins at WHERE with seed 1. */
+/* The drive has the pattern of seed 1 from WHERE on. */
 FIXTURE_SETUP(uring_dmabuf)
 {
 	if (!heap_there(variant->p2p.provider))
@@ -51,7 +51,7 @@ FIXTURE_TEARDOWN(uring_dmabuf)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Registers in slot 0; false if there is no more to do, since the drive can't. */
+/* Registers in slot 0; false if the drive does not reach the memory. */
 static bool registered(struct __test_metadata *_metadata,
 		       struct _test_data_uring_dmabuf *self)
 {
@@ -70,7 +70,7 @@ static int write_at(struct _test_data_uring_dmabuf *self, size_t at, size_t len)
 	return uring_write(&self->ring, self->disk, 0, uring_at(at), len, self->where);
 }
 
-/* What went from device to device. */
+/* Bytes transferred from device to device. */
 static long long transferred(struct _test_data_uring_dmabuf *self)
 {
 	return p2p_number(self->provider, "p2pmem/dma_bus_bytes") +
@@ -118,7 +118,10 @@ TEST_F(uring_dmabuf, write)
 	}
 }
 
-/* It begins at 0, whatever is mapped there, and has an end. */
+/*
+ * Offsets start at 0, whatever is mapped there, and are checked against the
+ * size.
+ */
 TEST_F(uring_dmabuf, outside)
 {
 	if (!registered(_metadata, self))
@@ -129,13 +132,13 @@ TEST_F(uring_dmabuf, outside)
 	EXPECT_EQ(-EFAULT, read_at(self, -SECTOR, SECTOR));
 	EXPECT_EQ(-EFAULT, read_at(self, -SECTOR, 2 * SECTOR));
 	EXPECT_EQ(-EFAULT, read_at(self, (uintptr_t)self->mem, SECTOR));
-	/* As for other direct I/O. */
+	/* Alignment is required as for other direct I/O. */
 	EXPECT_EQ(-EINVAL, read_at(self, 1, SECTOR));
 	EXPECT_EQ(-EINVAL, read_at(self, 0, SECTOR - 8));
 	EXPECT_EQ(-1, p2p_not_set(self->mem, SIZE, POISON));
 }
 
-/* It was registered for a file, not for what is in it. */
+/* It was registered for an open file, not for its contents. */
 TEST_F(uring_dmabuf, other_file)
 {
 	int other = open(p2p_disk("raw"), O_RDWR | O_DIRECT), same = dup(self->disk);
@@ -158,7 +161,7 @@ TEST_F(uring_dmabuf, other_file)
 	close(same);
 }
 
-/* A file of the ring is the same file as the one whose descriptor was registered. */
+/* A fixed file of the ring is the same file as the registered one. */
 TEST_F(uring_dmabuf, fixed_file)
 {
 	struct io_uring_sqe sqe = uring_request(IORING_OP_READ_FIXED, 0, 0,
@@ -175,7 +178,7 @@ TEST_F(uring_dmabuf, fixed_file)
 	EXPECT_EQ(-1, p2p_differs(self->mem + MIB, MIB, 1, self->where));
 }
 
-/* The slot needs neither of the file descriptors, nor a mapping. */
+/* The slot depends neither on the file descriptors nor on a mapping. */
 TEST_F(uring_dmabuf, closed)
 {
 	int target = open(p2p_disk("raw"), O_RDWR | O_DIRECT), same = dup(target);
@@ -200,7 +203,7 @@ TEST_F(uring_dmabuf, closed)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Reading writes to the memory. */
+/* Reading from the drive needs write access to the memory. */
 TEST_F(uring_dmabuf, rights)
 {
 	int reader = heap_export(self->heap, self->mem, O_RDONLY, NULL, NULL);
@@ -227,7 +230,10 @@ TEST_F(uring_dmabuf, rights)
 	close(writer);
 }
 
-/* Memory of p2pmem/allocate, by its address in one slot, as a dma-buf in another one. */
+/*
+ * Memory of p2pmem/allocate, by its address in one slot, as a dma-buf in
+ * another.
+ */
 TEST_F(uring_dmabuf, exported)
 {
 	char *mem = p2p_map(self->provider, MIB);
@@ -253,7 +259,7 @@ TEST_F(uring_dmabuf, exported)
 	EXPECT_EQ(0, munmap(mem, MIB));
 }
 
-/* Nobody has touched the memory, and what was there before is not to be seen. */
+/* The memory is untouched; old data in it must not be exposed. */
 TEST_F(uring_dmabuf, cleared)
 {
 	p2p_fill(self->mem, SIZE, 2, self->where);
@@ -270,7 +276,10 @@ TEST_F(uring_dmabuf, cleared)
 	EXPECT_EQ(-1, p2p_not_set(self->ram, SIZE, 0));
 }
 
-/* What is in a slot changes, several at a time; a tag is told when its buffer is out. */
+/*
+ * Replaces buffers, several at a time; a tag is posted when its buffer is
+ * released.
+ */
 TEST_F(uring_dmabuf, update)
 {
 	struct io_uring_regbuf_desc descs[3] = {
@@ -297,7 +306,7 @@ TEST_F(uring_dmabuf, update)
 	EXPECT_EQ(-EFAULT, uring_read(&self->ring, self->disk, 3, uring_at(0), SECTOR,
 				      self->where));
 
-	/* A dma-buf by another one, by RAM, and by nothing. */
+	/* Replaces a dma-buf by another one, by RAM, and by nothing. */
 	ASSERT_EQ(0, uring_update_dmabuf(&self->ring, 1, other, self->disk, TAG + 2));
 	ring_wait(&self->ring, &cqe);
 	EXPECT_EQ(TAG, cqe.user_data);
@@ -317,7 +326,10 @@ TEST_F(uring_dmabuf, update)
 	close(other);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before - SIZE));
 
-	/* Those before the one that fails are done, and its own slot is as it was. */
+	/*
+	 * Slots before the failing one are updated, the failing slot is
+	 * unchanged.
+	 */
 	descs[0].dmabuf_fd = -1;
 	EXPECT_EQ(-EBADF, uring_update_descs(&self->ring, 0, descs, NULL, 3));
 	EXPECT_EQ(SECTOR, read_at(self, 0, SECTOR));
@@ -344,7 +356,9 @@ static int receive_and_read(struct _test_data_uring_dmabuf *self, int sock)
 	return 0;
 }
 
-/* Another user, who can't allocate such memory, has a drive fill what was passed on. */
+/*
+ * Another user, who can't allocate such memory, reads into a received dma-buf.
+ */
 TEST_F(uring_dmabuf, received)
 {
 	pid_t child;
@@ -365,7 +379,7 @@ TEST_F(uring_dmabuf, received)
 	close(sock[1]);
 }
 
-/* Both are of the dma-buf. */
+/* Both requests use the dma-buf. */
 TEST_F(uring_dmabuf, linked)
 {
 	struct io_uring_sqe sqe[2] = {
@@ -413,7 +427,10 @@ static void with_ring(struct __test_metadata *_metadata,
 	ring_exit(&ring);
 }
 
-/* Issued by a worker, or the ring's own thread; completed by who waits, or by polling. */
+/*
+ * Issued by a worker or the ring's own thread; completed by the waiter or by
+ * polling.
+ */
 TEST_F(uring_dmabuf, worker)
 {
 	with_ring(_metadata, self, 0, IOSQE_ASYNC);

@@ -7,7 +7,10 @@
 #include "p2pmem.h"
 #include "uring_buf.h"
 
-/* What the fixtures have, see P2P_FIXTURE: a dma-buf, and a ring with empty slots. */
+/*
+ * Members of the fixtures, see P2P_FIXTURE: a dma-buf, and a ring with empty
+ * slots.
+ */
 struct uring_dmabuf_fixture {
 	P2P_FIXTURE;		/* mem, if any, is a mapping of the dma-buf */
 	struct ring ring;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is wrong with a buffer that is described by struct io_uring_regbuf_desc, and
- * which dma-bufs, files and requests don't go together.
+ * Invalid buffers in struct io_uring_regbuf_desc, and invalid combinations of
+ * dma-bufs, files and requests.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -203,7 +203,7 @@ TEST_F(uring_dmabuf_refused, files)
 	close(fds[1]);
 }
 
-/* A block device whose driver touches the data. */
+/* A block device whose driver accesses the data. */
 TEST_F(uring_dmabuf_refused, loop)
 {
 	struct loop_config config = { .block_size = SECTOR };
@@ -245,7 +245,7 @@ TEST_F(uring_dmabuf_refused, dmabufs)
 		EXPECT_EQ(-EINVAL, with_dmabuf(self, large));
 }
 
-/* As it may be open for direct I/O when it is registered, and not any more. */
+/* O_DIRECT may be cleared after registration. */
 TEST_F(uring_dmabuf_refused, page_cache)
 {
 	int fd = open(p2p_disk("raw"), O_RDWR | O_DIRECT);

@@ -25,7 +25,7 @@ FIXTURE(uring_dmabuf_removal)
 	int *shared;		/* with children */
 };
 
-/* Reads from the slow drive are still under way when the driver goes. */
+/* Reads from the slow drive are still in flight during unbinding. */
 P2P_VARIANTS(uring_dmabuf_removal, P2P_BAR_DRIVER, "slow", NULL);
 
 FIXTURE_SETUP(uring_dmabuf_removal)
@@ -55,7 +55,9 @@ static int read_in(struct _test_data_uring_dmabuf_removal *self, unsigned int sl
 	return uring_read(&self->ring, self->disk, slot, uring_at(0), REQUEST, 0);
 }
 
-/* The slot stays what it is, for good; the old dma-buf is of no use, a new one is. */
+/*
+ * The slot stays revoked; the old dma-buf can't be used again, a new one works.
+ */
 TEST_F(uring_dmabuf_removal, slot_stays)
 {
 	int fd;
@@ -86,7 +88,7 @@ TEST_F(uring_dmabuf_removal, slot_stays)
 	EXPECT_EQ(0, uring_unregister(&self->ring));
 }
 
-/* Those that have begun end well, and the provider waits for nothing else. */
+/* Requests in flight complete, and unbinding waits for nothing else. */
 TEST_F(uring_dmabuf_removal, requests_in_flight)
 {
 	struct io_uring_cqe cqe;
@@ -112,7 +114,10 @@ TEST_F(uring_dmabuf_removal, requests_in_flight)
 	EXPECT_EQ(-EREMOTEIO, read_in(self, 0));
 }
 
-/* Registers and reads until it is told to stop; not 0 if there is any other error. */
+/*
+ * Registers and reads until told to stop; returns 0 unless there is an
+ * unexpected error.
+ */
 static int use(struct _test_data_uring_dmabuf_removal *self, bool is_reset)
 {
 	int disk = open(p2p_disk("raw"), O_RDONLY | O_DIRECT), fd, ret;
@@ -142,7 +147,7 @@ static int use(struct _test_data_uring_dmabuf_removal *self, bool is_reset)
 	return 0;
 }
 
-/* Some come through between any two calls. */
+/* Waits for at least one successful read. */
 static void wait_for_use(struct _test_data_uring_dmabuf_removal *self, pid_t child)
 {
 	int seen = __atomic_load_n(&self->shared[1], __ATOMIC_ACQUIRE);
@@ -173,7 +178,7 @@ TEST_F(uring_dmabuf_removal, again_and_again)
 	EXPECT_EQ(0, status);
 }
 
-/* Who registers meanwhile waits, as does who reads. */
+/* During a reset, registration waits, like reads. */
 TEST_F(uring_dmabuf_removal, reset)
 {
 	int round, status;

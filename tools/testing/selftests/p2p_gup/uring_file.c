@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Files that are read and written by requests with a registered buffer in peer-to-peer
- * memory.
- */
+/* Reads and writes of files with a registered buffer in peer-to-peer memory. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +26,9 @@ FIXTURE(uring_file)
 
 P2P_VARIANTS(uring_file, NULL, "ext4", "xfs", NULL);
 
-/* Mounts a drive that has the name of its file system, and makes a file in it. */
+/*
+ * Mounts the drive with the name of this file system type, and creates a file.
+ */
 static bool make_file(struct _test_data_uring_file *self, const char *type,
 		      const char *options)
 {
@@ -109,7 +108,7 @@ TEST_F(uring_file, read_and_write)
 	EXPECT_EQ(-1, p2p_not_set(self->mem, 3 * BLOCK, POISON));
 	EXPECT_EQ(-1, p2p_not_set(mem + MIB, BLOCK, POISON));
 
-	/* Over what is there, and beyond. */
+	/* Overwrites the end of the file, and extends it. */
 	p2p_fill(mem, MIB, 2, MIB / 2);
 	EXPECT_EQ(due(self, MIB), uring_write(&self->ring, self->direct, 0, mem, MIB,
 					      MIB / 2));
@@ -119,7 +118,7 @@ TEST_F(uring_file, read_and_write)
 		EXPECT_TRUE(holds(self, MIB, MIB / 2, 2));
 }
 
-/* The same memory as a dma-buf, which is for this file only. */
+/* The same memory as a dma-buf, registered for this file only. */
 TEST_F(uring_file, dmabuf)
 {
 	int heap = heap_open(self->provider), other, fd;
@@ -149,11 +148,11 @@ TEST_F(uring_file, dmabuf)
 					      MIB, 0));
 	EXPECT_TRUE(holds(self, 0, MIB, 1 + self->works));
 	close(other);
-	/* The slot has the file open, and a ring is slow to end. */
+	/* The slot keeps the file open, and closing a ring is asynchronous. */
 	EXPECT_EQ(0, uring_unregister(&self->ring));
 }
 
-/* No drive is asked for zeros, so whether it reaches the memory is no matter. */
+/* Holes are not read from the drive, so it need not reach the memory. */
 TEST_F(uring_file, holes)
 {
 	ASSERT_EQ(0, ftruncate(self->direct, MIB));
@@ -175,7 +174,10 @@ TEST_F(uring_file, holes)
 	EXPECT_EQ(-1, p2p_not_set(self->mem + 9 * BLOCK, 7 * BLOCK, 0));
 }
 
-/* A file system that uses the page cache in place of direct I/O, and would copy. */
+/*
+ * A file system that falls back from direct I/O to the page cache, and would
+ * copy.
+ */
 FIXTURE(uring_journal)
 {
 	struct _test_data_uring_file file;
@@ -193,7 +195,7 @@ FIXTURE_TEARDOWN(uring_journal)
 	EXPECT_TRUE(teardown(&self->file));
 }
 
-/* It sees that it can't, and does not try for ever. */
+/* It fails, and does not retry forever. */
 TEST_F(uring_journal, refused)
 {
 	struct _test_data_uring_file *file = &self->file;

@@ -10,7 +10,7 @@ set -euo pipefail
 driver=/sys/bus/pci/drivers/p2pmem-bar
 first=216
 
-# The options of an engine, and the file that is the drive for it.
+# The options of an engine, and the drive's file for it.
 engine_options() {
 	local same="--fixedbufs=1 --numjobs=2"
 	local chr=${P2P_DISK_RAW/nvme/ng}
@@ -24,8 +24,8 @@ engine_options() {
 # shellcheck source=tools/testing/selftests/p2p_gup/fio_common.sh
 . ./fio_common.sh
 
-# The provider's driver is unbound while fio reads as fast as it can. That takes no
-# longer than the requests do, and ends all of fio's jobs.
+# The provider's driver is unbound while fio reads as fast as it can. This takes
+# no longer than the requests in flight, and ends all of fio's jobs.
 unbind_under_load() {
 	local engine=$1 mem=$2 provider=$3 options job status=0 start before
 
@@ -35,7 +35,7 @@ unbind_under_load() {
 		--size=16M --bs=4k --rw=randread --time_based --runtime=600 \
 		--iomem="$mem" --name=load >"$out" 2>&1 &
 	job=$!
-	# Its buffers are allocated, and then some.
+# Wait until its buffers are allocated, and a little longer.
 	while kill -0 $job 2>/dev/null &&
 		[ "$(<"$devices/$provider/p2pmem/available")" = "$before" ]; do
 		sleep 0.1
@@ -51,7 +51,7 @@ unbind_under_load() {
 		echo "# unbinding took $((SECONDS - start)) s"
 		status=1
 	fi
-	# It fails, and at once.
+# fio has to fail, and immediately.
 	if wait $job || ! grep -q "Remote I/O error" "$out"; then
 		echo "# fio did not notice"
 		status=1
@@ -66,7 +66,7 @@ unbind_under_load() {
 
 engines=(io_uring io_uring_cmd)
 
-# What is to be run, with which engine and provider.
+# The tests to run, with engine and provider.
 points=()
 for provider in "${providers[@]}"; do
 	for engine in "${engines[@]}"; do
@@ -97,7 +97,7 @@ for point in "${points[@]}"; do
 		verdict="not ok"
 		sed 's/^/# /' "$out"
 	fi
-	# The kernel takes the ring apart after its process has gone.
+# The kernel frees the ring some time after its process has exited.
 	for _ in {1..50}; do
 		[ "$(<"$pool/available")" != "$before" ] || break
 		sleep 0.2

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What can't be registered with an io_uring, and what a registered buffer in
- * peer-to-peer memory can't be used for: with which error, and with the memory as it was.
+ * Memory that can't be registered with an io_uring, and invalid uses of a
+ * registered buffer in peer-to-peer memory: with which error, and without
+ * changing the memory.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -45,7 +46,7 @@ TEST_F(mapping, character_device)
 	refused(_metadata, self, open("/dev/zero", O_RDWR));
 }
 
-/* A pipe in packet mode says O_DIRECT, and copies all the same. */
+/* A pipe in packet mode has O_DIRECT set, but copies. */
 TEST_F(mapping, pipe)
 {
 	int fds[2];
@@ -82,7 +83,7 @@ TEST_F(mapping, socket)
 		ASSERT_EQ(self->page, send(fds[0], ram, self->page, 0));
 		EXPECT_EQ(-EREMOTEIO, uring_read(&ring, fds[1], 0, self->mem,
 						 self->page, -1));
-		/* What was sent is still there to be received. */
+		/* The data is still there to be received. */
 		EXPECT_EQ(1, recv(fds[1], &c, 1, 0));
 		close(fds[0]);
 		close(fds[1]);
@@ -91,7 +92,10 @@ TEST_F(mapping, socket)
 	ring_exit(&ring);
 }
 
-/* Of the completions, one may tell that the buffer is not used any more. */
+/*
+ * There may be a second completion, which notifies that the buffer is no longer
+ * used.
+ */
 static int send_zc(struct ring *ring, int fd, void *mem, size_t len)
 {
 	struct io_uring_sqe sqe = {
@@ -124,7 +128,7 @@ TEST_F(mapping, send_zc)
 	EXPECT_EQ(-EREMOTEIO, send_zc(&ring, fds[0], self->mem, self->page));
 	EXPECT_ERRNO(EAGAIN, recv(fds[1], &c, 1, MSG_DONTWAIT));
 	EXPECT_EQ(0, uring_unregister(&ring));
-	/* The socket can do it. */
+	/* The socket supports zero copy for RAM. */
 	ASSERT_EQ(0, uring_register(&ring, ram, self->page));
 	EXPECT_EQ(self->page, send_zc(&ring, fds[0], ram, self->page));
 	EXPECT_TRUE(p2p_intact(self));
@@ -145,7 +149,7 @@ static int register_once(void *mem, size_t len)
 	return ret;
 }
 
-/* A buffer has memory of one kind, from one mmap() call. */
+/* A buffer must have one kind of memory, from one mmap() call. */
 TEST_F(mapping, several_mappings)
 {
 	const size_t size = 4 * self->page;
@@ -164,7 +168,10 @@ TEST_F(mapping, several_mappings)
 	EXPECT_EQ(0, register_once(at + size, size));
 	EXPECT_EQ(-EINVAL, register_once(at, 2 * size));
 	EXPECT_EQ(-EINVAL, register_once(at + size, 2 * size));
-	/* RAM first, and what follows is refused as for all who know only RAM. */
+	/*
+	 * RAM first: the following peer-to-peer memory is refused as by any
+	 * user of RAM.
+	 */
 	ASSERT_EQ(at + 3 * size, mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
 					at + 3 * size));
 	EXPECT_GT(0, register_once(at + 2 * size, 2 * size));
@@ -175,7 +182,7 @@ TEST_F(mapping, several_mappings)
 	close(fd);
 }
 
-/* mremap() has changed the order. */
+/* mremap() has changed the order of the pages. */
 TEST_F(mapping, rearranged)
 {
 	const size_t half = self->size / 2;
@@ -192,7 +199,7 @@ TEST_F(mapping, rearranged)
 	EXPECT_EQ(0, munmap(at, 2 * half));
 }
 
-/* As for RAM, it must be writable, in all of its mappings. */
+/* As for RAM, all of it must be mapped writable. */
 TEST_F(mapping, read_only)
 {
 	EXPECT_EQ(0, mprotect(self->mem + self->page, self->page, PROT_READ));

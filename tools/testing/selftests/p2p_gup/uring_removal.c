@@ -33,7 +33,7 @@ FIXTURE(uring_removal)
 	int *shared;		/* with children */
 };
 
-/* Reads from the slow drive are still under way when the driver goes. */
+/* Reads from the slow drive are still in flight during unbinding. */
 P2P_VARIANTS(uring_removal, P2P_BAR_DRIVER, "slow", NULL);
 
 /* Slot 0 has peer-to-peer memory, slot 1 RAM. */
@@ -61,7 +61,7 @@ static int due(struct _test_data_uring_removal *self, size_t len)
 	return self->works ? (int)len : -EREMOTEIO;
 }
 
-/* The slot stays what it is, for good, and its neighbours are no worse off. */
+/* The slot stays revoked, and other slots still work. */
 TEST_F(uring_removal, slot_stays)
 {
 	char *mem;
@@ -76,7 +76,7 @@ TEST_F(uring_removal, slot_stays)
 	EXPECT_EQ(REQUEST, uring_read(&self->ring, self->disk, 1, self->ram, REQUEST, 0));
 	EXPECT_EQ(-EFAULT, uring_update(&self->ring, 2, self->mem, SIZE, 0));
 
-	/* New memory is none of its business. */
+	/* It does not apply to new memory. */
 	ASSERT_EQ(0, p2p_bind(self->provider));
 	EXPECT_EQ(self->before, p2p_available(self->provider));
 	mem = p2p_map(self->provider, SIZE);
@@ -95,7 +95,10 @@ TEST_F(uring_removal, slot_stays)
 	EXPECT_EQ(0, uring_unregister(&self->ring));
 }
 
-/* They end as if nothing had happened, or as all after them, and nobody else is hurt. */
+/*
+ * Requests in flight complete as usual, later ones fail, and RAM is not
+ * affected.
+ */
 TEST_F(uring_removal, requests_in_flight)
 {
 	struct io_uring_cqe cqe;
@@ -117,7 +120,7 @@ TEST_F(uring_removal, requests_in_flight)
 	ASSERT_EQ(0, ring_submit(&self->ring, &sqe));
 	for (i = 0; i < NR_REQUESTS + 2; i++) {
 		ring_wait(&self->ring, &cqe);
-		/* The one in RAM, and the one that came too late. */
+		/* The request in RAM, and the one after unbinding. */
 		if (cqe.user_data == NR_REQUESTS) {
 			EXPECT_EQ(REQUEST, cqe.res);
 		} else {
@@ -128,9 +131,9 @@ TEST_F(uring_removal, requests_in_flight)
 }
 
 /*
- * A request of another buffer never ends, and a buffer in peer-to-peer memory is
- * taken out of its slot after it has begun. The ring keeps that buffer until the request
- * ends; the provider does not wait for that.
+ * A request of another buffer does not end, and a buffer in peer-to-peer memory
+ * is removed from its slot after that request has started. The ring keeps the
+ * buffer until the request ends; unbinding does not wait for it.
  */
 TEST_F(uring_removal, stuck_neighbour)
 {
@@ -142,7 +145,7 @@ TEST_F(uring_removal, stuck_neighbour)
 	sqe = uring_request(IORING_OP_READ_FIXED, fds[0], 1, self->ram, REQUEST, -1);
 	sqe.user_data = 1;
 	ASSERT_EQ(0, ring_submit(&self->ring, &sqe));
-	/* The next one can't be forgotten before this one. */
+	/* The next buffer can't be released before this one. */
 	ASSERT_EQ(0, uring_update(&self->ring, 1, NULL, 0, 0));
 	EXPECT_EQ(due(self, REQUEST), uring_read(&self->ring, self->disk, 0, self->mem,
 						 REQUEST, 0));
@@ -161,7 +164,7 @@ TEST_F(uring_removal, stuck_neighbour)
 	close(fds[1]);
 }
 
-/* What has not been issued has nothing of the memory, and finds that it is gone. */
+/* A request that is not issued yet holds no memory, and fails once issued. */
 TEST_F(uring_removal, waiting_in_link)
 {
 	struct io_uring_sqe sqe[2];
@@ -186,7 +189,7 @@ TEST_F(uring_removal, waiting_in_link)
 	close(fds[1]);
 }
 
-/* Reads from the slow drive, as requests of a file or, with @nvme, as commands. */
+/* Reads from the slow drive, by read requests or, with @nvme, by commands. */
 static void read_and_stop(struct _test_data_uring_removal *self,
 			  const struct uring_nvme *nvme)
 {
@@ -214,7 +217,7 @@ static void read_and_stop(struct _test_data_uring_removal *self,
 	_exit(0);
 }
 
-/* A process that has stopped, with requests that it does not look after. */
+/* A stopped process neither completes its requests nor delays unbinding. */
 static void check_stopped(struct __test_metadata *_metadata,
 			  struct _test_data_uring_removal *self,
 			  const struct uring_nvme *nvme)
@@ -240,7 +243,7 @@ TEST_F(uring_removal, stopped_process)
 	check_stopped(_metadata, self, NULL);
 }
 
-/* The process unmaps commands when it runs again. */
+/* The same with commands, whose buffers are unmapped in task context. */
 TEST_F(uring_removal, stopped_process_with_commands)
 {
 	struct uring_nvme nvme;
@@ -250,7 +253,10 @@ TEST_F(uring_removal, stopped_process_with_commands)
 	close(nvme.chr);
 }
 
-/* Issue, unbind and bind all the time: each request has its data, or a proper error. */
+/*
+ * Issue, unbind and bind all the time: each request gets its data, or a valid
+ * error.
+ */
 TEST_F(uring_removal, again_and_again)
 {
 	int raw = open(p2p_disk("raw"), O_RDONLY | O_DIRECT), round, status;
@@ -291,7 +297,7 @@ TEST_F(uring_removal, again_and_again)
 	for (round = 0; round < 20; round++) {
 		int seen = __atomic_load_n(&self->shared[1], __ATOMIC_ACQUIRE);
 
-		/* Some come through each time. */
+		/* Waits for at least one successful read. */
 		while (p2p_reaches("raw", self->provider) && still_runs(child) &&
 		       __atomic_load_n(&self->shared[1], __ATOMIC_ACQUIRE) == seen)
 			usleep(500);
@@ -305,7 +311,7 @@ TEST_F(uring_removal, again_and_again)
 	close(raw);
 }
 
-/* Tickets survive a reset, and who uses one meanwhile waits. */
+/* Tickets survive a reset; using one waits for its end. */
 TEST_F(uring_removal, reset)
 {
 	int raw = open(p2p_disk("raw"), O_RDONLY | O_DIRECT), round, seen;
@@ -340,8 +346,9 @@ TEST_F(uring_removal, reset)
 }
 
 /*
- * A request that is submitted meanwhile waits in a worker of the ring, not in the thread
- * that submits: that one may have to look after the requests which the reset waits for.
+ * A request submitted during a reset waits in a worker of the ring, not in the
+ * submitting thread, which may have to complete the requests that the reset
+ * waits for.
  */
 TEST_F(uring_removal, submit_during_reset)
 {
@@ -354,7 +361,7 @@ TEST_F(uring_removal, submit_during_reset)
 		return;
 	if (!p2p_can_reset(self->provider))
 		SKIP(return, "the device has no way to be reset");
-	/* For this page the reset waits up to ten seconds. */
+	/* The reset waits for this page for up to ten seconds. */
 	ASSERT_EQ(1, gup_hold(test, P2P_TEST_PIN_FAST, self->mem, 1, FOLL_PCI_P2PDMA,
 			      NULL));
 	child = fork();
@@ -367,7 +374,7 @@ TEST_F(uring_removal, submit_during_reset)
 		sqe = uring_request(IORING_OP_READ_FIXED, self->disk, 0, self->mem,
 				    REQUEST, 0);
 		sqe.user_data = i;
-		/* As a program has it that must not wait. */
+		/* Non-blocking, the second time. */
 		sqe.rw_flags = i ? RWF_NOWAIT : 0;
 		ASSERT_EQ(0, ring_submit(&self->ring, &sqe));
 		EXPECT_TRUE(still_runs(child));
@@ -381,7 +388,7 @@ TEST_F(uring_removal, submit_during_reset)
 	close(test);
 }
 
-/* Takes the CPU from everybody who is content with what is left over. */
+/* Takes the CPU from tasks with SCHED_IDLE. */
 static pid_t start_spinning(void)
 {
 	pid_t child = fork();
@@ -392,8 +399,8 @@ static pid_t start_spinning(void)
 }
 
 /*
- * Whoever waits for the end of a reset finds the next one begun: they are late, since
- * others have the CPUs.
+ * Tasks that wait for the end of a reset run so late that the next reset has
+ * already begun.
  */
 TEST_F(uring_removal, resets_in_a_row)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Root of a user namespace, as in a container, is nobody special: it has what the user
- * has who made the namespace, in a provider's files and of its memory.
+ * Root of a user namespace, as in a container, has no privileges: in a
+ * provider's files and in its quota it counts as the user who created the
+ * namespace.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,8 +24,8 @@
 #define LIMIT	(16 * PAGE)
 #define SIZE	(2 * MIB)
 #define SECRET	0x7365637265742121ULL
-#define CONTAINER	200000U	/* the IDs that root gives to a container, ... */
-#define NR_IDS		1000U	/* and how many, a range for each provider */
+#define CONTAINER	200000U	/* first ID of containers */
+#define NR_IDS		1000U	/* IDs for each provider */
 #define NR_TALKERS	40U
 #define NR_NOTICES	10U	/* of one user, in five seconds */
 
@@ -69,7 +70,7 @@ static bool write_id_map(const char *file, unsigned int outside)
 	return !p2p_write_file(path, text);
 }
 
-/* Makes a user of the machine root of a namespace of its own. */
+/* Becomes a user, and then root of its own user namespace. */
 static bool become_root_of_container(uid_t uid)
 {
 	/* After setuid() /proc/self belongs to root until the process is dumpable. */
@@ -81,7 +82,7 @@ static bool become_root_of_container(uid_t uid)
 	       !setresgid(0, 0, 0) && !setresuid(0, 0, 0) && !getuid();
 }
 
-/* A part that root of a container plays: where it failed, or 0. */
+/* Runs a part as root of a container; returns the failed check, or 0. */
 static int in_container(uid_t uid, struct _test_data_userns *self,
 			int (*part)(struct _test_data_userns *self))
 {
@@ -104,7 +105,7 @@ static int change_nothing(struct _test_data_userns *self)
 	p2p_path(path, self->provider, "driver/unbind");
 	if (p2p_write_file(path, self->provider) != EACCES)
 		return 3;
-	/* Nor is the file for whoever is not in the group. */
+	/* Neither can users outside the group open the file. */
 	if (p2p_open(self->provider, O_RDWR) >= 0 || errno != EACCES)
 		return 4;
 	p2p_path(path, self->provider, "p2pmem/allocate");
@@ -130,7 +131,10 @@ static int stay_below_limit(struct _test_data_userns *self)
 	return 0;
 }
 
-/* The limit is that of the user outside, in one container or in several. */
+/*
+ * The quota is that of the user outside, shared by all of the user's
+ * containers.
+ */
 TEST_F(userns, limit)
 {
 	char text[32];
@@ -143,7 +147,7 @@ TEST_F(userns, limit)
 	ASSERT_TRUE(users_admit(self->provider, USERS));
 	EXPECT_EQ(0, in_container(ALICE, self, stay_below_limit));
 
-	/* What the user has outside counts. */
+	/* Memory allocated outside the container counts. */
 	ASSERT_EQ(0, pipe(go));
 	child = users_fork(ALICE);
 	ASSERT_LE(0, child);
@@ -161,8 +165,8 @@ TEST_F(userns, limit)
 }
 
 /*
- * A container with as many users as /etc/subuid gives one: root outside writes the
- * maps, as newuidmap does.
+ * A container with a range of user IDs, as from /etc/subuid: root outside
+ * writes the maps, as newuidmap does.
  */
 static pid_t fork_container(uid_t uid, struct _test_data_userns *self,
 			    int (*part)(struct _test_data_userns *self))
@@ -201,8 +205,9 @@ static pid_t fork_container(uid_t uid, struct _test_data_userns *self,
 }
 
 /*
- * Another user of the container maps so much, says whether it could, and sleeps until
- * its parent ends, which may not be allowed to signal it by then.
+ * Another user of the container maps this much, reports whether it succeeded,
+ * and sleeps until its parent ends, which may no longer be allowed to signal
+ * it.
  */
 static pid_t start_subordinate(struct _test_data_userns *self, uid_t uid,
 			       size_t size, bool *could)
@@ -211,6 +216,7 @@ static pid_t start_subordinate(struct _test_data_userns *self, uid_t uid,
 	char answer = 0;
 	pid_t child;
 
+	*could = false;
 	if (pipe(fds) || pipe(alive))
 		return -1;
 	child = fork();
@@ -235,6 +241,9 @@ static bool subordinate_can_have(struct _test_data_userns *self, uid_t uid,
 	bool could;
 	pid_t child = start_subordinate(self, uid, size, &could);
 
+	/* kill(-1) would be for every process. */
+	if (child < 0)
+		return false;
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	return could;
@@ -263,7 +272,9 @@ static int share_limit(struct _test_data_userns *self)
 	if (!subordinate_can_have(self, 4, LIMIT))
 		return 4;
 
-	/* It counts for whom it was charged to, whoever gives it back. */
+	/*
+	 * Memory is uncharged from the user who allocated it, whoever frees it.
+	 */
 	mem = p2p_map(self->provider, LIMIT);
 	if (mem == MAP_FAILED)
 		return 5;
@@ -274,7 +285,7 @@ static int share_limit(struct _test_data_userns *self)
 	if (!subordinate_can_have(self, 5, LIMIT))
 		return 8;
 
-	/* One more level, made by one of these users. */
+	/* A nested namespace, created by one of these users. */
 	if (!start_subordinate(self, 1, LIMIT, &could) || !could)
 		return 9;
 	if (setresuid(7, 7, 7) || prctl(PR_SET_DUMPABLE, 1) ||
@@ -287,7 +298,7 @@ static int share_limit(struct _test_data_userns *self)
 	return 12;
 }
 
-/* One user with many user IDs has one limit. */
+/* A user with many user IDs has one quota. */
 TEST_F(userns, limit_of_many)
 {
 	pid_t child, alice, bob;
@@ -309,7 +320,7 @@ TEST_F(userns, limit_of_many)
 		ASSERT_TRUE(false);
 	}
 
-	/* The owner has nothing left, others have all of theirs. */
+	/* The owner's quota is used up, those of others are not. */
 	alice = users_fork(ALICE);
 	if (!alice)
 		_exit(p2p_map(self->provider, PAGE) != MAP_FAILED);
@@ -325,7 +336,7 @@ TEST_F(userns, limit_of_many)
 	EXPECT_EQ(0, in_container(ALICE, self, stay_below_limit));
 }
 
-/* Another user's data: all of the memory, so that it has to be the same. */
+/* Looks for another user's data, in all of the memory. */
 static int look_for_secret(struct _test_data_userns *self)
 {
 	char *mem = p2p_map(self->provider, SIZE);
@@ -367,7 +378,7 @@ static bool map_ids(pid_t child, const char *file, unsigned int first)
 	return !p2p_write_file(path, text);
 }
 
-/* A container that root makes, with IDs that are nobody's outside. */
+/* A container created by root, with IDs unused outside. */
 static pid_t fork_container_of_root(unsigned int first, struct _test_data_userns *self,
 				    int (*part)(struct _test_data_userns *self))
 {
@@ -397,7 +408,7 @@ static pid_t fork_container_of_root(unsigned int first, struct _test_data_userns
 	return child;
 }
 
-/* Each of many users asks for more than there may be. */
+/* Each of many users asks for more than the limit. */
 static int ask_for_more(struct _test_data_userns *self)
 {
 	unsigned int i;
@@ -414,7 +425,7 @@ static int ask_for_more(struct _test_data_userns *self)
 	return 0;
 }
 
-/* Notices of users in a range of IDs outside. */
+/* Counts notices of users in a range of IDs outside. */
 static unsigned int count_notices(int kmsg, unsigned int first)
 {
 	const char *mark = " of user ";
@@ -429,7 +440,10 @@ static unsigned int count_notices(int kmsg, unsigned int first)
 	return nr;
 }
 
-/* To the log a container is one user, whoever made it, and how many there may be in it. */
+/*
+ * The rate limit treats a container as one user, whoever created it and however
+ * many users it has.
+ */
 TEST_F(userns, notices_of_many)
 {
 	unsigned int first = CONTAINER + NR_IDS * variant->p2p.index, nr;
@@ -438,16 +452,16 @@ TEST_F(userns, notices_of_many)
 
 	ASSERT_LE(0, kmsg);
 	ASSERT_EQ(0, p2p_write_file(self->limit, "0\n"));
-	/* The group that root of the container has outside. */
+	/* The group outside that the container's root is mapped to. */
 	p2p_path(path, self->provider, "p2pmem/allocate");
 	ASSERT_EQ(0, chown(path, -1, first));
 	EXPECT_EQ(0, p2p_wait(fork_container_of_root(first, self, ask_for_more)));
 	nr = count_notices(kmsg, first);
 	EXPECT_LT(0, nr);
-	/* It may have taken longer than the time that as many are allowed in. */
+	/* The calls may have taken longer than one rate limit interval. */
 	EXPECT_GE(2 * NR_NOTICES, nr);
 
-	/* One of another container has his notice. */
+	/* A user of another container still gets a notice. */
 	EXPECT_TRUE(users_admit(self->provider, USERS));
 	EXPECT_EQ(1, in_container(BOB, self, stay_below_limit));
 	EXPECT_TRUE(klog_said(kmsg, self->provider, "of user 1001 asked for"));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Processes of users without privileges that may allocate peer-to-peer memory. */
+/* Processes of unprivileged users that may allocate peer-to-peer memory. */
 #ifndef P2P_USERS_H
 #define P2P_USERS_H
 
@@ -11,13 +11,13 @@
 
 #include "p2pmem.h"
 
-#define USERS	500		/* the group that p2pmem/allocate is open to */
+#define USERS	500		/* the group of p2pmem/allocate */
 #define ALICE	1000
 #define BOB	1001
 
 bool users_admit(const char *provider, gid_t group);
 
-/* For good, with all capabilities lost. */
+/* Irrevocably becomes the user, and loses all capabilities. */
 static inline bool users_become(uid_t uid)
 {
 	return !setgroups(0, NULL) && !setresgid(USERS, USERS, USERS) &&

@@ -10,9 +10,9 @@
 #include "p2pmem.h"
 
 /*
- * To stand after FIXTURE(). driver: only providers that are bound to it, or
- * NULL; then the names of the drives, if any, and NULL. Without a variant to run
- * the program as a whole is skipped.
+ * For use after FIXTURE(). driver: only providers that are bound to it, or
+ * NULL; then the names of the drives, if any, and NULL. Without any variant the
+ * whole program is skipped.
  */
 #define P2P_VARIANTS(fixture_name, driver, ...) \
 	FIXTURE_VARIANT(fixture_name) { \
@@ -35,13 +35,13 @@
 	} \
 	struct p2p_variant
 
-/* Emulated devices and debug kernels take their time. */
+/* Emulated devices and debug kernels are slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	300
 
 /*
- * For SKIP() in FIXTURE_SETUP(), after which the harness would run the test all
- * the same: ends the test's process as it does at the end of a skipped test.
+ * For SKIP() in FIXTURE_SETUP(), after which the harness would still run the
+ * test: ends the test's process like the harness after a skipped test.
  */
 static inline void p2p_skip_now(void)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio: a device that is handed to a process copies between RAM and peer-to-peer memory,
- * by addresses that an IOMMU translates; as long as the memory is there, and no longer.
+ * vfio: a device assigned to a process copies between RAM and peer-to-peer
+ * memory, by addresses that an IOMMU translates, as long as the memory exists.
  *
  * Takes the edu device that is bound to vfio-pci.
  *
@@ -92,12 +92,14 @@ TEST_F(vfio, copies)
 	EXPECT_EQ(0, vfio_unmap(&self->vfio, P2P_AT, self->size));
 	EXPECT_EQ(locked, status("VmLck:"));
 
-	/* The device has no part in it any more. */
+	/* The device no longer has access. */
 	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, P2P_AT, page));
 	EXPECT_EQ(-1, p2p_differs(self->mem, 3 * page, SEED, 0));
 }
 
-/* By one mapping as large as the largest entries of the IOMMU, and one without alignment. */
+/*
+ * A mapping as large as the largest entries of the IOMMU, and an unaligned one.
+ */
 TEST_F(vfio, large)
 {
 	const size_t size = 4 * MIB;
@@ -118,7 +120,7 @@ TEST_F(vfio, large)
 	munmap(mem, size);
 }
 
-/* The memory stays the device's, whatever the process has at that address. */
+/* The device keeps the memory, whatever the process maps at that address. */
 TEST_F(vfio, outlives_mapping)
 {
 	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
@@ -132,7 +134,7 @@ TEST_F(vfio, outlives_mapping)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* Whole mappings, one or more at a time. */
+/* Unmaps whole mappings, one or more at a time. */
 TEST_F(vfio, unmapped_in_parts)
 {
 	const size_t half = self->size / 2;
@@ -157,7 +159,7 @@ TEST_F(vfio, unmapped_in_parts)
 		  vfio_unmap_flags(&self->vfio, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL));
 }
 
-/* A lease can't change hands: the new owner unmaps it, and maps it again. */
+/* A lease can't be transferred: the new owner has to unmap and map again. */
 TEST_F(vfio, no_new_vaddr)
 {
 	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
@@ -170,7 +172,7 @@ TEST_F(vfio, no_new_vaddr)
 					  VFIO_DMA_MAP_FLAG_VADDR));
 	EXPECT_TRUE(vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, self->page));
 	EXPECT_EQ(-1, p2p_differs(self->ram, self->page, SEED, 0));
-	/* The RAM has its address still. */
+	/* The RAM still has its address. */
 	EXPECT_EQ((long long)self->size,
 		  vfio_unmap_flags(&self->vfio, RAM_AT, self->size,
 				   VFIO_DMA_UNMAP_FLAG_VADDR));
@@ -178,7 +180,7 @@ TEST_F(vfio, no_new_vaddr)
 				    VFIO_DMA_MAP_FLAG_VADDR));
 }
 
-/* Nobody knows what the device has written, so it is all of it, as of RAM. */
+/* Device writes are not tracked, so all pages are dirty, as for RAM. */
 TEST_F(vfio, dirty_pages)
 {
 	struct vfio_iommu_type1_dirty_bitmap dirty = {
@@ -212,7 +214,10 @@ TEST_F(vfio, dirty_pages)
 	EXPECT_EQ(0, ioctl(self->vfio.container, VFIO_IOMMU_DIRTY_PAGES, &dirty));
 }
 
-/* A DMA mapping is all RAM, or all of one buffer, and as writable as the memory. */
+/*
+ * A DMA mapping is all RAM or all of one buffer, with no more rights than the
+ * memory.
+ */
 TEST_F(vfio, refused)
 {
 	const size_t size = self->size;
@@ -241,7 +246,7 @@ TEST_F(vfio, refused)
 				    VFIO_DMA_MAP_FLAG_READ));
 	EXPECT_EQ((long long)size, vfio_unmap(&self->vfio, P2P_AT, size));
 
-	/* Nothing is left of all that. */
+	/* The refused calls leave nothing behind. */
 	EXPECT_EQ(0, vfio_map(&self->vfio, P2P_AT, area, size));
 	EXPECT_EQ((long long)size, vfio_unmap(&self->vfio, P2P_AT, size));
 	EXPECT_TRUE(p2p_differs(self->mem, size, SEED, 0) == -1);
@@ -287,7 +292,10 @@ static bool is_by_host_bridge(const char *provider, const char *client)
 	return found;
 }
 
-/* From the directory of a device, or port, to that of the port above, if there is one. */
+/*
+ * Goes from the directory of a device or port to that of the port above, if
+ * any.
+ */
 static bool go_up(char *dir)
 {
 	unsigned int d, b, s, f;
@@ -306,11 +314,11 @@ static void without_redirection(struct __test_metadata *_metadata,
 	ASSERT_EQ(ACS_REDIRECT, ctrl & ACS_REDIRECT);
 
 	config_write(port, acs + ACS_CTRL, ctrl & ~ACS_REDIRECT);
-	/* So the route is no reason. */
+	/* The route is not the reason of the refusal. */
 	EXPECT_TRUE(is_by_host_bridge(self->provider, self->edu));
 	EXPECT_EQ(-EREMOTEIO, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
 	EXPECT_TRUE(klog_said(kmsg, self->edu, "since ACS does not redirect them"));
-	/* All of the RAM is the device's all the same. */
+	/* The device still has access to all of the RAM. */
 	p2p_fill(self->ram, self->page, SEED + 1, 0);
 	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, RAM_AT + self->page, self->page));
 	EXPECT_EQ(-1, p2p_differs(self->ram + self->page, self->page, SEED + 1, 0));
@@ -323,7 +331,7 @@ static void without_redirection(struct __test_metadata *_metadata,
 	close(kmsg);
 }
 
-/* A request that a port may send elsewhere need not reach the IOMMU, whichever port it is. */
+/* Without ACS redirection in each port above, requests may bypass the IOMMU. */
 TEST_F(vfio, without_redirection)
 {
 	char path[PATH_MAX], port[PATH_MAX];
@@ -342,7 +350,7 @@ TEST_F(vfio, without_redirection)
 		SKIP(return, "the port of the edu device has no ACS");
 }
 
-/* All devices of a container need a route, whichever comes first. */
+/* All devices of a container need a route, in whatever order they are added. */
 TEST_F(vfio, other_group)
 {
 	const char *far = getenv("P2P_VFIO_FAR");

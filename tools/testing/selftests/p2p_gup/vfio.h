@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A process that drives a QEMU edu device by vfio. The device copies from and to a
- * buffer of its own, by addresses below 256 MiB.
+ * A process that drives a QEMU edu device by vfio. The device copies from and
+ * to its internal buffer, by addresses below 256 MiB.
  */
 #ifndef P2P_VFIO_H
 #define P2P_VFIO_H
@@ -16,7 +16,7 @@
 #define VFIO_DRIVER	"vfio-pci"
 #define EDU_STEP	2048UL	/* less than 4 KiB, or QEMU aborts */
 
-/* The memory of a fixture, of either kind, and the addresses that the device uses. */
+/* The memory of a fixture, of either kind, and its device addresses. */
 #define PAGES		8
 #define SEED		1
 #define RAM_AT		0x100000
@@ -35,7 +35,7 @@ bool vfio_open_with_ram(struct vfio *vfio, const char *address, struct p2p_fixtu
 void vfio_close(struct vfio *vfio);
 int vfio_attach(struct vfio *vfio, int group);
 
-/* 0, or how much was unmapped; the error as a negative number. */
+/* Return 0, the number of unmapped bytes, or a negative errno. */
 int vfio_map_flags(struct vfio *vfio, uint64_t iova, void *mem, size_t size,
 		   unsigned int flags);
 long long vfio_unmap_flags(struct vfio *vfio, uint64_t iova, size_t size,
@@ -55,7 +55,7 @@ static inline long long vfio_unmap(struct vfio *vfio, uint64_t iova, size_t size
 bool vfio_edu_read(struct vfio *vfio, uint64_t iova, size_t len);
 bool vfio_edu_write(struct vfio *vfio, uint64_t iova, size_t len);
 
-/* From one address to another, by the device. */
+/* Makes the device copy from one address to another. */
 static inline bool vfio_edu_copy(struct vfio *vfio, uint64_t from, uint64_t to,
 				 size_t len)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vfio: the provider of memory that a process has mapped for a device goes, or is
- * reset. Nobody waits for the process, and the device is off the memory.
+ * vfio: the provider of memory that a process has mapped for a device is
+ * unbound or reset. This does not wait for the process, and the device loses
+ * access.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,14 +24,14 @@
 #include "removal.h"
 #include "vfio.h"
 
-#define CONTROL		77	/* the seed of data that the device gets in any case */
+#define CONTROL		77	/* seed of data in RAM, always accessible */
 #define PATIENCE_MS	60000
 
 FIXTURE(vfio_removal)
 {
 	P2P_FIXTURE;
 	const char *driver;		/* of the provider */
-	const char *vram;		/* another one, of memory without struct pages */
+	const char *vram;		/* a provider without struct pages */
 	struct vfio vfio;
 	char edu[P2P_ADDR_LEN];
 };
@@ -80,13 +81,13 @@ static bool take_vram(const struct _test_data_vfio_removal *self,
 }
 
 enum got {
-	IT,		/* what the memory has */
-	NOTHING,	/* not a word of it */
-	ELSE,		/* a part of it, or data of others */
-	BROKEN,		/* it gets nothing from RAM either */
+	IT,		/* the expected data */
+	NOTHING,	/* no word of it */
+	ELSE,		/* part of it, or other data */
+	BROKEN,		/* reads of RAM fail, too */
 };
 
-/* Is a page all of one word that says that there was no data? */
+/* Is a page filled with one word that indicates a failed read? */
 static bool is_nothing(const char *mem, size_t len)
 {
 	return p2p_not_set(mem, len, POISON) == -1 || p2p_not_set(mem, len, 0) == -1 ||
@@ -94,8 +95,9 @@ static bool is_nothing(const char *mem, size_t len)
 }
 
 /*
- * What does the device get that reads a page at P2P_AT? It writes that to RAM, and after a
- * read that failed what it had before, or what the IOMMU had it read.
+ * Classifies what the device reads from the page at P2P_AT, and then writes to
+ * RAM. After a failed read that is the device's old data, or data supplied by
+ * the IOMMU.
  */
 static enum got reads(struct _test_data_vfio_removal *self, uint64_t seed)
 {
@@ -112,7 +114,7 @@ static enum got reads(struct _test_data_vfio_removal *self, uint64_t seed)
 	if (!vfio_edu_copy(&self->vfio, RAM_AT, RAM_AT + page, page) ||
 	    !vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, page))
 		return BROKEN;
-	/* It wrote that page, and nothing else. */
+	/* The device wrote only that page. */
 	if (p2p_not_set(ram + page, self->size - page, POISON) != -1)
 		return ELSE;
 	if (p2p_differs(ram, page, seed, 0) == -1)
@@ -128,7 +130,7 @@ static void unbind(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, p2p_driver_unbind(self->driver, self->provider));
 	EXPECT_EQ(NOTHING, reads(self, SEED));
 
-	/* To the process it is mapped until it says otherwise. */
+	/* For the process it remains mapped until it unmaps. */
 	EXPECT_EQ(-EEXIST, vfio_map(&self->vfio, P2P_AT, self->ram, self->size));
 	EXPECT_EQ(gone, vfio_map(&self->vfio, 2 * P2P_AT, self->mem, self->size));
 	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
@@ -152,7 +154,7 @@ TEST_F(vfio_removal, unbind_range)
 	munmap(range.mem, range.size);
 }
 
-/* What comes next at that place is not the device's. */
+/* The device has no access to the next owner's memory. */
 TEST_F(vfio_removal, stays_revoked)
 {
 	char *mem;
@@ -169,7 +171,9 @@ TEST_F(vfio_removal, stays_revoked)
 	EXPECT_TRUE(vfio_edu_copy(&self->vfio, RAM_AT, P2P_AT, self->page));
 	EXPECT_EQ(-1, p2p_differs(mem, self->size, SEED + 1, 0));
 
-	/* It is not the device's fault: both ways work once the memory is mapped. */
+	/*
+	 * The device still works in both directions once the memory is mapped.
+	 */
 	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
 	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, mem, self->size));
 	EXPECT_EQ(IT, reads(self, SEED + 1));
@@ -181,7 +185,7 @@ TEST_F(vfio_removal, stays_revoked)
 	munmap(mem, self->size);
 }
 
-/* Waits until that is so. */
+/* Waits until the condition is true. */
 #define WAIT_UNTIL(condition)						\
 	({								\
 		int _ms;						\
@@ -201,19 +205,25 @@ static void another(unsigned int *nr)
 	__atomic_add_fetch(nr, 1, __ATOMIC_RELEASE);
 }
 
-/* Copies until it is told to stop: the first page of the memory, and to the last one. */
+/*
+ * A thread that copies from the first page of the memory, and to the last,
+ * until told to stop.
+ */
 struct copies {
 	struct _test_data_vfio_removal *self;
 	pthread_t thread;
 	bool stop;
 	unsigned int nr;		/* copies */
-	unsigned int nr_it;		/* that had what the memory has, or ... */
+	unsigned int nr_it;		/* with the expected data */
 	unsigned int nr_nothing;
-	unsigned int nr_torn;		/* one after the other, as it was mapped or revoked */
+	unsigned int nr_torn;		/* part data, part nothing */
 	unsigned int nr_broken;
 };
 
-/* Each transfer gets all that it asked for, or nothing; there are several to a page. */
+/*
+ * Each transfer gets all of its data or nothing; a page takes several
+ * transfers.
+ */
 static unsigned int *count_of(struct copies *copies, const char *ram)
 {
 	size_t page = copies->self->page, at;
@@ -236,7 +246,10 @@ static void *copy_thread(void *arg)
 	size_t page = self->page;
 
 	while (!__atomic_load_n(&copies->stop, __ATOMIC_RELAXED)) {
-		/* The second page is what the device has of a read that failed. */
+		/*
+		 * The second page primes the device's buffer, as the result of
+		 * failed reads.
+		 */
 		p2p_set(self->ram, self->size, POISON);
 		if (vfio_edu_copy(&self->vfio, RAM_AT + page, RAM_AT, page) &&
 		    vfio_edu_copy(&self->vfio, P2P_AT, RAM_AT, page) &&
@@ -271,7 +284,10 @@ static void unbind_in_flight(struct __test_metadata *_metadata,
 		ASSERT_NE(MAP_FAILED, self->mem);
 		p2p_fill(self->mem, self->size, SEED, 0);
 
-		/* One may have been under way. From then on it is nothing, either way. */
+		/*
+		 * One copy may have been in flight. Later ones fail in both
+		 * directions.
+		 */
 		nr = number(&copies.nr);
 		EXPECT_TRUE(WAIT_UNTIL(number(&copies.nr) != nr));
 		nr = number(&copies.nr_nothing);
@@ -285,7 +301,7 @@ static void unbind_in_flight(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, copies.nr_broken);
 	EXPECT_LE(6, copies.nr_it);
 	EXPECT_LE(6, copies.nr_nothing);
-	/* one each time it is mapped, and one each time it is revoked */
+	/* at most one per mapping and one per revocation */
 	EXPECT_GE(6, copies.nr_torn);
 }
 
@@ -305,12 +321,12 @@ TEST_F(vfio_removal, unbind_range_in_flight)
 	munmap(range.mem, range.size);
 }
 
-/* What a child does, in memory that it shares. */
+/* Counters of a child, in shared memory. */
 struct maps {
 	unsigned int nr;		/* mapped and unmapped */
-	unsigned int nr_refused;	/* the provider has gone */
+	unsigned int nr_refused;	/* the provider is gone */
 	unsigned int nr_wrong;
-	int wrong;			/* the last of these */
+	int wrong;			/* the last such error */
 };
 
 static struct maps *share_maps(void)
@@ -356,7 +372,7 @@ static void end_maps(struct _test_data_vfio_removal *self, pid_t child)
 {
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	/* It may have been killed in between. */
+	/* The child may have been killed while it was mapped. */
 	vfio_unmap(&self->vfio, P2P_AT, self->size);
 }
 
@@ -375,12 +391,12 @@ TEST_F(vfio_removal, race)
 		usleep(1000 * round);
 		EXPECT_EQ(0, p2p_unbind(self->provider));
 
-		/* The call that was under way has ended. */
+		/* The call in flight has ended. */
 		refused = number(&maps->nr_refused);
 		EXPECT_TRUE(WAIT_UNTIL(number(&maps->nr_refused) - refused >= 2));
 		nr = number(&maps->nr);
 		EXPECT_EQ(0, p2p_bind(self->provider));
-		/* Its memory does not come back. */
+		/* The old memory does not come back. */
 		refused = number(&maps->nr_refused);
 		EXPECT_TRUE(WAIT_UNTIL(number(&maps->nr_refused) - refused >= 2));
 		EXPECT_EQ(nr, number(&maps->nr));
@@ -393,7 +409,7 @@ TEST_F(vfio_removal, race)
 	EXPECT_EQ(0, maps->nr_wrong) TH_LOG("the last one: %d", maps->wrong);
 	EXPECT_LE(20, maps->nr);
 
-	/* Nothing of that is left. */
+	/* Nothing is left behind. */
 	p2p_fill(self->mem, self->size, SEED, 0);
 	ASSERT_EQ(0, vfio_map(&self->vfio, P2P_AT, self->mem, self->size));
 	EXPECT_EQ(IT, reads(self, SEED));
@@ -415,7 +431,7 @@ TEST_F(vfio_removal, reset)
 	EXPECT_EQ(IT, reads(self, SEED + 1));
 }
 
-/* A reset is not the end of the memory: who maps it meanwhile waits. */
+/* The memory survives a reset: mapping it meanwhile waits. */
 TEST_F(vfio_removal, reset_race)
 {
 	struct maps *maps = share_maps();
@@ -441,7 +457,9 @@ TEST_F(vfio_removal, reset_race)
 	munmap(maps, sizeof(*maps));
 }
 
-/* A container belongs to whoever has it, and its mappings to the container. */
+/*
+ * A container belongs to its holder, and the mappings belong to the container.
+ */
 TEST_F(vfio_removal, processes_end)
 {
 	pid_t child = fork();
@@ -455,7 +473,7 @@ TEST_F(vfio_removal, processes_end)
 	EXPECT_EQ(IT, reads(self, SEED));
 	EXPECT_EQ(self->before - (long long)self->size, p2p_available(self->provider));
 
-	/* Nobody unmaps it. */
+	/* Close without unmapping. */
 	vfio_close(&self->vfio);
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 
@@ -475,7 +493,9 @@ TEST_F(vfio_removal, processes_end)
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
 }
 
-/* A process that keeps the container's lock: its bitmap is where userfaultfd waits. */
+/*
+ * Keeps the container's lock: the bitmap is in memory where userfaultfd blocks.
+ */
 struct dirty {
 	struct vfio *vfio;
 	void *bitmap;
@@ -522,7 +542,7 @@ static bool userfault(int fd, void *mem, size_t size)
 	return !ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg);
 }
 
-/* Has a thread keep the container's lock until unlock(). */
+/* Makes a thread hold the container's lock until unlock_container(). */
 static bool lock_container(struct dirty *dirty)
 {
 	struct vfio_iommu_type1_dirty_bitmap start = {
@@ -535,7 +555,7 @@ static bool lock_container(struct dirty *dirty)
 	return dirty->bitmap != MAP_FAILED && userfault(dirty->fd, dirty->bitmap, dirty->page) &&
 	       !ioctl(dirty->vfio->container, VFIO_IOMMU_DIRTY_PAGES, &start) &&
 	       !pthread_create(&dirty->thread, NULL, dirty_thread, dirty) &&
-	       /* It waits now. */
+	       /* The thread now waits in the page fault. */
 	       read(dirty->fd, &msg, sizeof(msg)) == sizeof(msg);
 }
 
@@ -580,7 +600,7 @@ TEST_F(vfio_removal, locked_container)
 	EXPECT_EQ((long long)self->size, vfio_unmap(&self->vfio, P2P_AT, self->size));
 }
 
-/* A thread that maps the memory, and the one that it waits for. */
+/* A thread that maps the memory, and the thread whose lock it waits for. */
 struct mapper {
 	struct _test_data_vfio_removal *self;
 	struct dirty dirty;
@@ -600,8 +620,8 @@ static void *map_thread(void *arg)
 }
 
 /*
- * Does a thread wait in MAP_DMA for the container's lock? Other things that it may wait for
- * come before that, in vfio_p2p_create().
+ * Does a thread wait in MAP_DMA for the container's lock? Any other wait occurs
+ * earlier, in vfio_p2p_create().
  */
 static bool waits_for_lock(const pid_t *thread)
 {
@@ -614,7 +634,7 @@ static bool waits_for_lock(const pid_t *thread)
 	file = tid ? fopen(path, "r") : NULL;
 	while (file && fgets(line, sizeof(line), file)) {
 		creates |= !!strstr(line, "vfio_p2p_create");
-		/* Whatever the compiler has made of vfio_dma_do_map(). */
+		/* vfio_dma_do_map() may have been inlined. */
 		waits |= strstr(line, "vfio_dma_do_map") ||
 			 strstr(line, "vfio_iommu_type1_ioctl");
 	}
@@ -623,7 +643,7 @@ static bool waits_for_lock(const pid_t *thread)
 	return waits && !creates;
 }
 
-/* It may be on its way there at first. */
+/* The first result may be transient. */
 static bool keeps_waiting(const pid_t *thread)
 {
 	if (!waits_for_lock(thread))
@@ -632,7 +652,7 @@ static bool keeps_waiting(const pid_t *thread)
 	return waits_for_lock(thread);
 }
 
-/* The memory is held already, and waits for the container's lock to be mapped. */
+/* Starts a thread that holds the memory and waits for the container's lock. */
 static bool start_mapper(struct mapper *mapper)
 {
 	return lock_container(&mapper->dirty) &&
@@ -653,7 +673,7 @@ TEST_F(vfio_removal, reset_meets_map)
 	EXPECT_EQ(0, unlock_container(&mapper.dirty));
 	EXPECT_EQ(0, pthread_join(mapper.thread, NULL));
 
-	/* It was mapped as if there had been no reset. */
+	/* The mapping succeeded as if there had been no reset. */
 	EXPECT_EQ(0, mapper.ret);
 	p2p_fill(self->mem, self->size, SEED + 1, 0);
 	EXPECT_EQ(IT, reads(self, SEED + 1));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A mapping of peer-to-peer memory: CPU access, and what changes its VMA. */
+/* A mapping of peer-to-peer memory: CPU access, and changes of its VMA. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,7 @@ TEST_F(mapping, load_and_store)
 	p2p_fill(self->mem, self->size, 7, 0);
 	EXPECT_EQ(-1, p2p_differs(self->mem, self->size, 7, 0));
 
-	/* accesses of all sizes, as the compiler makes them of atomic ones */
+	/* accesses of all sizes; atomics, so that they are not merged */
 	p2p_store(self->mem, 0x1122334455667788);
 	EXPECT_EQ(0x55667788, __atomic_load_n(&half[0], __ATOMIC_RELAXED));
 	EXPECT_EQ(0x11223344, __atomic_load_n(&half[1], __ATOMIC_RELAXED));
@@ -86,7 +86,7 @@ TEST_F(mapping, mprotect)
 	EXPECT_EQ(0, p2p_fault_of(self->mem, true));
 }
 
-/* One allocation, one life: it ends with the last part of the mapping. */
+/* An allocation lives until the last part of its mapping is unmapped. */
 TEST_F(mapping, partial_munmap)
 {
 	long long less = self->before - self->size;
@@ -117,11 +117,11 @@ TEST_F(mapping, mremap)
 	EXPECT_EQ(MAP_FAILED, mremap(self->mem, self->size, 2 * self->size,
 				     MREMAP_MAYMOVE));
 	EXPECT_EQ(EFAULT, errno);
-	/* A second mapping of it would be made by an old size of 0. */
+	/* An old size of 0 would create a second mapping. */
 	EXPECT_EQ(MAP_FAILED, mremap(self->mem, 0, self->size, MREMAP_MAYMOVE));
 	EXPECT_EQ(-1, p2p_differs(self->mem, self->size, 3, 0));
 
-	/* Over a reservation, so that it must move. */
+	/* Moves over a reservation. */
 	moved = mmap(NULL, self->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
 	ASSERT_NE(MAP_FAILED, moved);
@@ -131,7 +131,7 @@ TEST_F(mapping, mremap)
 	EXPECT_EQ(-1, p2p_differs(moved, self->size, 3, 0));
 	EXPECT_EQ(self->before - self->size, p2p_available(self->provider));
 
-	/* shrink: the first half still holds all */
+	/* shrink: the first half still keeps all memory */
 	ASSERT_EQ(moved, mremap(moved, self->size, self->size / 2, 0));
 	EXPECT_EQ(-1, p2p_differs(moved, self->size / 2, 3, 0));
 	EXPECT_EQ(self->before - self->size, p2p_available(self->provider));
@@ -158,7 +158,7 @@ TEST_F(mapping, faults_on_demand)
 	EXPECT_EQ(0, p2p_fault_of(self->mem + self->page, false));
 	EXPECT_TRUE(p2p_pagemap(self->mem + self->page) & PAGEMAP_PRESENT);
 
-	/* MADV_DONTNEED takes the entry, never the memory. */
+	/* MADV_DONTNEED drops the entry, never the memory. */
 	p2p_fill(self->mem, self->size, 6, 0);
 	pfn = PAGEMAP_PFN(p2p_pagemap(self->mem));
 	EXPECT_TRUE(p2p_pfn_in_bar(self->provider, pfn));
@@ -168,7 +168,7 @@ TEST_F(mapping, faults_on_demand)
 	EXPECT_EQ(pfn, PAGEMAP_PFN(p2p_pagemap(self->mem)));
 }
 
-/* A fault maps what lies around, up to 64 KiB, and nothing else. */
+/* A fault maps the surrounding pages, up to 64 KiB, and nothing else. */
 TEST_F(mapping, faults_around)
 {
 	const size_t around = 64 * KIB, size = 4 * around;
@@ -224,7 +224,7 @@ static bool all_present(const char *mem, size_t size, size_t page)
 	return true;
 }
 
-/* Memory that is locked in RAM, in kB; -1 if that can't be found out. */
+/* Memory locked in RAM, in kB; -1 if unknown. */
 static long locked(void)
 {
 	char line[128];
@@ -239,7 +239,7 @@ static long locked(void)
 	return kb;
 }
 
-/* It can't be swapped, so there is nothing to lock; it is only touched. */
+/* It can't be swapped, so mlock() only populates it. */
 TEST_F(mapping, mlock)
 {
 	EXPECT_EQ(0, mlock(self->mem, self->size));
@@ -255,7 +255,7 @@ TEST_F(mapping, mlock)
 	EXPECT_EQ(0, munlock(self->mem, self->size));
 }
 
-/* A mapping that is made later, or with MAP_LOCKED, is touched as well. */
+/* Later mappings, or those with MAP_LOCKED, are populated as well. */
 TEST_F(mapping, mlock_future)
 {
 	int fd = p2p_open(self->provider, O_RDWR);

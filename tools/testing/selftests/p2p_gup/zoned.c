@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A drive with zones, which are written from their start to their end: by O_DIRECT, by
- * the command Zone Append, and through zonefs.
+ * A zoned drive, written sequentially: by O_DIRECT, by the command Zone Append,
+ * and through zonefs.
  *
  * P2P_DISK_ZONED is the drive; what it holds is overwritten.
  */
@@ -94,7 +94,7 @@ TEST_F(zoned, sequential_writes)
 	EXPECT_EQ(-1, p2p_differs(self->mem, where, 1, 0));
 }
 
-/* RAM and peer-to-peer memory by turns: what is several requests comes in order. */
+/* Alternates RAM and peer-to-peer memory: several requests arrive in order. */
 TEST_F(zoned, mixed_writes)
 {
 	enum { NR = 32 };
@@ -138,7 +138,7 @@ TEST_F(zoned, append_command)
 	EXPECT_EQ(-1, p2p_differs(self->ram, 48 * KIB, 3, 0));
 }
 
-/* The super block, all that mkzonefs writes, is in the first zone. */
+/* The super block in the first zone is all that mkzonefs writes. */
 struct zonefs_super {
 	__le32 magic;
 	__le32 crc;
@@ -170,10 +170,11 @@ static bool make_zonefs(struct _test_data_zoned *self)
 }
 
 /*
- * Asynchronous direct writes to a file of zonefs: of one kind of memory, and of both, which
- * are several requests that have to come in order. (What is written synchronously is one
- * append, and those end in EIO on Linux 6.1, from RAM, too: the write pointer that their
- * place is compared with has been advanced before.)
+ * Asynchronous direct writes to a file of zonefs: of one kind of memory, and of
+ * both, which takes several requests that have to arrive in order. (A
+ * synchronous write is one zone append, which fails with EIO on Linux 6.1, from
+ * RAM, too: the write pointer that its position is compared with has already
+ * been advanced.)
  */
 TEST_F(zoned, zonefs)
 {

@@ -59,7 +59,7 @@ int acs_find(const char *device)
 	return offset;
 }
 
-/* The directory of the PCI device that a drive is: path[PATH_MAX]. */
+/* The directory of a drive's PCI device: path[PATH_MAX]. */
 bool acs_path_of_disk(const char *disk, char *path)
 {
 	unsigned int d, b, s, f;

@@ -10,9 +10,9 @@
 #include "../aio.h"
 
 /*
- * Submits nr transfers of size bytes each, which follow one another in mem and, from
- * where on, in the file. By a call for each of them: what one call submits becomes one
- * request, which is done at once or not at all. Returns how many, or -1.
+ * Submits nr transfers of size bytes each, contiguous in mem and in the file
+ * from offset where on. Each has its own call, since transfers of one call are
+ * merged into one request, which completes at once. Returns how many, or -1.
  */
 int aio_submit(aio_context_t ctx, int fd, int opcode,
 	       const char *mem, size_t size, off_t where, int nr)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Binds drivers to devices, and unbinds them: p2pmem-bar, if not told; and resets. */
+/* Binds and unbinds drivers, p2pmem-bar by default, and resets devices. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* dma-bufs: those of peer-to-peer memory and of others. */
+/* dma-bufs of peer-to-peer and other memory. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,9 @@ bool heap_there(const char *provider)
 	return !access(path, F_OK);
 }
 
-/* Opens the heap to the group, as an administrator would; 0 ends that. */
+/*
+ * Grants the group access to the heap, as an administrator would; 0 revokes it.
+ */
 bool heap_admit(const char *provider, gid_t group)
 {
 	char path[P2P_PATH_LEN];
@@ -74,7 +76,7 @@ int heap_export(int heap, const void *addr, unsigned int fd_flags,
 	return data.fd;
 }
 
-/* RAM, of a memfd that only the dma-buf keeps. */
+/* A udmabuf of RAM; only the dma-buf keeps the memfd. */
 int udmabuf_create(size_t size)
 {
 	int dev = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);

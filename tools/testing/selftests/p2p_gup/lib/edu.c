@@ -38,7 +38,7 @@ bool edu_begin(struct edu_fixture *self, const char *provider, const char *wide)
 	return self->fd >= 0;
 }
 
-/* The device keeps its driver. */
+/* The device stays bound. */
 void edu_end(struct edu_fixture *self)
 {
 	int i;
@@ -104,7 +104,7 @@ static void *make_call(void *arg)
 	return NULL;
 }
 
-/* Copies as much as one call can. */
+/* Starts a copy of the maximum length of a call. */
 bool edu_start(struct edu_call *call, int fd, const char *src, char *dst,
 	       unsigned int flags)
 {

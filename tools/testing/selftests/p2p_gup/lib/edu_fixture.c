@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What is copied in the tests of samples/p2pdma/p2p-edu.c. */
+/* Data of the tests of samples/p2pdma/p2p-edu.c. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <string.h>
@@ -23,7 +23,7 @@ void fill(char *src, char *dst)
 	p2p_fill(dst, SIZE, DST, 0);
 }
 
-/* Are the first bytes of a range those of src, and is all else as it was? */
+/* Does dst have len bytes of src at dst_at, and is all else unchanged? */
 bool is_copied(const char *src, const char *dst, size_t src_at, size_t dst_at, size_t len)
 {
 	static __thread uint64_t from[SIZE / 8], to[SIZE / 8], now[SIZE / 8];

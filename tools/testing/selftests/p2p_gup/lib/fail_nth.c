@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lets one allocation after the other fail in a piece of work: the first, the
- * second, ... until none is left. Each time the caller has to hear of it by an
- * error that it can expect, or not at all, nothing may be left behind, and the
- * next try must work.
+ * Makes one allocation after the other fail in a piece of work: the first, the
+ * second, ... until none is left. Each time the work either succeeds or returns
+ * an expected error, nothing may be left behind, and the next try must work.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,8 +17,8 @@
 #include "../p2pmem.h"
 
 /*
- * With min_order 0 pages fail as well as objects; the larger it is, the fewer
- * pages do. All this is for tasks that write to fail-nth, nobody else notices.
+ * With min_order 0 page allocations fail as well as objects; a larger order
+ * exempts smaller allocations. Only tasks that write to fail-nth are affected.
  * Returns false if the kernel can't do it.
  */
 bool fail_setup(int min_order)
@@ -45,8 +44,8 @@ bool fail_setup(int min_order)
 }
 
 /*
- * One try, in which the nth allocation fails; none if that is 0. Returns what is wrong,
- * or NULL.
+ * One try, in which the nth allocation fails; none if nth is 0. Returns what is
+ * wrong, or NULL.
  */
 static const char *fail_try(const struct fail_work *work, void *data, int fd,
 			    unsigned int nth, long *result, bool *failed)
@@ -60,7 +59,7 @@ static const char *fail_try(const struct fail_work *work, void *data, int fd,
 	if (pwrite(fd, text, len, 0) != len)
 		return "can't be injected";
 	*result = work->run(data);
-	/* What was not used up must not hit what follows. */
+	/* An unused fault must not hit later allocations. */
 	memset(text, 0, sizeof(text));
 	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || pwrite(fd, "0", 1, 0) != 1)
 		return "can't be ended";
@@ -81,7 +80,7 @@ static bool fail_expected(const struct fail_work *work, long result)
 	return result >= 0;
 }
 
-/* Each allocation once. Returns whether all went as it must. */
+/* Fails each allocation once. Returns whether all tries passed. */
 bool fail_each(const struct fail_work *work, void *data,
 	       struct fail_count *count)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the fixtures of most tests begin and end with. */
+/* Setup and teardown common to most fixtures. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #define POISON		0xdeadbeefcafef00dULL
 
-/* The provider, and a mapping of its memory if size is not 0. */
+/* Sets up the provider, and a mapping of its memory if size is not 0. */
 bool p2p_setup(struct p2p_fixture *self, const struct p2p_variant *variant, size_t size)
 {
 	self->provider = variant->provider;
@@ -31,14 +31,14 @@ bool p2p_setup(struct p2p_fixture *self, const struct p2p_variant *variant, size
 	return true;
 }
 
-/* As much RAM. */
+/* Maps as much RAM. */
 bool p2p_setup_ram(struct p2p_fixture *self)
 {
 	self->ram = p2p_ram(self->size);
 	return self->ram != MAP_FAILED;
 }
 
-/* The drive of a variant that has one. */
+/* Opens the drive of a variant that has one. */
 bool p2p_setup_drive(struct p2p_fixture *self, const struct p2p_variant *variant,
 		     int flags)
 {
@@ -48,7 +48,7 @@ bool p2p_setup_drive(struct p2p_fixture *self, const struct p2p_variant *variant
 	return self->disk >= 0;
 }
 
-/* All of it. */
+/* Sets up all of these. */
 bool p2p_setup_io(struct p2p_fixture *self, const struct p2p_variant *variant,
 		  size_t size, int flags)
 {
@@ -56,7 +56,7 @@ bool p2p_setup_io(struct p2p_fixture *self, const struct p2p_variant *variant,
 	       p2p_setup_drive(self, variant, flags);
 }
 
-/* Does the drive hold the data of that seed there? The RAM is used for that. */
+/* Does the drive have the data of this seed there? Overwrites the RAM. */
 bool p2p_drive_holds(struct p2p_fixture *self, off_t where, size_t len, uint64_t seed)
 {
 	p2p_set(self->ram, len, POISON);
@@ -64,7 +64,7 @@ bool p2p_drive_holds(struct p2p_fixture *self, off_t where, size_t len, uint64_t
 	       p2p_differs(self->ram, len, seed, where) == -1;
 }
 
-/* A mapping that the test has removed itself may be left in. */
+/* mem may point to a mapping that the test has already unmapped. */
 void p2p_release(struct p2p_fixture *self)
 {
 	if (self->disk >= 0)
@@ -75,7 +75,7 @@ void p2p_release(struct p2p_fixture *self)
 		munmap(self->ram, self->size);
 }
 
-/* The exit status of a child; -1 if it was killed. */
+/* Returns the exit status of a child, or -1 if it was killed. */
 int p2p_wait(pid_t child)
 {
 	int status;

@@ -13,7 +13,7 @@
 
 #include "../gup_call.h"
 
-/* What the function returned; -1000 if it can't be called this way. */
+/* The result of the function; -1000 if it can't be called this way. */
 long gup_call(int fd, unsigned int form, const void *addr,
 	      unsigned int nr_pages, unsigned int flags,
 	      struct p2p_test_page *pages, bool hold, pid_t pid)
@@ -35,7 +35,7 @@ long gup_call(int fd, unsigned int form, const void *addr,
 	return gup.result;
 }
 
-/* The reference count of a page of peer-to-peer memory now, -1 if gone. */
+/* The current reference count of a peer-to-peer page; -1 if it is gone. */
 int gup_count(int fd, uint64_t pfn)
 {
 	struct p2p_test_page look = { .pfn = pfn };
@@ -43,7 +43,7 @@ int gup_count(int fd, uint64_t pfn)
 	return ioctl(fd, P2P_TEST_LOOK, &look) ? -1 : look.count;
 }
 
-/* The PCI function with this address, which something else may follow. */
+/* Parses the address of a PCI function, which other text may follow. */
 bool p2p_function_of(const char *addr, struct p2p_test_function *function)
 {
 	unsigned int slot, nr;
@@ -55,7 +55,7 @@ bool p2p_function_of(const char *addr, struct p2p_test_function *function)
 	return true;
 }
 
-/* The one that a drive is on, for what asks for a client. */
+/* The PCI function of a drive, for use as a client. */
 bool p2p_client_of(const char *disk, struct p2p_test_function *client)
 {
 	char link[128], path[300] = "";

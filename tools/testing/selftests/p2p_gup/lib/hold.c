@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory that is held for longer than a call, through lib/test_p2p_hold.c. */
+/* Memory held for longer than a call, through lib/test_p2p_hold.c. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,7 +40,7 @@ int hold_unarmed(int fd, const struct hold_kind *kind, const void *addr, size_t 
 	return hold_as(fd, kind, addr, len, true, false);
 }
 
-/* How often revoke() has returned. */
+/* How often revoke() was called and has returned. */
 unsigned int hold_revokes(int fd)
 {
 	return hold_look(fd).nr_revoke;
@@ -52,7 +52,7 @@ unsigned int hold_revoked(int fd)
 	return hold_look(fd).nr_revoked;
 }
 
-/* Waits until one is. */
+/* Waits until a hold is revoked. */
 bool hold_wait_revoked(int fd)
 {
 	int i;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the kernel says. */
+/* Messages of the kernel log. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #include "../klog.h"
 
-/* What is logged from now on. */
+/* Opens the log at its end. */
 int klog_open(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -21,12 +21,12 @@ int klog_open(void)
 	return fd;
 }
 
-/* The next record: 0, EAGAIN if there is none yet, or another errno. */
+/* Reads the next record: 0, EAGAIN if there is none yet, or another errno. */
 int klog_next(int fd, char *record, size_t size)
 {
 	ssize_t len;
 
-	/* Some may be lost. */
+	/* Records may have been lost. */
 	do {
 		len = read(fd, record, size - 1);
 	} while (len < 0 && errno == EPIPE);
@@ -36,7 +36,7 @@ int klog_next(int fd, char *record, size_t size)
 	return 0;
 }
 
-/* Is there a line with both in it, among those that are there? */
+/* Does any of the available lines contain both texts? */
 bool klog_said(int fd, const char *one, const char *other)
 {
 	char record[8192];
@@ -47,7 +47,7 @@ bool klog_said(int fd, const char *one, const char *other)
 	return found;
 }
 
-/* Waits until a line says this; those before it are passed over. */
+/* Waits for a line with this text, skipping others. */
 bool __attribute__((format(printf, 2, 3)))
 klog_wait(int fd, const char *format, ...)
 {

@@ -12,7 +12,7 @@
 
 #include "../loopback.h"
 
-/* type: SOCK_STREAM for TCP, SOCK_DGRAM for UDP; what fds[0] sends fds[1] gets. */
+/* type: SOCK_STREAM for TCP, SOCK_DGRAM for UDP. fds[0] sends to fds[1]. */
 bool loopback_pair(int type, int fds[2])
 {
 	struct sockaddr_in addr = {

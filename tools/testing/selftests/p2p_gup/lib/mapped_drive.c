@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A drive below a linear mapping of device mapper. While the mapping is suspended,
- * requests wait in it, and whoever waits for one can't be killed.
+ * A drive below a linear mapping of device mapper. While the mapping is
+ * suspended, requests wait in it, and a process that waits for one can't be
+ * killed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -61,7 +62,7 @@ int mapped_create(const char *drive, unsigned long sectors)
 	error = dm_call(DM_DEV_CREATE, &call, 0);
 	if (error)
 		return error;
-	/* Major and minor are where makedev() would not have them. */
+	/* The kernel encodes major and minor differently from makedev(). */
 	dev = makedev(call.head.dev >> 8 & 0xfff,
 		      (call.head.dev & 0xff) | (call.head.dev >> 12 & 0xfff00));
 
@@ -83,7 +84,7 @@ int mapped_create(const char *drive, unsigned long sectors)
 	return error < 0 ? -errno : error;
 }
 
-/* New requests wait. There are none in the drive. */
+/* From now on new requests wait. The drive has none in flight. */
 int mapped_suspend(void)
 {
 	return dm_simple(DM_DEV_SUSPEND, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG |

@@ -10,7 +10,7 @@
 #include "../mirror.h"
 #include "../p2pmem.h"
 
-/* The clients and their routes, as p2pmem/routes has them. */
+/* Reads the clients and their routes from p2pmem/routes. */
 bool find_clients(struct mirror *self, const char *provider)
 {
 	char path[P2P_PATH_LEN], line[512], way[16];
@@ -65,7 +65,7 @@ int mirror_for(struct mirror *self, const struct client *client,
 	return call_hmm(self, &arg, addr, nr_pages, fault);
 }
 
-/* How many of the entries are not what they should be. */
+/* Counts entries that are not as expected. */
 int wrong(struct mirror *self, int first, int nr, unsigned int flags,
 	  unsigned int order)
 {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Transfers between a block device and vectors of RAM and of several providers' memory,
- * in any order: how many commands a drive needs for one is nobody's concern but the
- * kernel's.
+ * Transfers between a block device and vectors of RAM and of several providers'
+ * memory, in any order. How many commands a drive needs for one is transparent.
  */
 #define _GNU_SOURCE
 #include <linux/aio_abi.h>
@@ -15,7 +14,7 @@
 #include "../mixed.h"
 #include "../p2pmem.h"
 
-/* For a drive that reaches all providers, or none. Returns an error, or NULL. */
+/* @reached: the drive reaches all providers. Returns an error text, or NULL. */
 const char *mixed_init(struct mixed *m, int fd, size_t sector, bool reached)
 {
 	static const char *const no_disks[] = { NULL };
@@ -51,7 +50,7 @@ static unsigned int mixed_random(struct mixed *m, unsigned int below)
 	return (m->seed >> 8) % below;
 }
 
-/* By libaio's system calls; what preadv() and pwritev() would return. */
+/* Uses libaio's system calls. Returns the same as preadv() and pwritev(). */
 ssize_t mixed_async(int fd, int opcode, struct iovec *vec, int nr, off_t where)
 {
 	struct iocb iocb = {
@@ -69,7 +68,7 @@ ssize_t mixed_async(int fd, int opcode, struct iovec *vec, int nr, off_t where)
 	if (syscall(__NR_io_submit, ctx, 1, &list) != 1)
 		event.res = -errno;
 	else
-		/* io_uring of the same thread interrupts it. */
+		/* io_uring of the same thread may interrupt the call. */
 		while (syscall(__NR_io_getevents, ctx, 1, 1, &event, NULL) < 0 &&
 		       errno == EINTR)
 			;
@@ -77,7 +76,7 @@ ssize_t mixed_async(int fd, int opcode, struct iovec *vec, int nr, off_t where)
 	return event.res;
 }
 
-/* A vector of segments here and there. Returns its length. */
+/* Makes a vector of random segments. Returns its length. */
 size_t mixed_vector(struct mixed *m, struct iovec *vec, int *kind, int nr)
 {
 	unsigned int units = MIXED_SEGMENT / m->sector, first;
@@ -85,7 +84,7 @@ size_t mixed_vector(struct mixed *m, struct iovec *vec, int *kind, int nr)
 	int i;
 
 	for (i = 0; i < nr; i++) {
-		/* Whole pages as often as not: those may become one segment. */
+		/* Half of them begin at a page, so that they may merge. */
 		first = mixed_random(m, 2) ? 0 : mixed_random(m, units);
 		kind[i] = mixed_random(m, m->nr);
 		vec[i].iov_base = m->mem[kind[i]] + i * MIXED_SEGMENT + first * m->sector;
@@ -106,7 +105,10 @@ bool mixed_holds(struct iovec *vec, int nr, uint64_t seed, off_t where)
 	return true;
 }
 
-/* Writes or reads a vector, one way or the other. Returns whether the result is what is due. */
+/*
+ * Writes or reads a vector, by aio or not. Returns whether the result is as
+ * expected.
+ */
 static bool mixed_io(struct mixed *m, bool write, bool async, struct iovec *vec, int nr,
 		     off_t where, ssize_t due)
 {
@@ -126,8 +128,8 @@ static bool mixed_io(struct mixed *m, bool write, bool async, struct iovec *vec,
 }
 
 /*
- * Writes one vector to where and reads another one there, of MIXED_SIZE at most. Returns
- * what is wrong, or NULL.
+ * Writes one vector at offset where and reads another one there, each of
+ * MIXED_SIZE at most. Returns what is wrong, or NULL.
  */
 const char *mixed_transfer(struct mixed *m, off_t where)
 {

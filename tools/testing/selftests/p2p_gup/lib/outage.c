@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the tests of outages of a provider share. */
+/* Common code of the tests of a provider's outages. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <sys/prctl.h>
@@ -8,7 +8,7 @@
 
 pid_t outage_fork(void);
 
-/* A child that doesn't survive a test that fails; returns as fork() does. */
+/* Like fork(), but the child is killed if the test ends. */
 pid_t outage_fork(void)
 {
 	pid_t child = fork();

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Device private memory of lib/test_hmm.c, with its data in a provider's memory. */
+/*
+ * Device private memory of lib/test_hmm.c, with its data in a provider's BAR.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <lib/test_hmm_uapi.h>
@@ -22,10 +24,10 @@ static int call(int fd, unsigned long command, const void *mem, size_t size, voi
 	return p2p_result(ioctl(fd, command, &cmd));
 }
 
-/* All of it, or -ENOENT. */
+/* Migrates all of it to the device, or returns -ENOENT. */
 int private_to_device(int fd, void *mem, size_t size)
 {
-	/* The device tells what it has got. */
+	/* The call returns the migrated data. */
 	void *data = malloc(size);
 	int error;
 
@@ -36,19 +38,19 @@ int private_to_device(int fd, void *mem, size_t size)
 	return error;
 }
 
-/* What of it the device has, as for an access by the CPU. */
+/* Migrates pages that the device has, as a CPU access does. */
 int private_to_ram(int fd, void *mem, size_t size)
 {
 	return call(fd, HMM_DMIRROR_MIGRATE_TO_SYS, mem, size, NULL);
 }
 
-/* As the device sees it, which leaves it where it is. */
+/* Reads through the device, without migrating. */
 int private_read(int fd, void *mem, size_t size, void *to)
 {
 	return call(fd, HMM_DMIRROR_READ, mem, size, to);
 }
 
-/* How many pages the device has; or a negative errno. */
+/* How many pages the device has, or a negative errno. */
 int private_pages(int fd, const void *mem, size_t size)
 {
 	size_t i, nr = size / sysconf(_SC_PAGESIZE);

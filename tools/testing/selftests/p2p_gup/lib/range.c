@@ -26,7 +26,10 @@ int open_vram(const char *device, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-/* A dma-buf of a part of the memory, or a negative errno. @flags are those of its device. */
+/*
+ * Returns a dma-buf of a part of the memory, or a negative errno. @flags are
+ * the open flags of the device file.
+ */
 int export_vram_flags(const char *device, size_t size, off_t offset, int flags)
 {
 	struct p2p_vram_export export = { .offset = offset, .len = size };

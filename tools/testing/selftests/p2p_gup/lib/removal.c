@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A provider that comes and goes. */
+/* Removal of a provider. */
 #define _GNU_SOURCE
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include "../klog.h"
 #include "../removal.h"
 
-/* Unbinds in a child, whose exit status is the errno. */
+/* Unbinds in a child, which exits with the errno. */
 pid_t start_unbind(const char *provider)
 {
 	pid_t child = fork();

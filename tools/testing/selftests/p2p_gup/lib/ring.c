@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* An io_uring, by its system calls: the tests are about what these do. */
+/* An io_uring, without liburing: the tests are about its system calls. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -32,7 +32,7 @@ bool ring_init(struct ring *ring, unsigned int entries, unsigned int flags)
 	ring->fd = syscall(__NR_io_uring_setup, entries, p);
 	if (ring->fd < 0)
 		return false;
-	/* The completions come first in it. */
+	/* The completion ring comes first in the mapping. */
 	ring->rings_size = p->sq_off.array + p->sq_entries * sizeof(uint32_t);
 	ring->sqes_size = p->sq_entries * sizeof(struct io_uring_sqe)
 			  << !!(flags & IORING_SETUP_SQE128);
@@ -47,7 +47,7 @@ bool ring_init(struct ring *ring, unsigned int entries, unsigned int flags)
 	return false;
 }
 
-/* Writes down a request, for ring_enter(). */
+/* Queues a request for ring_enter(). */
 void ring_queue(struct ring *ring, const struct io_uring_sqe *sqe)
 {
 	struct io_uring_params *p = &ring->params;
@@ -60,7 +60,10 @@ void ring_queue(struct ring *ring, const struct io_uring_sqe *sqe)
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
 }
 
-/* Hands in what was queued; how many requests have begun, or a negative errno. */
+/*
+ * Submits queued requests; returns how many were submitted, or a negative
+ * errno.
+ */
 int ring_enter(struct ring *ring, unsigned int nr)
 {
 	unsigned int flags = 0;
@@ -72,7 +75,7 @@ int ring_enter(struct ring *ring, unsigned int nr)
 	return ret < 0 ? -errno : ret;
 }
 
-/* Hands in a request; 0, or a negative errno and it has not begun. */
+/* Submits a request; 0, or a negative errno if it was not submitted. */
 int ring_submit(struct ring *ring, const struct io_uring_sqe *sqe)
 {
 	uint32_t *tail = ring_word(ring, ring->params.sq_off.tail);
@@ -82,7 +85,7 @@ int ring_submit(struct ring *ring, const struct io_uring_sqe *sqe)
 	ret = ring_enter(ring, 1);
 	if (ret == 1)
 		return 0;
-	/* Else it would be the next one's. */
+	/* Remove the request, or the next call would submit it. */
 	__atomic_store_n(tail, *tail - 1, __ATOMIC_RELEASE);
 	return ret ?: -EAGAIN;
 }
@@ -103,7 +106,7 @@ static bool ring_reap(struct ring *ring, struct io_uring_cqe *cqe)
 	return true;
 }
 
-/* The same, and waits for it. */
+/* Waits for a completion and takes it. */
 void ring_wait(struct ring *ring, struct io_uring_cqe *cqe)
 {
 	while (!ring_reap(ring, cqe))
@@ -111,7 +114,7 @@ void ring_wait(struct ring *ring, struct io_uring_cqe *cqe)
 			IORING_ENTER_GETEVENTS, NULL, 0);
 }
 
-/* One request from beginning to end; 0, or an errno and it has not begun. */
+/* Runs one request to completion; 0, or an errno if it was not submitted. */
 int ring_do(struct ring *ring, const struct io_uring_sqe *sqe,
 	    struct io_uring_cqe *cqe)
 {

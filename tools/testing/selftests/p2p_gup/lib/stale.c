@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two users who get the same peer-to-peer memory, one after the other: what a user
- * leaves there, and what the next one finds, each in a process of its own.
+ * Two users who get the same peer-to-peer memory, one after the other: what a
+ * user leaves there, and what the next one finds, each in its own process.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include "../stale.h"
 #include "../users.h"
 
-/* Opens p2pmem/allocate as another user would. */
+/* Opens p2pmem/allocate as another user. */
 static int open_as(const char *provider, uid_t uid)
 {
 	int fd;
@@ -23,7 +23,7 @@ static int open_as(const char *provider, uid_t uid)
 	return seteuid(0) || setegid(0) ? -1 : fd;
 }
 
-/* Those of a provider that went are of no use. */
+/* Files of an earlier binding of the provider are of no use. */
 bool open_files(struct _test_data_stale *self)
 {
 	uid_t uid;
@@ -44,7 +44,7 @@ void close_files(struct _test_data_stale *self)
 		close(self->files[uid - ALICE]);
 }
 
-/* Memory may be slow: the first and the last word of a page stand for it. */
+/* Memory may be slow: writes only the first and the last word of each page. */
 void put(char *mem, size_t size, uint64_t word)
 {
 	size_t i;
@@ -76,7 +76,7 @@ int as(uid_t uid, struct _test_data_stale *self, int (*part)(struct _test_data_s
 	return child < 0 ? -1 : p2p_wait(child);
 }
 
-/* Maps with the file that the user has open all the time; root has none. */
+/* Maps through the file that the user keeps open; root has none. */
 static char *map_as_user(struct _test_data_stale *self)
 {
 	uid_t uid = getuid();
@@ -130,7 +130,7 @@ int find_alices(struct _test_data_stale *self)
 	return expect(self, again(self), ALICE);
 }
 
-/* Every word, not only those that put() stands for. */
+/* Writes every word, not only those that put() does. */
 int leave_every_word(struct _test_data_stale *self)
 {
 	char *mem = map_as_user(self);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Stops a thread inside the kernel, through lib/test_p2p_stall.c, so that another
- * does what it is to race with meanwhile. Each has a CPU of its own.
+ * Stops a thread inside the kernel, through lib/test_p2p_stall.c, while another
+ * thread does what it is to race with. Each thread has its own CPU.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -35,7 +35,7 @@ bool stall_wait(int fd)
 	return false;
 }
 
-/* Does it still stand? Then it goes on. */
+/* Lets the thread continue; returns whether it was still stopped. */
 bool stall_end(int fd)
 {
 	bool still = ioctl(fd, P2P_TEST_STALLED, 0) == 1;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Puts the machine to sleep, as far as an emulated one does: all devices are
- * suspended in all phases, and resumed. The platform, which nothing would wake up, is
- * left out (pm_test).
+ * Suspends the machine as far as an emulated one can be: all devices are
+ * suspended in all phases, and resumed. The platform, which nothing would wake
+ * up, is left out (pm_test).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "../p2pmem.h"
 #include "../suspend.h"
 
-/* Returns when everything is awake again: 0, or an errno. */
+/* Returns after resume: 0, or an errno. */
 int sleep_once(void)
 {
 	int klog = klog_open();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the tracepoints of peer-to-peer memory tell. */
+/* The tracepoints of peer-to-peer memory. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdarg.h>
@@ -36,7 +36,7 @@ void trace_stop(void)
 	trace_write("events/p2pdma/enable", "0");
 }
 
-/* How many lines of the trace have the text in them. */
+/* Counts the lines of the trace that contain the text. */
 int __attribute__((format(printf, 1, 2))) traced(const char *format, ...)
 {
 	char want[256], line[512];

@@ -59,7 +59,7 @@ static int uring_call(struct ring *ring, unsigned int opcode, void *arg,
 	return ret < 0 ? ret : 0;
 }
 
-/* As the only one, in slot 0. */
+/* Registers the only buffer, in slot 0. */
 int uring_register(struct ring *ring, void *mem, size_t len)
 {
 	struct iovec buf = { mem, len };
@@ -77,7 +77,10 @@ int uring_register_empty(struct ring *ring, unsigned int slots)
 	return uring_call(ring, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg));
 }
 
-/* Puts a buffer into a slot, or nothing; the tag is told when it is out of it again. */
+/*
+ * Puts a buffer, or nothing, into a slot; the tag is posted when it is
+ * released.
+ */
 int uring_update(struct ring *ring, unsigned int slot, void *mem, size_t len,
 		 uint64_t tag)
 {
@@ -136,7 +139,10 @@ struct io_uring_sqe uring_request(int opcode, int fd, unsigned int slot, void *m
 	};
 }
 
-/* From beginning to end; what the request returned, or why it did not begin. */
+/*
+ * Runs a request to completion; returns its result, or why it was not
+ * submitted.
+ */
 int uring_fixed(struct ring *ring, int opcode, int fd, unsigned int slot, void *mem,
 		size_t len, off_t where)
 {

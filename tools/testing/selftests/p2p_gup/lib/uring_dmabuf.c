@@ -7,7 +7,7 @@
 
 #include "../uring_dmabuf.h"
 
-/* The drive, and a dma-buf. */
+/* Opens the drive, and allocates a dma-buf. */
 bool uring_dmabuf_begin(struct uring_dmabuf_fixture *self,
 			const struct p2p_variant *variant, int disk_flags, size_t size)
 {
@@ -30,7 +30,7 @@ bool uring_dmabuf_begin_ring(struct uring_dmabuf_fixture *self, unsigned int ent
 	       !uring_register_empty(&self->ring, slots);
 }
 
-/* And as much RAM. */
+/* Maps the dma-buf, and as much RAM. */
 bool uring_dmabuf_map(struct uring_dmabuf_fixture *self, size_t size)
 {
 	self->size = size;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Processes of users without privileges that may allocate peer-to-peer memory. */
+/* Processes of unprivileged users that may allocate peer-to-peer memory. */
 #define _GNU_SOURCE
 #include <grp.h>
 #include <stdio.h>
@@ -10,7 +10,10 @@
 #include "../p2pmem.h"
 #include "../users.h"
 
-/* Opens p2pmem/allocate to the group, as an administrator would; 0 ends that. */
+/*
+ * Grants the group access to p2pmem/allocate, as an administrator would; 0
+ * revokes it.
+ */
 bool users_admit(const char *provider, gid_t group)
 {
 	char path[P2P_PATH_LEN];
@@ -19,7 +22,7 @@ bool users_admit(const char *provider, gid_t group)
 	return !chown(path, -1, group);
 }
 
-/* As fork(); the child is a process of that user, or stays root if that is 0. */
+/* Like fork(), but the child is a process of this user; root for 0. */
 pid_t users_fork(uid_t uid)
 {
 	pid_t child = fork();
@@ -29,7 +32,7 @@ pid_t users_fork(uid_t uid)
 	return child;
 }
 
-/* Where the memory of a mapping is, which the mapping's offset tells; 0 if none. */
+/* The physical address of a mapping's memory, from its offset; 0 if none. */
 uint64_t users_phys(const void *mem)
 {
 	uint64_t start, offset, phys = 0;

@@ -3,7 +3,7 @@
 #include "../../kselftest.h"
 #include "../p2pmem.h"
 
-/* As p2p_variants(); without a variant to run, the program as a whole is skipped. */
+/* Like p2p_variants(), but skips the whole program if there is no variant. */
 int p2p_variants_or_skip(struct p2p_variant *list, const char *driver,
 			 const char *const *disks)
 {

@@ -29,7 +29,7 @@
 #define EDU_ID		0x11e8
 #define EDU_WAIT_MS	20000
 
-/* The device, if the driver has one. */
+/* Finds the edu device bound to the driver, if any. */
 bool vfio_find_edu(char *address, size_t size)
 {
 	DIR *dir = opendir(P2P_DRIVERS VFIO_DRIVER);
@@ -47,7 +47,7 @@ bool vfio_find_edu(char *address, size_t size)
 	return found;
 }
 
-/* The file of the group of a device. */
+/* Opens the group of a device. */
 int vfio_open_group(const char *address)
 {
 	char path[P2P_PATH_LEN], link[PATH_MAX];
@@ -89,7 +89,7 @@ static bool vfio_enable(struct vfio *vfio)
 	return vfio->regs != MAP_FAILED;
 }
 
-/* A container with the group of the device, which can do DMA. */
+/* Opens a container with the group of the device, and enables DMA. */
 bool vfio_open(struct vfio *vfio, const char *address)
 {
 	vfio->regs = MAP_FAILED;
@@ -109,7 +109,10 @@ err_close:
 	return false;
 }
 
-/* The same, and a fixture's RAM is mapped. Its other memory has data, and is not. */
+/*
+ * The same, and maps a fixture's RAM. Its other memory is filled, but not
+ * mapped.
+ */
 bool vfio_open_with_ram(struct vfio *vfio, const char *address, struct p2p_fixture *p2p)
 {
 	if (!p2p_setup_ram(p2p))
@@ -184,7 +187,7 @@ static bool edu_dma(struct vfio *vfio, uint64_t src, uint64_t dst, size_t len,
 	return false;
 }
 
-/* The device gets what is there. It does not know whether it got anything. */
+/* Makes the device read. It does not detect failed reads. */
 bool vfio_edu_read(struct vfio *vfio, uint64_t iova, size_t len)
 {
 	return edu_dma(vfio, iova, EDU_BUFFER, len, 0);
