@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # make bisect [FROM=N] [TO=N]: every commit of build/linux after base builds and boots, with the options
-# of the series on and off; with FROM and TO only these steps, counted from 1.
+# of the series on and off; with FROM and TO only these steps, counted from 1. Where a series ends, the
+# selftests build, too.
 #
 # The two kernels of each step are built side by side, each in directories of its own. One kernel is made
 # of one step after the other, so that kbuild compiles again what a step changes, and decides what that
@@ -65,6 +66,22 @@ try() {
 	echo "${same:+as }${same:-ok}" >"$work/$1/result"
 }
 
+# build_selftests NUMBER: those of the commit in $src, if it has any.
+build_selftests() {
+	local suite=$src/tools/testing/selftests/p2p_gup programs=$work/selftests
+	local log=$work/$1-selftests.log
+
+	[ -d "$suite" ] || return 0
+	step "its selftests"
+	rm -rf "$programs"
+	mkdir -p "$programs"
+	{
+		make_kernel headers &&
+			make -s -C "$suite" OUTPUT="$programs" LDFLAGS=-static \
+				KHDR_INCLUDES="-isystem $out/usr/include"
+	} >"$log" 2>&1 || die "its selftests do not build:" "$(tail -n 5 "$log")" "all of it: ${log#"$top"/}"
+}
+
 # chain on|off: all steps. Writes a line for each: its number and what the table says.
 chain() {
 	local commit i key result status
@@ -99,6 +116,13 @@ chain() {
 			"as "*) echo "$key ${result#as }" >>"$passed" ;;
 			esac
 		fi
+		if [ "$1" = on ] && [[ " ${ends[*]} " = *" $commit "* ]]; then
+			set +e
+			(set -e && build_selftests "$i")
+			status=$?
+			set -e
+			[ "$status" -eq 0 ] || result=FAILED
+		fi
 		step "$i of $count: $result"
 		echo "$i $result" >>"$work/results-$1"
 	done
@@ -110,6 +134,7 @@ said() { sed -n "s/^$2 //p" "$work/results-$1"; }
 lock steps
 mkdir -p "$work"
 mapfile -t commits < <(git -C "$linux" rev-list --reverse base..HEAD)
+mapfile -t ends < <(git -C "$linux" for-each-ref --format='%(objectname)' refs/heads/series)
 count=${#commits[@]}
 [ "$count" -gt 0 ] || die "build/linux has no commit after base"
 from=${FROM:-1}

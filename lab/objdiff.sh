@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # make unchanged [ALL=1] [DIRS='mm block']: with its options off, the series changes no object code but
-# that of the objects in $expected, each with its reason.
+# by the patches in $expected, each with its reason.
 #
 # The kernel after S0-fixes, whose corrections are for everybody, is compared with the whole series. Both
 # are built with the lean configuration, the options of the series off, from the same source directory
@@ -26,19 +26,18 @@ out=$build/steps/unchanged
 log=$work/build.log
 kernel_directories=(arch/x86 block crypto drivers fs init io_uring ipc kernel lib mm net security virt)
 
-# What may differ, and why. An entry that no longer differs is an error, too. "PATH +" is an object that
-# only the series has.
-expected=(
-	"mm/gup.o            get_user_pages_fast() takes device-mapped memory folio by folio"
-	"mm/gup_device.o +   the code for that"
-	"kernel/dma/direct.o the mapping of RAM is apart from that of device memory"
-	"kernel/dma/mapping.o the same"
-	"drivers/iommu/dma-iommu.o the same"
-	"io_uring/rsrc.o     an update of registered buffers can say of what type each buffer is"
-	"lib/test_hmm.o      struct hmm_range has room for a device; private pages may be backed by a BAR"
-	"drivers/vfio/vfio_iommu_type1.o a DMA mapping has room for a lease, and mapping can begin again"
-	"drivers/infiniband/core/uverbs_cmd.o an MR that can be revoked can't be reregistered"
-	"drivers/infiniband/hw/vmw_pvrdma/pvrdma_mr.o the command that destroys an MR has a function"
+# The patches that change object code all the same, and why: that of the files that they change, or that
+# include a header of their own directory that they change. A patch that no longer does is an error, too.
+declare -A expected=(
+	["mm/gup: take device-mapped memory folio by folio"]="get_user_pages_fast() does that for all such memory"
+	["PCI/P2PDMA: remember routes where DMA mappings find them"]="the mapping of RAM is apart from that of device memory"
+	["fs/direct-io: don't write zeros in place of peer-to-peer memory"]="a test of an error code"
+	["block: allow direct I/O from and to peer-to-peer memory"]="file systems that look at the data set a flag in the bio"
+	["io_uring: let a buffer update say of what type each buffer is"]="new UAPI"
+	["lib/test_hmm: keep what belongs to a private page together"]="a structure instead of a page"
+	["vfio/type1: let devices use peer-to-peer memory"]="a DMA mapping has room for a lease, and mapping can begin again"
+	["RDMA/core: register peer-to-peer memory"]="an MR that can be revoked can't be reregistered"
+	["RDMA/vmw_pvrdma: register peer-to-peer memory"]="the command that destroys an MR has a function"
 )
 
 # directories: those of the kernel proper that the series touches after S0-fixes.
@@ -123,29 +122,44 @@ mapfile -t differ < <(diff -rq "$work/fixes" "$work/series" |
 		-e "s|^Only in .*/unchanged/fixes/?(.*): (.*)|\1/\2 -|" \
 		-e "s|^Only in .*/unchanged/series/?(.*): (.*)|\1/\2 +|")
 
-# in_places OBJECT: is it in a directory that was built?
-in_places() {
-	local place
+# changed_by SUBJECT: the .c files and headers that a patch of the series changes.
+changed_by() {
+	local commit
 
-	for place in "${places[@]}"; do
-		[[ $1 != "$place"/* ]] || return 0
-	done
-	return 1
+	commit=$(git -C "$linux" log --format='%H %s' series/S0-fixes..HEAD |
+		awk -v subject="$1" '{ hash = $1; sub(/^[^ ]* /, ""); if ($0 == subject) print hash }')
+	[ "$commit" ] || die "lab/objdiff.sh expects something of a patch that the series has not: $1"
+	git -C "$linux" diff-tree -r --no-commit-id --name-only "$commit" -- '*.c' '*.h'
+}
+
+# sources_of OBJECT: its .c file, and the headers of its directory that it includes.
+sources_of() {
+	local directory=${1%/*} command
+
+	echo "${1%.o}.c"
+	command=$out/$directory/.${1##*/}.cmd
+	[ ! -f "$command" ] || grep -oE "(^|[ /])$directory/[^/ ]+\.h\>" "$command" | sed "s|^.*$directory/|$directory/|"
 }
 
 known=()
-stale=()
 step "compared $count objects of ${places[*]}"
 step "their code, data and relocations, but for what GCC appends to local names"
-for entry in "${expected[@]}"; do
-	read -r object mark reason <<<"$entry"
-	if [ "$mark" = + ]; then object="$object +"; else reason="$mark $reason"; fi
-	in_places "${object% +}" || continue
-	if printf '%s\n' "${differ[@]}" | grep -qxF "$object"; then
+declare -A covers
+for subject in "${!expected[@]}"; do
+	mapfile -t files < <(changed_by "$subject")
+	[ ${#files[@]} -gt 0 ] || exit 1
+	for object in "${differ[@]}"; do
+		sources_of "${object%% *}" | grep -xFf <(printf '%s\n' "${files[@]}") >/dev/null || continue
 		known+=("$object")
-		step "differs: $object: $reason"
-	else
-		stale+=("$object: $reason")
+		covers[$subject]+=" ${object%% *}"
+	done
+done
+stale=()
+for subject in "${!expected[@]}"; do
+	if [ "${covers[$subject]-}" ]; then
+		step "$subject: ${expected[$subject]} (${covers[$subject]# })"
+	elif [ -z "${DIRS-}" ]; then
+		stale+=("$subject")
 	fi
 done
 mapfile -t differ < <(printf '%s\n' "${differ[@]}" | grep -vxFf <(printf '%s\n' "${known[@]}") | sed '/^$/d')
@@ -158,8 +172,8 @@ if [ ${#differ[@]} -gt 0 ]; then
 	done
 	die "${#differ[@]} of $count objects differ with the options of the series off" \
 		"whole dumps: build/unchanged/fixes and build/unchanged/series" \
-		"if that has to be, name object and reason in lab/objdiff.sh"
+		"if that has to be, name the patch and the reason in lab/objdiff.sh"
 fi
 [ ${#stale[@]} -eq 0 ] ||
-	die "these no longer differ, so lab/objdiff.sh should not expect it:" "${stale[@]}"
-ok "the same object code after S0-fixes, options off, but for ${#known[@]} objects"
+	die "these patches no longer change object code, so lab/objdiff.sh should not expect it:" "${stale[@]}"
+ok "the same object code after S0-fixes, options off, but by ${#expected[@]} patches that say so"
