@@ -68,11 +68,11 @@ static void check_result(const struct run *run, int res)
 		return;
 	if (res == -EREMOTEIO) {
 		error("%s can't be used with peer-to-peer memory of %s", b->target, b->via->bdf);
-		hint("p2pctl route %s %s tells why", b->via->bdf, b->target);
+		hint("p2pctl route %s %s shows why", b->via->bdf, b->target);
 		exit(ST_NO);
 	}
 	die(ST_FAILED, "%s: a transfer of %llu bytes failed: %s", b->target,
-	    (unsigned long long)run->size, res < 0 ? strerror(-res) : "it was cut short");
+	    (unsigned long long)run->size, res < 0 ? strerror(-res) : "short transfer");
 }
 
 /* Measures one figure. */
@@ -126,7 +126,7 @@ static void measure_all(struct bench *b)
 	void *ram;
 
 	if (!p2p)
-		die(ST_FAILED, "%s: %s of peer-to-peer memory are not to be had: %s; lower --queue-depth",
+		die(ST_FAILED, "%s: can't allocate %s of peer-to-peer memory: %s; lower --queue-depth or --block-sizes",
 		    b->via->bdf, size_text(largest, need), strerror(errno));
 	if (posix_memalign(&ram, 2 << 20, largest))
 		die(ST_FAILED, "out of memory");
@@ -166,10 +166,10 @@ static void parse_sizes(struct bench *b, char *list)
 		uint64_t size = size_option("--block-sizes", one);
 
 		if (!size || size % 512 || size > 1UL << 30 || b->nr_sizes == MAX_SIZES)
-			die(ST_USAGE, "--block-sizes %s: at most %d multiples of 512, each at most 1G",
+			die(ST_USAGE, "--block-sizes %s: must be at most %d multiples of 512, each at most 1G",
 			    list, MAX_SIZES);
 		if (b->nr_sizes && size <= b->sizes[b->nr_sizes - 1])
-			die(ST_USAGE, "--block-sizes %s: the larger ones come later", list);
+			die(ST_USAGE, "--block-sizes %s: must be in ascending order", list);
 		b->sizes[b->nr_sizes++] = size;
 	}
 	free(copy);
@@ -203,7 +203,7 @@ static const struct provider *choose(struct providers *all, const char *via, con
 	if (found)
 		return found;
 	error("%s reaches no peer-to-peer memory%s%s", target, via ? " of " : "", via ?: "");
-	hint("p2pctl route %s%s%s tells why", via ?: "", via ? " " : "", target);
+	hint("p2pctl route %s%s%s shows why", via ?: "", via ? " " : "", target);
 	exit(ST_NO);
 }
 
@@ -227,7 +227,8 @@ static void open_target(struct bench *b)
 	if (b->span > size)
 		b->span = size;
 	if (b->span < largest)
-		die(ST_USAGE, "%s is smaller than the largest block", b->target);
+		die(ST_USAGE, "%s: its size, or --span, is smaller than the largest block",
+		    b->target);
 }
 
 static double parse_seconds(const char *text)
@@ -293,7 +294,7 @@ int cmd_bench(int argc, char **argv)
 		}
 	}
 	if (argc - optind != 1)
-		usage_error("bench", "it takes one TARGET, a file or a block device");
+		usage_error("bench", "exactly one TARGET is required, a file or a block device");
 	b.target = argv[optind];
 	open_target(&b);
 	all = providers_load();

@@ -19,7 +19,7 @@ void bench_print_table(const struct bench *b)
 	char text[SIZE_TEXT], other[SIZE_TEXT];
 	struct table table;
 
-	printf("%s, memory of %s, %u at a time:\nMiB/s, and CPU time in %% of one CPU\n\n",
+	printf("%s, memory of %s, %u transfers at a time:\nMiB/s, CPU time in %% of one CPU\n\n",
 	       b->target, b->via->bdf, b->queue_depth);
 	table_init(&table, b->write ? 9 : 5, titles);
 	for (unsigned int i = 0; i < b->nr_sizes; i++) {
@@ -38,7 +38,7 @@ void bench_print_table(const struct bench *b)
 	}
 	table_print(&table, stdout, false);
 	table_free(&table);
-	printf("\nPeer to peer by the kernel's count: %s of %s.\n", size_text(b->counted, text),
+	printf("\nPeer to peer, as counted by the kernel: %s of %s.\n", size_text(b->counted, text),
 	       size_text(b->transferred, other));
 }
 
@@ -89,7 +89,7 @@ void bench_plot(const struct bench *b)
 
 	if (!gnuplot)
 		die(ST_FAILED, "gnuplot can't be started: %s", strerror(errno));
-	title = xasprintf("%s, memory of %s, %u at a time", b->target, b->via->bdf,
+	title = xasprintf("%s, memory of %s, %u transfers at a time", b->target, b->via->bdf,
 			  b->queue_depth);
 	fprintf(gnuplot, "set terminal svg size 800,480 background 'white'\nset output ");
 	put_quoted(gnuplot, b->plot);
@@ -111,10 +111,10 @@ void bench_plot(const struct bench *b)
 		fprintf(gnuplot, "e\n");
 	}
 	if (pclose(gnuplot)) {
-		error("%s was not made: gnuplot failed, or is not installed", b->plot);
-		hint("the Debian package gnuplot-nox has it");
+		error("%s was not created: gnuplot failed, or is not installed", b->plot);
+		hint("Debian has gnuplot in the package gnuplot-nox");
 		exit(ST_FAILED);
 	}
 	if (!b->json)
-		printf("%s has the picture.\n", b->plot);
+		printf("The plot is in %s.\n", b->plot);
 }

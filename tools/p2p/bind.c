@@ -41,11 +41,11 @@ static void parse_device(struct binding *b, const char *command, int argc, char 
 	struct client client;
 
 	if (argc != 1)
-		usage_error(command, "it takes one DEVICE");
+		usage_error(command, "exactly one DEVICE is required");
 	if (!client_resolve(&client, argv[0]))
 		exit(ST_USAGE);
 	if (!client.nr || !client.layers[0].bdf[0])
-		die(ST_USAGE, "%s is no PCI function; a BAR belongs to one, as 0000:03:00.0", argv[0]);
+		die(ST_USAGE, "%s is not a PCI function; name one, such as 0000:03:00.0", argv[0]);
 	memcpy(b->bdf, client.layers[0].bdf, BDF_LEN);
 	client_free(&client);
 }
@@ -77,8 +77,8 @@ static void load_driver(void)
 		waitpid(pid, NULL, 0);
 	if (exists(DRIVER))
 		return;
-	error("the kernel has no driver p2pmem-bar, and none can be loaded");
-	hint("its option is CONFIG_PCI_P2PMEM_BAR; p2pctl check tells what this kernel has");
+	error("the kernel does not have the driver p2pmem-bar, and it can't be loaded as a module");
+	hint("it needs CONFIG_PCI_P2PMEM_BAR; p2pctl check shows the options of this kernel");
 	exit(ST_FAILED);
 }
 
@@ -109,33 +109,53 @@ static void restore_parameters(char *old[])
 	}
 }
 
-/* Return: the name of the device's previous driver, to be freed, or NULL. */
-static char *take_from_driver(const struct binding *b)
-{
-	char driver[64], *path, *why;
-
-	if (!pci_driver(b->bdf, driver)[0])
-		return NULL;
-	if (!b->force) {
-		error("%s has the driver %s", b->bdf, driver);
-		hint("--force takes it away from that; what the device does for others ends then");
-		exit(ST_FAILED);
-	}
-	why = pci_in_use(b->bdf);
-	if (why)
-		die(ST_FAILED, "%s is in use: %s; end that first", b->bdf, why);
-	path = xasprintf(PCI_DEVICES "/%s/driver/unbind", b->bdf);
-	must_write(path, b->bdf, "unbinding it");
-	free(path);
-	return xstrdup(driver);
-}
-
 static void set_override(const char *bdf, const char *driver)
 {
 	char *path = xasprintf(PCI_DEVICES "/%s/driver_override", bdf);
 
-	must_write(path, driver, "choosing a driver");
+	must_write(path, driver, "can't select a driver");
 	free(path);
+}
+
+static void check_not_used(const struct binding *b, const char *driver)
+{
+	char *why;
+
+	if (!b->force) {
+		error("%s is bound to the driver %s", b->bdf, driver);
+		hint("--force unbinds that driver, which ends all other use of the device");
+		exit(ST_FAILED);
+	}
+	why = pci_in_use(b->bdf);
+	if (why)
+		die(ST_FAILED, "%s is in use: %s; end this use first", b->bdf, why);
+}
+
+/*
+ * Selects p2pmem-bar, and unbinds the device from its driver if it has one. A failure
+ * leaves everything as it was.
+ *
+ * Return: the name of the previous driver, to be freed, or NULL.
+ */
+static char *take_device(const struct binding *b)
+{
+	char driver[64], *path;
+	int err;
+
+	if (pci_driver(b->bdf, driver)[0])
+		check_not_used(b, driver);
+	set_override(b->bdf, "p2pmem-bar");
+	if (!driver[0])
+		return NULL;
+	path = xasprintf(PCI_DEVICES "/%s/driver/unbind", b->bdf);
+	err = write_text(path, b->bdf);
+	free(path);
+	if (err) {
+		set_override(b->bdf, "\n");
+		die(ST_FAILED, "%s: can't unbind the driver %s: %s", b->bdf, driver,
+		    strerror(-err));
+	}
+	return xstrdup(driver);
 }
 
 static bool is_bound(const char *bdf)
@@ -169,14 +189,14 @@ static void give_up(const struct binding *b, int log, const char *old_driver)
 	set_override(b->bdf, "\n");
 	if (old_driver)
 		write_text("/sys/bus/pci/drivers_probe", b->bdf);
-	error("%s: the driver p2pmem-bar does not take it%s", b->bdf, said ? ":" : "");
+	error("%s: the driver p2pmem-bar did not bind to it%s", b->bdf, said ? ":" : "");
 	while ((line = strsep(&rest, "\n")))
 		if (strstr(line, "p2pmem-bar") || strstr(line, "BAR"))
 			hint("%s", line);
 	if (!said)
-		hint("dmesg may tell why");
+		hint("dmesg may show why");
 	if (old_driver && !exists(PCI_DEVICES "/%s/driver", b->bdf))
-		hint("nor did %s take it back", old_driver);
+		hint("its driver %s did not bind again: it has no driver now", old_driver);
 	free(said);
 	exit(ST_FAILED);
 }
@@ -198,13 +218,13 @@ static void write_rule(const struct binding *b)
 	bool any = false;
 
 	if (!file)
-		die(ST_FAILED, "%s: %s; it is bound until the machine goes down", path,
-		    strerror(errno));
+		die(ST_FAILED, "%s: %s; without this rule the device is bound only until shutdown",
+		    path, strerror(errno));
 	vendor = read_text(PCI_DEVICES "/%s/vendor", b->bdf);
 	device = read_text(PCI_DEVICES "/%s/device", b->bdf);
 	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++)
 		any |= !!b->value[i];
-	fprintf(file, "# Peer-to-peer memory of this device; by p2pctl bind --persist.\n");
+	fprintf(file, "# Offers the memory of this device; written by p2pctl bind --persist.\n");
 	fprintf(file, "ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", \\\n"
 		"  ATTR{vendor}==\"%s\", ATTR{device}==\"%s\", ", b->bdf, vendor, device);
 	fprintf(file, "RUN+=\"" P2PCTL_PATH " bind");
@@ -215,7 +235,7 @@ static void write_rule(const struct binding *b)
 	fprintf(file, "%s $kernel\"\n", b->force ? " --force" : "");
 	if (fclose(file))
 		die(ST_FAILED, "%s: %s", path, strerror(errno));
-	printf("%s binds it at each boot.\n", path);
+	printf("%s binds the device at each boot.\n", path);
 	free(vendor);
 	free(device);
 	free(path);
@@ -233,8 +253,8 @@ static void report(const struct binding *b)
 	if (p->bar >= 0)
 		printf(" in BAR %d", p->bar);
 	printf("%s.\n", p->pageless ? ", without struct pages: not for O_DIRECT" : "");
-	printf("It is root's; chgrp and chmod " PCI_DEVICES "/%s/p2pmem/%s let others use it.\n",
-	       b->bdf, p->pageless ? "range" : "allocate");
+	printf("Only root may use it; chgrp and chmod of " PCI_DEVICES
+	       "/%s/p2pmem/%s let others use it.\n", b->bdf, p->pageless ? "range" : "allocate");
 	free(all.p);
 }
 
@@ -297,12 +317,11 @@ int cmd_bind(int argc, char **argv)
 
 	parse(&b, "bind", options, argc, argv);
 	if (is_bound(b.bdf)) {
-		printf("%s is bound to p2pmem-bar already; unbind it to change its options.\n", b.bdf);
+		printf("%s is already bound to p2pmem-bar; unbind it to change its options.\n", b.bdf);
 	} else {
 		load_driver();
-		old_driver = take_from_driver(&b);
+		old_driver = take_device(&b);
 		log = kmsg_open();
-		set_override(b.bdf, "p2pmem-bar");
 		if (!probe(&b))
 			give_up(&b, log, old_driver);
 		free(old_driver);
@@ -324,11 +343,11 @@ static void check_not_mapped(const struct binding *b)
 
 		if (strcmp(m->provider, b->bdf))
 			continue;
-		error("%s is in use: %s[%d] maps it", b->bdf, m->comm, m->pid);
+		error("%s is in use: %s[%d] maps its memory", b->bdf, m->comm, m->pid);
 		mapped = true;
 	}
 	if (mapped) {
-		hint("--force takes the memory away from them: accesses end in SIGBUS");
+		hint("--force unbinds it anyway: accesses of these processes then raise SIGBUS");
 		exit(ST_FAILED);
 	}
 	free(mappers.m);
@@ -353,19 +372,19 @@ int cmd_unbind(int argc, char **argv)
 	if (is_bound(b.bdf)) {
 		if (!b.force)
 			check_not_mapped(&b);
-		must_write(DRIVER "/unbind", b.bdf, "unbinding it");
+		must_write(DRIVER "/unbind", b.bdf, "can't unbind the driver");
 		set_override(b.bdf, "\n");
 		/* Binds its own driver, if there is one. */
 		write_text("/sys/bus/pci/drivers_probe", b.bdf);
 		pci_driver(b.bdf, driver);
-		printf("%s offers no peer-to-peer memory any more%s%s.\n", b.bdf,
+		printf("%s no longer offers peer-to-peer memory%s%s.\n", b.bdf,
 		       driver[0] ? "; its driver is " : "", driver);
 	}
 	if (b.persist) {
 		path = rules_path(&b);
 		if (unlink(path))
 			die(ST_FAILED, "%s: %s", path, strerror(errno));
-		printf("%s is removed.\n", path);
+		printf("%s was removed.\n", path);
 		free(path);
 	}
 	return ST_OK;

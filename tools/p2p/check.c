@@ -50,7 +50,7 @@ static unsigned int check_nvme_memory(struct findings *all, struct providers *pr
 		found++;
 		find(all, FOUND_NOTE, xstrdup(ctrls.name[i]), said,
 		     strstr(said, "use_pmr") ?
-		     xasprintf("echo 1 > /sys/module/nvme/parameters/use_pmr, and bind %s anew; what is in it will be overwritten",
+		     xasprintf("echo 1 > /sys/module/nvme/parameters/use_pmr, then unbind %s and bind it again; the contents of its PMR will be overwritten",
 			       bdf) : NULL);
 	}
 	free_names(&ctrls);
@@ -102,20 +102,20 @@ static void check_providers(struct findings *all, struct providers *providers)
 	possible = check_nvme_memory(all, providers) + check_candidates(all);
 	if (!providers->nr)
 		find(all, FOUND_BAD, "providers",
-		     xstrdup("no device offers memory"),
+		     xstrdup("no device offers peer-to-peer memory"),
 		     xstrdup(possible ? "see the devices above" :
-			     "add a device with memory behind a BAR: an NVMe drive with a controller memory buffer, an accelerator, an FPGA; 'Above 4G Decoding' and 'Resizable BAR' in the firmware's settings make large BARs possible"));
+			     "add a device with memory behind a BAR: an NVMe drive with a controller memory buffer, an accelerator or an FPGA; the firmware settings 'Above 4G Decoding' and 'Resizable BAR' make large BARs possible"));
 	else
 		find(all, FOUND_GOOD, "providers",
-		     xasprintf("%s of memory, of %s", size_text(sum, size),
+		     xasprintf("%s of memory, offered by %s", size_text(sum, size),
 			       count_text(providers->nr, "device", "devices", nr)), NULL);
 	if (providers->nr && !with_pages)
 		find(all, FOUND_BAD, "providers",
-		     xstrdup("none of it has struct pages: it is not for system calls such as O_DIRECT, only for drivers that know such memory"),
-		     xstrdup("offer 2 MiB or more of a BAR: p2pctl bind --size"));
+		     xstrdup("none of it has struct pages: it can't be used for system calls with O_DIRECT, only by drivers that support such memory"),
+		     xstrdup("offer at least 2 MiB of a BAR, see p2pctl bind --size"));
 	if (providers->nr && !usable)
-		find(all, FOUND_NOTE, "rights", xstrdup("you may not allocate from any of them"),
-		     xstrdup("root may, and can chgrp and chmod p2pmem/allocate"));
+		find(all, FOUND_NOTE, "rights", xstrdup("you may not allocate from any provider"),
+		     xstrdup("root may; chgrp and chmod of p2pmem/allocate let others do so"));
 }
 
 /* Counts the pairs by route, and keeps each cause of a missing one once. */
@@ -204,11 +204,11 @@ static unsigned int check_drives(struct findings *all, struct providers *provide
 	if (!providers->nr)
 		return 0;
 	if (!nr)
-		find(all, FOUND_NOTE, "drives", xstrdup("there is no NVMe drive for files and O_DIRECT; drivers of other devices may use the memory"), NULL);
+		find(all, FOUND_NOTE, "drives", xstrdup("there is no NVMe drive to use the memory with files and O_DIRECT; drivers of other devices may use it"), NULL);
 	else
 		find(all, reaching ? FOUND_GOOD : FOUND_BAD, "drives",
 		     xasprintf("%u of %u NVMe drives reach a provider", reaching, nr),
-		     reaching == nr ? NULL : xstrdup("p2pctl route tells which, and why"));
+		     reaching == nr ? NULL : xstrdup("p2pctl route shows which don't, and why"));
 	return nr ? reaching : pairs->bus + pairs->host_bridge;
 }
 
@@ -223,11 +223,11 @@ static void check_routes(struct findings *all, struct providers *providers, stru
 	works = pairs->bus + pairs->host_bridge;
 	if (pairs->bus || pairs->host_bridge || pairs->none)
 		find(all, works ? FOUND_GOOD : FOUND_BAD, "routes",
-		     xasprintf("of %u ways from a device with a driver to a provider, %u go across a switch, %u through the host bridge, %u are closed",
+		     xasprintf("of %u pairs (device with a driver, provider), %u have a route across a switch, %u have one through the host bridge, and %u have none",
 			       pairs->bus + pairs->host_bridge + pairs->none, pairs->bus,
 			       pairs->host_bridge, pairs->none), NULL);
 	else
-		find(all, FOUND_BAD, "routes", xstrdup("no device with a driver could use the memory"), NULL);
+		find(all, FOUND_BAD, "routes", xstrdup("there is no device with a driver that could use the memory"), NULL);
 	for (unsigned int i = 0; i < pairs->causes.nr; i++) {
 		struct finding *f = &pairs->causes.f[i];
 
@@ -251,7 +251,7 @@ static void print(const struct findings *all, unsigned int works, const char *ve
 			paragraph(stdout, 22, "                   ->", f->remedy);
 	}
 	if (works)
-		printf("\np2pctl list shows the memory, p2pctl route who reaches it.\n");
+		printf("\np2pctl list shows the memory, p2pctl route the devices that reach it.\n");
 }
 
 static void print_answer(const struct findings *all, bool works, const char *verdict)
@@ -308,7 +308,7 @@ int cmd_check(int argc, char **argv)
 		}
 	}
 	if (optind < argc)
-		usage_error("check", "%s: it takes no arguments", argv[optind]);
+		usage_error("check", "%s: unexpected argument", argv[optind]);
 
 	providers = providers_load();
 	check_kernel(&all);

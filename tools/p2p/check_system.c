@@ -80,10 +80,10 @@ void check_kernel(struct findings *all)
 	if (!read_config(options, ARRAY_SIZE(options))) {
 		if (exists("/sys/bus/pci/drivers/p2pmem-bar"))
 			find(all, FOUND_GOOD, "kernel",
-			     xasprintf("%s knows peer-to-peer memory of PCI devices", uts.release), NULL);
+			     xasprintf("%s supports peer-to-peer memory of PCI devices", uts.release), NULL);
 		else
 			find(all, FOUND_NOTE, "kernel",
-			     xasprintf("%s: its options are not known: there is neither /proc/config.gz nor /boot/config-%s",
+			     xasprintf("the options of %s are unknown: there is neither /proc/config.gz nor /boot/config-%s",
 				       uts.release, uts.release),
 			     xstrdup("CONFIG_PCI_P2PMEM and CONFIG_PCI_P2PMEM_BAR are needed"));
 		return;
@@ -92,11 +92,12 @@ void check_kernel(struct findings *all)
 		if (options[i].value == 'n')
 			text_add(&missing, "%sCONFIG_%s", missing.len ? ", " : "", options[i].name);
 	if (!missing.len)
-		find(all, FOUND_GOOD, "kernel", xasprintf("%s has all options", uts.release), NULL);
+		find(all, FOUND_GOOD, "kernel",
+		     xasprintf("%s has all necessary options", uts.release), NULL);
 	else
 		find(all, options[1].value == 'n' ? FOUND_BAD : FOUND_NOTE, "kernel",
 		     xasprintf("%s was built without %s", uts.release, missing.s),
-		     xstrdup("a kernel with these options is needed"));
+		     xstrdup("use a kernel with these options"));
 	free(missing.s);
 }
 
@@ -120,11 +121,11 @@ void check_lockdown(struct findings *all)
 		find(all, FOUND_BAD, "lockdown",
 		     xasprintf("the kernel is locked down (%s)%s: programs can't map the memory of devices",
 			       mode, secure_boot() ? " because of secure boot" : ""),
-		     xstrdup(secure_boot() ? "switch secure boot off in the firmware's settings" :
+		     xstrdup(secure_boot() ? "turn off secure boot in the firmware settings" :
 			     "boot without lockdown= on the command line"));
 	else if (secure_boot())
 		find(all, FOUND_NOTE, "lockdown",
-		     xstrdup("secure boot is on, and does not lock this kernel down"), NULL);
+		     xstrdup("secure boot is on, but does not lock down this kernel"), NULL);
 	else
 		find(all, FOUND_GOOD, "lockdown", xstrdup("the kernel is not locked down"), NULL);
 	free(mode);
@@ -152,14 +153,15 @@ void check_iommu(struct findings *all)
 	unsigned int nr, translated = groups_of_type("DMA", &nr);
 
 	if (!nr)
-		find(all, FOUND_GOOD, "IOMMU", xstrdup("none is in use"), NULL);
+		find(all, FOUND_GOOD, "IOMMU", xstrdup("no IOMMU is in use"), NULL);
 	else if (!translated)
-		find(all, FOUND_GOOD, "IOMMU", xstrdup("it translates nothing (iommu=pt)"), NULL);
+		find(all, FOUND_GOOD, "IOMMU",
+		     xstrdup("the IOMMU translates nothing (iommu=pt)"), NULL);
 	else
 		find(all, FOUND_NOTE, "IOMMU",
-		     xasprintf("it translates the DMA of %u of %u groups of devices; the kernel switches ACS redirection on for that, so that transfers go up to the host bridge",
+		     xasprintf("the IOMMU translates the DMA of %u of %u groups of devices; for this the kernel turns on ACS redirection, so that transfers pass through the host bridge",
 			       translated, nr),
-		     xstrdup("nothing needs to be done where the host bridge forwards; for the way across a switch see acs-redirect in p2pctl route"));
+		     xstrdup("nothing needs to be done if the host bridge forwards such transfers; for a route across a switch, see acs-redirect in p2pctl route"));
 }
 
 void check_io_uring(struct findings *all)
@@ -168,6 +170,6 @@ void check_io_uring(struct findings *all)
 
 	if (read_number(&off, "/proc/sys/kernel/io_uring_disabled") && off)
 		find(all, FOUND_NOTE, "io_uring",
-		     xstrdup("it is switched off, so p2pctl copy and bench don't work; other programs do"),
+		     xstrdup("io_uring is disabled, so p2pctl copy and bench don't work; other programs do"),
 		     xstrdup("sysctl kernel.io_uring_disabled=0"));
 }

@@ -59,7 +59,7 @@ static bool reaches(const struct copy *c, const struct provider *p, bool tell)
 	bool good = routes_load(&routes, p->bdf) && !p->pageless;
 
 	if (!good && tell)
-		error("%s: its memory has no struct pages, and is not for O_DIRECT", p->bdf);
+		error("%s: its memory can't be used for O_DIRECT: it has no struct pages", p->bdf);
 	for (int i = 0; i < 2 && good; i++) {
 		struct client client;
 		struct answer answer;
@@ -95,7 +95,7 @@ static const struct provider *named_provider(struct providers *all, const char *
 		p = provider_find(all, client.layers[i].bdf);
 	client_free(&client);
 	if (!p) {
-		error("--via %s: it offers no peer-to-peer memory", name);
+		error("--via %s: this device offers no peer-to-peer memory", name);
 		hint("p2pctl list shows the devices that do");
 		exit(ST_USAGE);
 	}
@@ -120,11 +120,11 @@ static void choose_provider(struct copy *c, struct providers *all, const char *v
 	if (!via && !all->nr) {
 		no_providers();
 	} else if (!via) {
-		error("no provider's memory is reached by both %s and %s", c->src.path,
+		error("no provider that you may use is reached by both %s and %s", c->src.path,
 		      c->dst.path);
-		hint("p2pctl route %s; p2pctl route %s tell why", c->src.path, c->dst.path);
+		hint("p2pctl route %s and p2pctl route %s show why", c->src.path, c->dst.path);
 	}
-	hint("--allow-ram copies through RAM");
+	hint("--allow-ram copies through RAM instead");
 	exit(ST_NO);
 }
 
@@ -138,7 +138,7 @@ static void print_result(const struct copy *c, double seconds)
 	printf("%s copied in %.1f s, %.1f MiB/s", mib_text(copied, a), seconds,
 	       seconds > 0 ? copied / MIB / seconds : 0);
 	if (c->first)
-		printf("; %s were there already", mib_text(c->first, b));
+		printf("; %s were already there", mib_text(c->first, b));
 	if (c->hole_bytes)
 		printf("; %s of it are holes", mib_text(c->hole_bytes, b));
 	putchar('\n');
@@ -154,12 +154,13 @@ static void print_result(const struct copy *c, double seconds)
 	       (after.bus - c->before.bus) / MIB,
 	       (after.host_bridge - c->before.host_bridge) / MIB);
 	if (c->ram_bytes)
-		printf("Through RAM: %s, where it was refused\n", mib_text(2 * c->ram_bytes, a));
+		printf("Through RAM: %s, because peer-to-peer DMA was refused\n",
+		       mib_text(2 * c->ram_bytes, a));
 	if (counted < expected)
-		printf("That is less than what was transferred with such memory, %s.\n",
+		printf("The kernel counted less than the %s transferred peer to peer.\n",
 		       mib_text(expected, a));
 	else if (counted > expected + 16384)
-		printf("Others used the memory of %s meanwhile.\n", c->via->bdf);
+		printf("The count includes other users of the memory of %s.\n", c->via->bdf);
 }
 
 static int finish(struct copy *c, int status, double seconds)
@@ -180,7 +181,7 @@ static int finish(struct copy *c, int status, double seconds)
 		if (c->verify)
 			status = copy_verify(c);
 		if (status == ST_OK && c->verify && !c->quiet)
-			printf("Verified: both hold the same.\n");
+			printf("Verified: source and destination are identical.\n");
 		if (status != ST_INTERRUPTED)
 			state_remove(c);
 		return status;
@@ -189,7 +190,7 @@ static int finish(struct copy *c, int status, double seconds)
 	state_save(c);
 	error("%s: the first %s of %s are in %s", status == ST_INTERRUPTED ? "interrupted" : "stopped",
 	      size_text(c->done, done), size_text(c->size, all), c->dst.path);
-	hint("the same command with --resume goes on from there");
+	hint("to continue from there, repeat the command with --resume");
 	return status;
 }
 
@@ -246,9 +247,9 @@ static void parse(struct copy *c, int argc, char **argv, const char **via, bool 
 		}
 	}
 	if (argc - optind != 2)
-		usage_error("copy", "it takes SRC and DST");
+		usage_error("copy", "exactly two arguments are required, SRC and DST");
 	if (!c->block_size || c->block_size % 4096 || c->block_size > 1UL << 30)
-		usage_error("copy", "--block-size has to be a multiple of 4K, and at most 1G");
+		usage_error("copy", "--block-size must be a multiple of 4K, and at most 1G");
 	c->src.path = argv[optind];
 	c->dst.path = argv[optind + 1];
 }
@@ -272,7 +273,7 @@ int cmd_copy(int argc, char **argv)
 	copy_open_destination(&c, resume);
 	copy_check_room(&c);
 	if (c.block_size % c.src.align || c.block_size % c.dst.align)
-		die(ST_USAGE, "--block-size has to be a multiple of the devices' blocks, %llu and %llu bytes",
+		die(ST_USAGE, "--block-size must be a multiple of the devices' block sizes, %llu and %llu bytes",
 		    (unsigned long long)c.src.align, (unsigned long long)c.dst.align);
 	if (!c.state_path)
 		c.state_path = default_state_path(&c);

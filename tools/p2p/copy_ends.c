@@ -72,7 +72,7 @@ void copy_open_source(struct copy *c)
 	check_kind(c->src.path, true);
 	c->src.fd = open(c->src.path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	if (c->src.fd < 0 && errno == EINVAL) {
-		error("%s: its file system has no O_DIRECT, so its data can't go to a device by DMA",
+		error("%s: its file system does not support O_DIRECT, so a device can't read its data by DMA",
 		      c->src.path);
 		exit(ST_NO);
 	}
@@ -119,9 +119,9 @@ void copy_check_room(const struct copy *c)
 	if (c->dst.is_block) {
 		if (c->dst.size >= c->size)
 			return;
-		error("%s holds %s, and %s has %s", c->dst.path, size_text(c->dst.size, have),
+		error("%s holds %s, but %s has %s", c->dst.path, size_text(c->dst.size, have),
 		      c->src.path, size_text(c->size, need));
-		hint("--size %llu copies what has room", (unsigned long long)c->dst.size);
+		hint("--size %llu copies as much as fits", (unsigned long long)c->dst.size);
 		exit(ST_USAGE);
 	}
 	if (data > c->size)
@@ -131,7 +131,7 @@ void copy_check_room(const struct copy *c)
 	room = (uint64_t)fs.f_bavail * fs.f_frsize + (uint64_t)c->dst.st.st_blocks * 512;
 	if (room >= data)
 		return;
-	error("%s: the file system has room for %s, and %s are to be copied", c->dst.path,
+	error("%s: the file system has room for %s, but %s must be copied", c->dst.path,
 	      size_text(room, have), size_text(data, need));
 	if (c->dst.created)
 		unlink(c->dst.path);
@@ -150,7 +150,7 @@ void copy_open_destination(struct copy *c, bool resume)
 	c->dst.fd = open(c->dst.path, O_RDWR | O_DIRECT | O_CLOEXEC | flags, 0666);
 	if (c->dst.fd < 0 && errno == EBUSY) {
 		error("%s is in use: mounted, or part of another device", c->dst.path);
-		hint("lsblk %s shows by whom", c->dst.path);
+		hint("lsblk %s shows what uses it", c->dst.path);
 		exit(ST_FAILED);
 	}
 	if (c->dst.fd < 0)

@@ -52,14 +52,14 @@ void copy_io_error(const struct copy *c, bool writing, uint64_t at, int err)
 	if (err == EREMOTEIO) {
 		error("%s can't %s peer-to-peer memory of %s", end->path,
 		      writing ? "read from" : "write to", c->via ? c->via->bdf : "?");
-		hint("p2pctl route %s %s tells why; --allow-ram copies through RAM",
+		hint("p2pctl route %s %s shows why; --allow-ram copies through RAM",
 		     c->via ? c->via->bdf : "", end->path);
 		return;
 	}
-	error("%s: %s at %llu failed: %s", end->path, writing ? "writing" : "reading",
+	error("%s: %s at byte %llu failed: %s", end->path, writing ? "writing" : "reading",
 	      (unsigned long long)at, strerror(err));
 	if (err == ENOSPC || err == EDQUOT)
-		hint("make room, and go on with --resume");
+		hint("make room, then continue with --resume");
 }
 
 static void fail(struct ring *r, enum status status)
@@ -117,7 +117,7 @@ static void start_again(struct ring *r, struct slot *slot)
 	struct copy *c = r->c;
 
 	if (!c->refused && !c->quiet)
-		error("peer-to-peer DMA with %s is refused: going on through RAM",
+		error("peer-to-peer DMA with %s was refused: continuing through RAM",
 		      slot->writing ? c->dst.path : c->src.path);
 	c->refused = true;
 	use_ram(r, slot);
@@ -150,10 +150,10 @@ static void completed(struct ring *r, struct slot *slot, int res)
 		if (res)
 			copy_io_error(c, slot->writing, slot->at + slot->moved, -res);
 		else if (slot->writing)
-			error("%s takes no more data at %llu", c->dst.path,
+			error("%s: no more data can be written at byte %llu", c->dst.path,
 			      (unsigned long long)slot->at + slot->moved);
 		else
-			error("%s: became shorter while it was copied", c->src.path);
+			error("%s: the file became shorter while it was being copied", c->src.path);
 		fail(r, res == -EREMOTEIO ? ST_NO : ST_FAILED);
 		/* The slot stays busy, for arrived(), but has no transfer. */
 		r->busy--;
@@ -310,12 +310,12 @@ static void *map_buffer(struct copy *c)
 
 	if (mem || !c->via)
 		return mem;
-	error("%s: %s of peer-to-peer memory are not to be had: %s", c->via->bdf,
+	error("%s: can't allocate %s of peer-to-peer memory: %s", c->via->bdf,
 	      size_text(buffer_size(c), need), strerror(errno));
 	if (errno == EACCES || errno == EPERM)
-		hint("p2pmem/allocate of it is for others; p2pctl list shows for whom");
+		hint("p2pctl list shows who may allocate, p2pctl check if lockdown forbids it");
 	else
-		hint("%s are free, maybe in pieces; lower --queue-depth or --block-size",
+		hint("%s is free, but maybe not in one piece; lower --queue-depth or --block-size",
 		     size_text(c->via->available, have));
 	exit(ST_FAILED);
 }

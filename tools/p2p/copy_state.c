@@ -61,11 +61,11 @@ bool state_load(struct copy *c)
 
 	if (!text) {
 		error("nothing to resume: %s: %s", c->state_path, strerror(err));
-		hint("--state FILE names another one; without --resume the copy begins anew");
+		hint("--state FILE names another one; without --resume the copy starts afresh");
 	} else if (!good) {
-		error("%s is of another copy: SRC has changed since, or DST is another one",
+		error("%s belongs to another copy: SRC was modified, or SRC, DST or --size differs",
 		      c->state_path);
-		hint("without --resume the copy begins anew");
+		hint("without --resume the copy starts afresh");
 	}
 	free(text);
 	free(same);
@@ -87,7 +87,8 @@ void state_save(struct copy *c)
 		static bool told;
 
 		if (!told)
-			error("%s: %s: the copy can't be resumed", c->state_path, strerror(errno));
+			error("%s: %s; the progress was not saved, so the copy can't be resumed",
+			      c->state_path, strerror(errno));
 		told = true;
 		unlink(temporary);
 	}

@@ -107,8 +107,8 @@ static void print_mappers(const struct mappers *mappers)
 	char text[SIZE_TEXT], user[40];
 
 	if (!mappers->nr) {
-		printf("No process%s maps any of it.\n",
-		       mappers->complete ? "" : " that you may look at");
+		printf("No process%s maps this memory.\n",
+		       mappers->complete ? "" : " that you may inspect");
 		return;
 	}
 	table_init(&table, ARRAY_SIZE(titles), titles);
@@ -126,7 +126,7 @@ static void print_mappers(const struct mappers *mappers)
 	table_print(&table, stdout, false);
 	table_free(&table);
 	if (!mappers->complete)
-		printf("Processes of other users may map it, too: only root can see these.\n");
+		printf("Processes of other users may map it too; only root can see them.\n");
 }
 
 static void add_mappers(struct json_object *object, const struct provider *p,
@@ -221,7 +221,7 @@ int cmd_list(int argc, char **argv)
 		}
 	}
 	if (optind < argc)
-		usage_error("list", "%s: it takes no arguments", argv[optind]);
+		usage_error("list", "%s: unexpected argument", argv[optind]);
 
 	all = providers_load();
 	mappers = mappers_load();

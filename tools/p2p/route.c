@@ -112,7 +112,7 @@ static bool print_clients(const struct question *q, const struct provider *p,
 	table_free(&table);
 	explain_all(q, p, routes);
 	if (left_out)
-		printf("\n%u without a driver, which do no DMA, are left out; --all shows them.\n",
+		printf("\nNot shown: %u without a driver that does DMA; --all shows them.\n",
 		       left_out);
 	return any;
 }
@@ -128,7 +128,7 @@ static void print_layers(const struct client *client, const struct routes *route
 			printf(" at %s", layer->bdf);
 		if (r)
 			printf(": %s, %d links", way_name(r->way), r->links);
-		printf("%s\n", layer->obstacle ? ": takes no peer-to-peer memory" : "");
+		printf("%s\n", layer->obstacle ? ": can't use peer-to-peer memory" : "");
 	}
 }
 
@@ -145,7 +145,7 @@ static void print_probe(enum probe result, bool said_yes, const char *why)
 
 	paragraph(stdout, result == PROBE_IMPOSSIBLE ? 11 : 8, title[result], why);
 	if ((result == PROBE_P2P && !said_yes) || (result == PROBE_REFUSED && said_yes))
-		paragraph(stdout, 8, "", "That is another answer than the one above; the kernel's is the right one.");
+		paragraph(stdout, 8, "", "This differs from the answer above; the kernel's answer is the right one.");
 }
 
 /* Return: whether the answer is yes. */
@@ -164,7 +164,7 @@ static bool print_answer(const struct question *q, const struct provider *p,
 	if (answer.remedy.len)
 		paragraph(stdout, 8, "Remedy:", answer.remedy.s);
 	if (p->pageless)
-		paragraph(stdout, 8, "Note:", "this memory has no struct pages: it is for drivers that know such memory, not for O_DIRECT");
+		paragraph(stdout, 8, "Note:", "this memory has no struct pages: it can't be used for O_DIRECT, only by drivers that support such memory");
 	if (q->probe) {
 		char *why;
 		enum probe result = probe_read(p, q->client.name, &why);
@@ -268,7 +268,7 @@ static bool ask(const struct question *q, const struct provider *p, struct json_
 	bool yes;
 
 	if (!routes_load(&routes, p->bdf))
-		error("%s: its routes can't be read", p->bdf);
+		error("%s: can't read its p2pmem/routes", p->bdf);
 	if (object)
 		json_put_text(object, "provider", p->bdf);
 	if (q->has_client)
@@ -293,7 +293,7 @@ static const struct provider *find_provider(struct providers *all, const char *n
 	client_free(&client);
 	if (!p && must) {
 		error("%s offers no peer-to-peer memory", name);
-		hint("p2pctl list shows the devices that do; p2pctl bind makes one do so");
+		hint("p2pctl list shows the devices that do; p2pctl bind offers a BAR");
 		exit(ST_USAGE);
 	}
 	return p;
@@ -302,7 +302,7 @@ static const struct provider *find_provider(struct providers *all, const char *n
 static void parse_arguments(struct question *q, int argc, char **argv)
 {
 	if (argc > 2)
-		usage_error("route", "%s: there is at most a PROVIDER and a CLIENT", argv[2]);
+		usage_error("route", "%s: unexpected argument after PROVIDER and CLIENT", argv[2]);
 	q->all = providers_load();
 	if (argc == 2) {
 		q->provider = find_provider(&q->all, argv[0], true);
@@ -352,7 +352,7 @@ int cmd_route(int argc, char **argv)
 	}
 	parse_arguments(&q, argc - optind, argv + optind);
 	if (q.probe && (!q.has_client || !strchr(q.client.name, '/')))
-		usage_error("route", "--probe reads from a file or a block device, which is to be named by its path");
+		usage_error("route", "--probe requires the path of a file or a block device as CLIENT");
 	if (!q.all.nr && !q.json) {
 		no_providers();
 		return ST_NO;

@@ -26,8 +26,9 @@ static bool read_all(const struct end *end, char *to, uint64_t at,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			error("%s: reading it again at %llu failed: %s", end->path,
-			      (unsigned long long)(at + got), n ? strerror(errno) : "too short");
+			error("%s: reading at byte %llu for --verify failed: %s", end->path,
+			      (unsigned long long)(at + got),
+			      n ? strerror(errno) : "unexpected end of data");
 			return false;
 		}
 		got += n;

@@ -93,9 +93,9 @@ static void print_providers(const struct sample *old, const struct sample *new)
 
 static void print_pages(const struct sample *old, const struct sample *new)
 {
-	static const char * const titles[] = { "GET_USER_PAGES", ">PER SECOND", ">IN ALL" };
+	static const char * const titles[] = { "GET_USER_PAGES", ">PER SECOND", ">TOTAL" };
 	static const char * const what[] = { "pages found without a lock",
-					     "pages found under the lock", "calls refused" };
+					     "pages found under the mmap_lock", "calls refused" };
 	double seconds = new->at - old->at;
 	struct table table;
 
@@ -136,8 +136,8 @@ static void print_screen(const struct sample *old, const struct sample *new, dou
 	strftime(clock, sizeof(clock), "%H:%M:%S", localtime(&t));
 	if (terminal)
 		printf("\033[H\033[J");
-	printf("p2pctl watch, %s, every %g s; HB: by way of the host bridge%s\n\n", clock,
-	       interval, terminal ? "; Ctrl-C ends it" : "");
+	printf("p2pctl watch, %s, every %g s; HB: through the host bridge%s\n\n", clock,
+	       interval, terminal ? "; Ctrl-C quits" : "");
 	if (new->all.nr)
 		print_providers(old, new);
 	else
@@ -238,7 +238,7 @@ int cmd_watch(int argc, char **argv)
 		}
 	}
 	if (optind < argc)
-		usage_error("watch", "%s: it takes no arguments", argv[optind]);
+		usage_error("watch", "%s: unexpected argument", argv[optind]);
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

@@ -4,8 +4,8 @@
 
     p2p_read.py 0000:03:00.0 /dev/nvme0n1 [MEBIBYTES]
 
-Nothing but mmap and os.preadv: the mapping is a buffer like any other. Prints how many bytes the
-kernel says have moved from device to device, and the beginning of what was read.
+It needs only mmap and os.preadv: the mapping is a buffer like any other. Prints how many bytes
+moved from device to device, according to the kernel, and the beginning of the data.
 """
 import errno
 import mmap
@@ -25,7 +25,7 @@ def moved(provider):
 
 
 def main(address, source, mebibytes="1"):
-    """Allocates, reads, and tells."""
+    """Allocates memory, reads into it, and prints the result."""
     provider = f"/sys/bus/pci/devices/{address}/p2pmem"
 
     # Each mmap() is an allocation; it is freed when the mapping is gone. The file has no read().
@@ -46,9 +46,9 @@ def main(address, source, mebibytes="1"):
     except OSError as error:
         if error.errno != errno.EREMOTEIO:
             raise
-        sys.exit(f"{source} can't use the memory of {address}: p2pctl route {address} {source}")
+        sys.exit(f"{source} can't use the memory of {address}; see p2pctl route {address} {source}")
 
-    # Here an accelerator would work on it. The CPU can look, too, but that is slow.
+    # Here an accelerator would use the data. The CPU can read it too, but that is slow.
     print(f"{done} bytes read, {moved(provider) - before} of them from device to device")
     print(buffer[:16].hex(" "))
     buffer.close()

@@ -17,7 +17,7 @@ table=${1:-/etc/p2pmem.conf}
 status=0
 
 [ -r "$table" ] || {
-	echo "p2pmem-quota.sh: $table can't be read" >&2
+	echo "p2pmem-quota.sh: can't read $table" >&2
 	exit 2
 }
 for p2pmem in /sys/bus/pci/devices/*/p2pmem; do
@@ -37,7 +37,7 @@ for p2pmem in /sys/bus/pci/devices/*/p2pmem; do
 		echo "$bytes" >"$p2pmem/user_limit"; then
 		echo "$address: group $group, $bytes bytes for each user"
 	else
-		echo "p2pmem-quota.sh: $address could not be set up" >&2
+		echo "p2pmem-quota.sh: $address: can't set the group, the mode or the limit" >&2
 		status=1
 	fi
 done

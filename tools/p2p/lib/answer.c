@@ -41,7 +41,7 @@ static void add_leg(struct answer *answer, const struct layer *layer, const stru
 	if (!route) {
 		struct text why = {};
 
-		text_add(&why, "%s: the kernel lists no route for it; bridges do no DMA of their own",
+		text_add(&why, "%s: the kernel lists no route for this device; bridges do no DMA of their own",
 			 layer->bdf);
 		add_sentence(&answer->why, why.s);
 		free(why.s);

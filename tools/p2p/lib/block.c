@@ -36,13 +36,13 @@ static void ask_queue(struct layer *layer, const char *disk)
 
 	free(format);
 	if (checksums) {
-		remedy = xasprintf("if the controller is to insert and strip the protection information: write 0 to write_generate and read_verify in /sys/block/%s/integrity, and to /sys/block/%s/queue/stable_writes",
+		remedy = xasprintf("to let the controller insert and strip the protection information, write 0 to write_generate and read_verify in /sys/block/%s/integrity, and to /sys/block/%s/queue/stable_writes",
 				   disk, disk);
 		layer_refuses(layer, "the CPU computes and checks protection information (T10-PI) of its data",
 			      remedy);
 		free(remedy);
 	} else if (is_set(disk, "queue/stable_writes")) {
-		remedy = xasprintf("if nothing above it computes checksums: write 0 to /sys/block/%s/queue/stable_writes",
+		remedy = xasprintf("if nothing above it computes checksums, write 0 to /sys/block/%s/queue/stable_writes",
 				   disk);
 		layer_refuses(layer, "its data is checksummed on the way (queue/stable_writes)",
 			      remedy);
@@ -64,10 +64,10 @@ static void ask_driver(struct layer *layer, const char *disk)
 	if (capable && layer->bdf[0])
 		return;
 	if (!layer->bdf[0]) {
-		layer_refuses(layer, "it is no PCI device: its data is in RAM, or comes by another way",
+		layer_refuses(layer, "it is not a PCI device: its data is in RAM, or is transferred by other means",
 			      NULL);
 	} else {
-		char *why = xasprintf("its driver %s does not support peer-to-peer DMA; that of NVMe drives does",
+		char *why = xasprintf("its driver %s does not support peer-to-peer DMA; the driver of NVMe drives does",
 				      driver[0] ? driver : "(none)");
 
 		layer_refuses(layer, why, NULL);
@@ -139,8 +139,8 @@ static void ask_md(struct layer *layer, const char *level)
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
 		if (!strcmp(level, good[i]))
 			return;
-	layer_refuses(layer, "it computes parity of the data, or touches it otherwise",
-		      "linear, raid0, raid1 and raid10 leave it alone");
+	layer_refuses(layer, "the CPU computes parity of the data, or touches it in another way",
+		      "use linear, raid0, raid1 or raid10, which pass the data on unchanged");
 }
 
 static void add_stacked(struct client *client, unsigned int depth, const char *disk,
@@ -163,7 +163,7 @@ static void add_stacked(struct client *client, unsigned int depth, const char *d
 		free(remedy);
 	} else {
 		layer = client_add(client, depth, "device %s", disk);
-		layer_refuses(layer, "nothing is known of devices of this kind passing the data on",
+		layer_refuses(layer, "devices of this kind are not known to pass data on unchanged",
 			      NULL);
 	}
 	ask_queue(layer, disk);

@@ -75,7 +75,7 @@ static bool add_by_sysfs(struct client *client, const char *kind, char *path)
 		add_pci(client, kind, bdf);
 	} else if (path) {
 		layer_refuses(client_add(client, 0, "%s", kind),
-			      "it is not a PCI device, nor is anything that it is connected by", NULL);
+			      "it is not a PCI device, and is not connected through one", NULL);
 		found = true;
 	}
 	free(path);
@@ -174,7 +174,7 @@ bool client_resolve(struct client *client, const char *name)
 			return true;
 		}
 		error("%s: there is no PCI function %s", name, bdf);
-		hint("lspci -D lists those that there are");
+		hint("lspci -D lists all PCI functions");
 		return false;
 	}
 	if (add_by_sysfs_path(client, name) ||
@@ -186,10 +186,10 @@ bool client_resolve(struct client *client, const char *name)
 	/* Tell a missing device from other errors. */
 	errno = 0;
 	if (exists("%s", name) || errno == EACCES)
-		error("%s: %s", name, errno ? strerror(errno) : "no device is known behind it");
+		error("%s: %s", name, errno ? strerror(errno) : "can't find the device behind it");
 	else
-		error("%s: there is no such device, interface or file", name);
-	hint("a client is a PCI address (0000:02:00.0), a device (/dev/nvme0n1, /dev/md0), a file (/data/x), a network interface (eth0) or an RDMA device (mlx5_0)");
+		error("%s: no such device, interface or file", name);
+	hint("give a PCI address (0000:02:00.0), a device (/dev/nvme0n1, /dev/md0), a file (/data/x), a network interface (eth0) or an RDMA device (mlx5_0)");
 	return false;
 }
 

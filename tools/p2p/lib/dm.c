@@ -81,9 +81,9 @@ const char *dm_obstacle(const char *disk, char **remedy)
 
 	other = other_target(disk, &asked);
 	if (other) {
-		snprintf(why, sizeof(why), "its target \"%s\" touches the data, or is not known not to",
+		snprintf(why, sizeof(why), "its target \"%s\" touches the data, or may do so",
 			 other);
-		*remedy = xstrdup("linear and striped (also of LVM) pass the data on untouched");
+		*remedy = xstrdup("linear and striped (LVM's too) pass the data on unchanged");
 		free(other);
 		return why;
 	}
@@ -95,10 +95,10 @@ const char *dm_obstacle(const char *disk, char **remedy)
 	if (uuid && !strncmp(uuid, "CRYPT-", 6))
 		snprintf(why, sizeof(why), "it encrypts the data");
 	else if (uuid && !strncmp(uuid, "mpath-", 6))
-		snprintf(why, sizeof(why), "dm-multipath does not pass such data on");
+		snprintf(why, sizeof(why), "dm-multipath does not pass on peer-to-peer memory");
 	free(uuid);
 	if (!why[0]) {
-		snprintf(why, sizeof(why), "its table can't be read, and so it is not known whether it passes the data on");
+		snprintf(why, sizeof(why), "its table can't be read, so it is not known whether it passes the data on unchanged");
 		*remedy = xstrdup("run p2pctl as root");
 	}
 	return why;

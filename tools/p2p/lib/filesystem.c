@@ -33,7 +33,7 @@ static const struct {
 	{ "btrfs ", "btrfs checksums the data, or may do so" },
 	{ "tmpfs ramfs hugetlbfs devtmpfs proc sysfs ", "its files are in RAM" },
 	{ "nfs nfs4 cifs smb3 9p ceph afs fuse fuseblk virtiofs ", "it gets its data from a server or a program, not from a drive by DMA" },
-	{ "ext2 vfat exfat ntfs3 udf hfs hfsplus jfs nilfs2 reiserfs ", "its direct I/O (fs/direct-io.c) does not take peer-to-peer memory" },
+	{ "ext2 vfat exfat ntfs3 udf hfs hfsplus jfs nilfs2 reiserfs ", "its direct I/O (fs/direct-io.c) does not support peer-to-peer memory" },
 };
 
 /* Space and backslash are \040 and \134 in the mount table. */
@@ -133,15 +133,15 @@ static void ask_type(struct layer *layer, const char *type)
 			return;
 		}
 	}
-	layer_refuses(layer, "nothing is known of this type of file system",
-		      "keep such files on ext4, xfs or f2fs; p2pctl route --probe tries it");
+	layer_refuses(layer, "this type of file system is not known to pass the data on",
+		      "keep such files on ext4, xfs or f2fs; p2pctl route --probe tries this one");
 }
 
 static void ask_file(struct layer *layer, const struct mount *mount, const struct statx *stx)
 {
 	ask_type(layer, mount->type);
 	if (stx->stx_attributes & STATX_ATTR_ENCRYPTED)
-		layer_refuses(layer, "the file is encrypted (fscrypt), by the CPU",
+		layer_refuses(layer, "the CPU encrypts the file (fscrypt)",
 			      "use a file in a directory that is not encrypted");
 	if (stx->stx_attributes & STATX_ATTR_COMPRESSED)
 		layer_refuses(layer, "the file is compressed", "chattr -c, and write it again");
@@ -180,7 +180,7 @@ void client_add_file(struct client *client, const char *path)
 	if (!strcmp(mount.type, "overlay")) {
 		if (!add_below_overlay(client, &mount, path))
 			layer_refuses(layer, "the file below the overlay is not visible here",
-				      "ask for the file in the overlay's upper or lower directory");
+				      "name the file in the overlay's upper or lower directory");
 	} else {
 		ask_file(layer, &mount, &stx);
 		if (stx.stx_dev_major)

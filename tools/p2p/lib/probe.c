@@ -26,7 +26,7 @@ static enum probe judge(ssize_t n, int err, const struct counters *before,
 			const struct counters *after, char **why)
 {
 	if (n < 0 && err == EREMOTEIO) {
-		*why = xstrdup("the kernel refuses it (EREMOTEIO); its log says why");
+		*why = xstrdup("the kernel refused the read (EREMOTEIO); dmesg shows why");
 		return PROBE_REFUSED;
 	}
 	if (n < 0) {
@@ -34,7 +34,7 @@ static enum probe judge(ssize_t n, int err, const struct counters *before,
 		return PROBE_IMPOSSIBLE;
 	}
 	if (after->bus + after->host_bridge == before->bus + before->host_bridge) {
-		*why = xstrdup(n ? "it was read, but not from device to device" :
+		*why = xstrdup(n ? "the data was read, but not from device to device" :
 			       "there is nothing to read");
 		return n ? PROBE_REFUSED : PROBE_NOTHING;
 	}
@@ -68,7 +68,8 @@ enum probe probe_read(const struct provider *p, const char *path, char **why)
 	}
 	mem = provider_map(p, SIZE);
 	if (!mem) {
-		*why = xasprintf("no memory of %s to try it with: %s", p->bdf, strerror(errno));
+		*why = xasprintf("can't allocate memory of %s to try it: %s", p->bdf,
+				 strerror(errno));
 		close(fd);
 		return PROBE_IMPOSSIBLE;
 	}

@@ -225,6 +225,6 @@ void no_providers(void)
 	error("no device offers peer-to-peer memory");
 	if (!exists("/sys/module/pci_p2pdma") && !exists("/sys/bus/pci/drivers/p2pmem-bar") &&
 	    !exists("/sys/module/p2pmem_bar"))
-		hint("does this kernel have CONFIG_PCI_P2PMEM? p2pctl check tells");
-	hint("p2pctl bind DEVICE offers the BAR of a device; NVMe drives with a controller memory buffer offer it by themselves");
+		hint("p2pctl check shows whether this kernel has CONFIG_PCI_P2PMEM");
+	hint("p2pctl bind DEVICE offers the BAR of a device; NVMe drives with a controller memory buffer need no setup");
 }

@@ -115,19 +115,19 @@ static void explain_host_bridge(const struct cause *cause, struct text *why, str
 {
 	const char *id = id_of(cause->value);
 
-	text_add(why, "the way leads through the host bridge%s%s, and nobody knows whether that one forwards such transfers",
+	text_add(why, "the route leads through the host bridge%s%s, and the kernel does not know whether it forwards such transfers",
 		 id ? " " : "", id ?: "");
 	text_add(remedy, "put both devices below one PCIe switch");
 	if (id)
-		text_add(remedy, "; or, if you know that this host bridge forwards between its ports, boot with pci_p2pdma.host_bridges=%s (if it does not, data is lost without notice)",
+		text_add(remedy, "; or, if you know that this host bridge forwards between its ports, boot with pci_p2pdma.host_bridges=%s (if it does not, data is silently lost)",
 			 id);
 }
 
 static void explain_dma_mask(const struct cause *cause, struct text *why, struct text *remedy)
 {
-	text_add(why, "the memory lies above %s, the highest address that the device can use",
+	text_add(why, "the memory is above %s, the highest address that the device can use",
 		 cause->value ?: "");
-	text_add(remedy, "load the driver of the device, without which it has 32 bits; or let the firmware place the BAR lower (Above 4G Decoding off), where it fits");
+	text_add(remedy, "load the driver of the device, without which the DMA mask has 32 bits; or let the firmware place the BAR lower, if it fits there (turn off Above 4G Decoding)");
 }
 
 static void explain_acs(const struct cause *cause, enum way way, struct text *why,
@@ -136,9 +136,9 @@ static void explain_acs(const struct cause *cause, enum way way, struct text *wh
 	text_add(why, "ACS redirection at %s sends requests up to the root instead of across the switch",
 		 cause->value ?: "a bridge");
 	/* A shorter route is only an improvement, not a fix. */
-	text_add(remedy, "boot with 'pci=disable_acs_redir=%s'%s; it takes away the isolation of these devices from each other, so not where they belong to different virtual machines",
+	text_add(remedy, "boot with 'pci=disable_acs_redir=%s'%s; this ends the isolation of these devices from each other, so don't do it if they belong to different virtual machines",
 		 cause->value ?: "BRIDGES",
-		 way == WAY_NONE ? "" : " for the way across the switch");
+		 way == WAY_NONE ? "" : " for a route across the switch");
 }
 
 /**
@@ -154,9 +154,9 @@ void cause_explain(const struct cause *cause, enum way way, struct text *why,
 	if (!strcmp(cause->word, "acs-redirect")) {
 		explain_acs(cause, way, why, remedy);
 	} else if (!strcmp(cause->word, "acs-unknown")) {
-		text_add(why, "%s can't be asked for ACS redirection at the moment: it is being reset, or has no power",
+		text_add(why, "the ACS settings of %s can't be read at the moment: it is being reset, or has no power",
 			 cause->value ?: "a bridge");
-		text_add(remedy, "ask again in a moment; 'echo on > power/control' of the bridge in sysfs keeps it awake");
+		text_add(remedy, "try again in a moment; 'echo on > power/control' in the bridge's sysfs directory keeps it awake");
 	} else if (!strcmp(cause->word, "host-bridge")) {
 		explain_host_bridge(cause, why, remedy);
 	} else if (!strcmp(cause->word, "dma-mask")) {
@@ -165,10 +165,10 @@ void cause_explain(const struct cause *cause, enum way way, struct text *why,
 		text_add(why, "the kernel copies all DMA of the device through a bounce buffer in RAM");
 		text_add(remedy, "boot without swiotlb=force");
 	} else if (!strcmp(cause->word, "dma-ops")) {
-		text_add(why, "what translates the device's DMA knows nothing of peer-to-peer memory");
-		text_add(remedy, "use the IOMMU driver of the platform instead; iommu=pt may do as well");
+		text_add(why, "the code that translates the device's DMA does not support peer-to-peer memory");
+		text_add(remedy, "use the IOMMU driver of the platform instead; iommu=pt may help as well");
 	} else if (!strcmp(cause->word, "untrusted")) {
-		text_add(why, "the device is plugged into an external port, and the IOMMU is to see all its DMA");
+		text_add(why, "the device is plugged into an external port, so all its DMA has to pass the IOMMU");
 		text_add(remedy, "plug it into a slot inside the machine");
 	} else if (!strcmp(cause->word, "iommu")) {
 		text_add(why, "the IOMMU translates the transfer, which is no obstacle");

@@ -147,7 +147,7 @@ uint64_t size_option(const char *option, const char *text)
 	uint64_t size;
 
 	if (!parse_size(text, &size))
-		die(ST_USAGE, "%s %s: not a size; sizes are numbers of bytes, or as 64K, 2M, 1G",
+		die(ST_USAGE, "%s %s: not a size; give bytes, or use a suffix, as in 64K, 2M, 1G",
 		    option, text);
 	return size;
 }

@@ -129,7 +129,8 @@ drive() {
 		is probe "$(value "routes.$p.probe")" "$probe"
 		run "$no" route --probe "$p" "$P2P_DISK_RAW"
 		says "Tried:"
-		! grep -q 'another answer' "$out" || complain "the kernel has another: $(<"$out")"
+		! grep -q 'differs from the answer' "$out" ||
+			complain "the kernel disagrees: $(<"$out")"
 		[ "$no" = 0 ] || says "Why:"
 		[ "$no" = 0 ] || says "Remedy:"
 	done
@@ -165,7 +166,7 @@ check() {
 	run_json "$no" check
 	is works "$(value works)" "$reaches"
 	run "$no" check
-	says 'has all options'
+	says 'has all necessary options'
 	if [ "$no" = 0 ]; then
 		says '^Yes'
 		! grep '^NO' "$out" || complain "it works, although something stands in the way"
@@ -250,7 +251,7 @@ as_user() {
 	local p=${providers[0]} user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 
 	"${user[@]}" "$p2pctl" list >"$out" 2>"$err" || complain "list: $(<"$err")"
-	says "that you may look at"
+	says "that you may inspect"
 	"${user[@]}" "$p2pctl" route "$p" "$P2P_DISK_RAW" >"$out" 2>"$err"
 	is route $? "$no"
 	"${user[@]}" "$p2pctl" check >"$out" 2>"$err"
@@ -274,4 +275,5 @@ plan \
 	"check: check" \
 	"watch: watch" \
 	"bad_input: bad_input" \
-	"as_user: as_user"
+	"as_user: as_user" \
+	"follows_schema: follows_schema"

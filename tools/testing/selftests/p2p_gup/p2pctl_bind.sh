@@ -76,7 +76,7 @@ persist() {
 in_use() {
 	hold "$bdf" 4096
 	run 3 unbind "$bdf"
-	says "python3\[$holder\] maps it"
+	says "python3\[$holder\] maps its memory"
 	run 0 unbind --force "$bdf"
 	let_go
 	bound
@@ -106,7 +106,7 @@ has_driver() {
 	ctrl=$(readlink -f "/sys/block/${P2P_DISK_RAW##*/}/device")
 	drive=$(basename "$(readlink -f "/sys/class/nvme/$(basename "$ctrl")/device")")
 	run 3 bind "$drive"
-	says "has the driver nvme"
+	says "is bound to the driver nvme"
 	if [ "${P2P_DISK_EXT4:-}" ]; then
 		mkdir -p "$work/mnt"
 		must mount "$P2P_DISK_EXT4" "$work/mnt"

@@ -125,7 +125,7 @@ interrupted() {
 	done
 	[ -e "$b.p2pctl" ] || complain "nothing says how far it is"
 	run 0 copy --via "$p" --size 4M --resume --verify "$slow" "$b"
-	says "were there already"
+	says "were already there"
 	same -n $((4 * mib)) "$slow" "$b"
 	[ ! -e "$b.p2pctl" ] || complain "its state is still there"
 	run 2 copy --via "$p" --size 4M --resume "$slow" "$b"
@@ -153,7 +153,7 @@ resumed() {
 	cp "$work/state" "$b.p2pctl"
 	touch "$a"
 	run 2 copy --via "$p" --resume "$a" "$b"
-	says "of another copy"
+	says "belongs to another copy"
 	rm -f "$a" "$b" "$b.p2pctl"
 }
 
@@ -174,7 +174,7 @@ too_large() {
 	run 3 copy --via "$p" --size 1M "$raw" "$ext4"
 	says "in use"
 	run 3 copy --via "$p" --queue-depth 1024 --block-size 1G --size 1M "$raw" "$mnt/b"
-	says "not to be had"
+	says "can't allocate .* of peer-to-peer memory"
 	rm -f "$mnt/b" "$mnt/b.p2pctl"
 }
 
@@ -231,4 +231,5 @@ plan \
 	"resumed: resumed" \
 	"finds_provider: finds_provider" \
 	"too_large: too_large" \
-	"bench: bench"
+	"bench: bench" \
+	"follows_schema: follows_schema"

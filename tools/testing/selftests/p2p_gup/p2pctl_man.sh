@@ -110,4 +110,5 @@ while IFS= read -r line; do
 	esac
 done <"$work/examples"
 points+=("python: python" "quota: quota" "completion: completion")
+points+=("follows_schema: follows_schema")
 plan "${points[@]}"

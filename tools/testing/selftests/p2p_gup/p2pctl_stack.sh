@@ -18,7 +18,7 @@ yes() {
 	run 0 route --probe "$p" "$1"
 	says "yes, across the switch"
 	says "Tried:  .* bytes went across the switch"
-	! grep -q 'another answer' "$out" || complain "the kernel has another: $(<"$out")"
+	! grep -q 'differs from the answer' "$out" || complain "the kernel disagrees: $(<"$out")"
 }
 
 no() {
@@ -28,7 +28,7 @@ no() {
 	says "Tried:"
 	[ $# = 1 ] || tr -s '\n ' ' ' <"$out" | grep -e "$2" >/dev/null ||
 		complain "it does not say \"$2\", but: $(<"$out")"
-	! grep -q 'another answer' "$out" || complain "the kernel has another: $(<"$out")"
+	! grep -q 'differs from the answer' "$out" || complain "the kernel disagrees: $(<"$out")"
 }
 
 dm_linear() {
@@ -66,7 +66,7 @@ table_of_two() {
 
 far_leg() {
 	raid raid1 "$a" "$far"
-	no "$md" "nobody knows whether that one forwards"
+	no "$md" "the kernel does not know whether it forwards"
 	says "Remedy:"
 }
 
@@ -155,12 +155,12 @@ stale_mapping() {
 	echo 0 >"/sys/dev/block/$(stat -c %Hr:%Lr "$dm")/queue/stable_writes"
 	run 1 route --probe "$p" "$dm"
 	says "yes, across the switch"
-	says "another answer"
+	says "differs from the answer"
 	run 1 copy --via "$p" --size 1M "$dm" "$b"
 	says "can't write to peer-to-peer memory"
 	dd if=/dev/urandom of="$a" bs=1M count=3 oflag=direct status=none
 	run 0 copy --via "$p" --size 3000000 --block-size 64K --allow-ram --verify "$dm" "$b"
-	says "is refused: going on through RAM"
+	says "was refused: continuing through RAM"
 	says "^Peer to peer: 0.0 of 5.7 MiB read and written"
 	says "^Through RAM: 5.7 MiB"
 	rm -f /var/lib/p2pctl/"${b##*/}"
@@ -174,7 +174,7 @@ make_loop
 plan \
 	"drive: yes $a; no $far" \
 	"partition: partition" \
-	"loop: no $loop 'no PCI device'" \
+	"loop: no $loop 'not a PCI device'" \
 	"mapped: mapped" \
 	"striped: dm 0 $((2 * sectors)) striped 2 128 $a 0 $b 0; yes \$dm" \
 	"far_stripe: dm 0 $((2 * sectors)) striped 2 64 $a 0 $far 0; no \$dm" \
