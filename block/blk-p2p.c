@@ -287,8 +287,8 @@ void bio_p2p_log_obstacle(struct bio *bio)
  * since other legs may have been written by then. A stacked device reaches the memory
  * if all devices below it do.
  *
- * Context: Any. The caller holds a reference to the pages of @bv, and either holds the
- *	    RCU read lock or otherwise keeps @bdev from going away.
+ * Context: Any, with the RCU read lock held, since the devices below @bdev may change.
+ *	    The caller holds a reference to the pages of @bv.
  * Return: true if the device reaches all of @bv; false if it does not, or if that is
  *	   unknown because the block device does not belong to a PCI device.
  */

@@ -66,8 +66,11 @@ static int io_p2p_check_bdev(struct block_device *bdev, struct p2p_hold *hold)
 	/* The pages stay during the use. */
 	bvec_set_page(&all, &hold->extents->folio->page, hold->extents->len,
 		      hold->extents->offset);
+	/* The members of an array may change. */
+	rcu_read_lock();
 	if (!bdev_p2p_capable(bdev) || !bdev_p2p_reaches(bdev, &all))
 		ret = -EREMOTEIO;
+	rcu_read_unlock();
 	p2p_hold_end_use(hold);
 
 	if (ret)

@@ -157,8 +157,9 @@ void p2p_hold_settle(struct p2p_hold *hold)
 	list_del(&hold->node);
 	if (p2p_hold_is_lease(hold) && hold->state == P2P_HOLD_REVOKED)
 		holds->nr_busy--;
-	wake_up_all(&holds->wait);
 	spin_unlock_irq(&holds->lock);
+	/* Whoever waits may free all but what the file of @hold keeps. */
+	wake_up_all(&holds->wait);
 	p2p_hold_put(hold);
 }
 
@@ -181,7 +182,8 @@ static void p2p_hold_idle(struct percpu_ref *uses)
 	p2p_hold_go_live(hold);
 	if (p2p_hold_is_over(hold))
 		schedule_work(&hold->settle);
-	wake_up_all(&holds->wait);
+	if (hold->live)
+		wake_up_all(&holds->wait);
 	spin_unlock_irqrestore(&holds->lock, flags);
 }
 

@@ -13,6 +13,7 @@
 #include <linux/mutex.h>
 #include <linux/p2p_hold.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
 #include <linux/wait.h>
@@ -74,8 +75,9 @@ void p2p_holds_go_live(struct p2p_holds *holds)
 		cond_resched();
 		spin_lock_irq(&holds->lock);
 	}
-	wake_up_all(&holds->wait);
 	spin_unlock_irq(&holds->lock);
+	/* There may be many waiters: not with interrupts off. */
+	wake_up_all(&holds->wait);
 	mutex_unlock(&holds->calls);
 }
 EXPORT_SYMBOL_GPL(p2p_holds_go_live);
@@ -153,7 +155,6 @@ static void p2p_hold_call(struct p2p_hold *hold, struct p2p_hold_watch *watch)
 		spin_lock_irq(&holds->lock);
 		watch->hold = NULL;
 		hold->in_call = false;
-		wake_up_all(&holds->wait);
 	}
 	if (hold->due && revoked)
 		hold->let_go = true;
@@ -161,6 +162,8 @@ static void p2p_hold_call(struct p2p_hold *hold, struct p2p_hold_watch *watch)
 	over = p2p_hold_is_over(hold);
 	spin_unlock_irq(&holds->lock);
 
+	if (call)
+		wake_up_all(&holds->wait);
 	if (over)
 		p2p_hold_settle(hold);
 	p2p_hold_put(hold);
@@ -199,9 +202,12 @@ void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 	struct p2p_hold_watch watch = { .holds = holds };
 	struct p2p_hold *hold;
 	LIST_HEAD(todo);
+	unsigned int noio;
 
 	/* revoke() and pause() rely on one call per hold at a time. */
 	mutex_lock(&holds->calls);
+	/* Reclaim could wait for a drive that waits for this call, as in error recovery. */
+	noio = memalloc_noio_save();
 	timer_setup_on_stack(&watch.timer, p2p_hold_report, 0);
 	mod_timer(&watch.timer, jiffies + P2P_HOLD_REPORT_FIRST);
 
@@ -217,8 +223,10 @@ void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 		cond_resched();
 		spin_lock_irq(&holds->lock);
 	}
+	spin_unlock_irq(&holds->lock);
 	/* A task that waits for a reset may have a lock that revoke() takes. */
 	wake_up_all(&holds->wait);
+	spin_lock_irq(&holds->lock);
 
 	list_splice_init(&holds->list, &todo);
 	while (!list_empty(&todo)) {
@@ -227,8 +235,8 @@ void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 		p2p_hold_call(hold, &watch);
 	}
 	watch.all_called = true;
-	wake_up_all(&holds->wait);
 	spin_unlock_irq(&holds->lock);
+	wake_up_all(&holds->wait);
 
 	/* The wait may be long, and must not count as load or a hung task. */
 	while (how == P2P_HOLDS_GONE &&
@@ -239,6 +247,7 @@ void p2p_holds_stop(struct p2p_holds *holds, enum p2p_holds_status how)
 
 	del_timer_sync(&watch.timer);
 	destroy_timer_on_stack(&watch.timer);
+	memalloc_noio_restore(noio);
 	mutex_unlock(&holds->calls);
 }
 EXPORT_SYMBOL_GPL(p2p_holds_stop);

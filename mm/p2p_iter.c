@@ -202,6 +202,19 @@ ssize_t iov_iter_get_p2p_pages(struct iov_iter *i, struct page **pages,
 	return len;
 }
 
+/* Uses the widest stores: each is a transaction unless they are write-combined. */
+static void p2p_iter_zero(void __iomem *mem, size_t len)
+{
+	size_t head = min_t(size_t, len, -(unsigned long)mem % sizeof(u64));
+
+	memset_io(mem, 0, head);
+	for (mem += head, len -= head; len >= sizeof(u64); len -= sizeof(u64)) {
+		__raw_writeq(0, mem);
+		mem += sizeof(u64);
+	}
+	memset_io(mem, 0, len);
+}
+
 /**
  * iov_iter_zero_p2p() - iov_iter_zero() for an ITER_P2P
  * @bytes: how many bytes to set to zero
@@ -222,12 +235,13 @@ size_t iov_iter_zero_p2p(size_t bytes, struct iov_iter *i)
 		size_t offset = offset_in_page(iov_iter_p2p_offset(i));
 		void __iomem *mem;
 
-		if (p2p_iter_begin_use(i->hold, p2p_iter_may_wait(i)))
+		if (fatal_signal_pending(current) ||
+		    p2p_iter_begin_use(i->hold, p2p_iter_may_wait(i)))
 			break;
 		len = min_t(size_t, bytes - done, P2P_ITER_ZERO);
 		/* The page map's own mapping of the BAR. */
 		mem = (void __iomem *)page_to_virt(iov_iter_p2p_page(i));
-		memset_io(mem + offset, 0, len);
+		p2p_iter_zero(mem + offset, len);
 		/* The read returns only after the zeros have arrived. */
 		mb();
 		readb(mem + offset + len - 1);

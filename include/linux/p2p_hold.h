@@ -54,8 +54,8 @@ enum p2p_hold_state {
  * struct p2p_hold_ops - the methods of a type of holder
  * @name: its name in the log, such as "vfio"; less than P2P_HOLD_NAME_LEN
  * @mode: the mode of its holds
- * @revoke: makes the holder release the memory for good. When it returns, no
- *	    device uses the memory, and the DMA mappings of the memory are gone.
+ * @revoke: makes the holder release the memory for good. When it returns for a
+ *	    lease, no device uses the memory, and its DMA mappings are gone.
  *	    Called at most once, and only for an armed hold. May sleep, but must
  *	    not wait for a process, for the lock of the provider's device, or
  *	    for its driver. Also called for a reset, so it may take an mmap_lock

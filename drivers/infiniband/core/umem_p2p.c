@@ -262,7 +262,8 @@ static bool ib_umem_p2p_is_possible(struct ib_device *device)
  *	   part of it is not mapped, or does not permit the access; -EINVAL if
  *	   it spans several buffers; -ENODEV if the provider is going away or
  *	   has failed; -EAGAIN while the provider is being reset; -EOPNOTSUPP if
- *	   it does not support holds; -EINTR after a fatal signal; -ENOMEM.
+ *	   it does not support holds; -EIO if the adapter's DMA was stopped;
+ *	   -EINTR after a fatal signal; -ENOMEM.
  */
 struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 				size_t size, int access, struct ib_udata *udata)
@@ -276,6 +277,9 @@ struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 	    access & IB_ACCESS_ON_DEMAND ||
 	    check_add_overflow(addr, size, &end) || PAGE_ALIGN(end) < end)
 		return ib_umem_get(device, addr, size, access);
+	/* It can't execute the commands that would follow. */
+	if (ib_device_is_cut_off(device))
+		return ERR_PTR(-EIO);
 
 	p2p = kzalloc(sizeof(*p2p), GFP_KERNEL_ACCOUNT);
 	if (!p2p)

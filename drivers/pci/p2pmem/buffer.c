@@ -257,11 +257,17 @@ static unsigned long p2pmem_buffer_folio(const struct p2pmem_buffer *buffer,
 int p2pmem_buffer_use(struct p2pmem_buffer *buffer, unsigned long pfn,
 		      unsigned long nr_pages)
 {
+	struct address_space *mapping = buffer->p2pmem->file->f_mapping;
 	unsigned long first, last, end = pfn + nr_pages;
 	unsigned int order;
 	int error = 0;
 
-	mutex_lock(&buffer->first_use);
+	if (!mutex_trylock(&buffer->first_use)) {
+		mutex_lock(&buffer->first_use);
+		/* Don't make a revocation wait for each thread that waited here. */
+		if (rwsem_is_contended(&mapping->invalidate_lock))
+			error = -EAGAIN;
+	}
 	while (pfn < end && !error) {
 		first = p2pmem_buffer_folio(buffer, pfn, &order);
 		pfn = first + (1UL << order);

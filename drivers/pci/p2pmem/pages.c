@@ -132,6 +132,7 @@ static void p2pmem_return_freed(struct work_struct *work)
 	}
 }
 
+/* Unbound, since a GiB of base pages takes long, and other work would wait for it. */
 static DECLARE_WORK(p2pmem_freed_work, p2pmem_return_freed);
 
 /**
@@ -160,7 +161,7 @@ static void p2pmem_page_free(struct page *page)
 	}
 	if (llist_add((struct llist_node *)&page->zone_device_data,
 		      &p2pmem_freed_folios))
-		schedule_work(&p2pmem_freed_work);
+		queue_work(system_unbound_wq, &p2pmem_freed_work);
 }
 
 /*
