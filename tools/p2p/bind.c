@@ -253,8 +253,8 @@ static void report(const struct binding *b)
 	if (p->bar >= 0)
 		printf(" in BAR %d", p->bar);
 	printf("%s.\n", p->pageless ? ", without struct pages: not for O_DIRECT" : "");
-	printf("Only root may use it; chgrp and chmod of " PCI_DEVICES
-	       "/%s/p2pmem/%s let others use it.\n", b->bdf, p->pageless ? "range" : "allocate");
+	printf("Only root may use it; chgrp and chmod " PCI_DEVICES "/%s/p2pmem/%s to share.\n",
+	       b->bdf, p->pageless ? "range" : "allocate");
 	free(all.p);
 }
 
