@@ -287,8 +287,8 @@ void bio_p2p_log_obstacle(struct bio *bio)
  * since other legs may have been written by then. A stacked device reaches the memory
  * if all devices below it do.
  *
- * Context: Any, with the RCU read lock held, since the devices below @bdev may change.
- *	    The caller holds a reference to the pages of @bv.
+ * Context: Any, with the RCU read lock held if @bdev may be made of other devices, since
+ *	    these may change. The caller holds a reference to the pages of @bv.
  * Return: true if the device reaches all of @bv; false if it does not, or if that is
  *	   unknown because the block device does not belong to a PCI device.
  */

@@ -256,14 +256,14 @@ static bool ib_umem_p2p_is_possible(struct ib_device *device)
  * leaves the umem alone. If it fails, all DMA of the adapter is stopped.
  *
  * Context: Process context, without the mmap_lock. May sleep.
- * Return: the umem, for ib_umem_release(); an ERR_PTR() as from ib_umem_get();
- *	   for peer-to-peer memory: -EREMOTEIO if the adapter can't reach it, it
- *	   has no struct pages, or @access permits memory windows; -EFAULT if
- *	   part of it is not mapped, or does not permit the access; -EINVAL if
- *	   it spans several buffers; -ENODEV if the provider is going away or
- *	   has failed; -EAGAIN while the provider is being reset; -EOPNOTSUPP if
- *	   it does not support holds; -EIO if the adapter's DMA was stopped;
- *	   -EINTR after a fatal signal; -ENOMEM.
+ * Return: the umem, for ib_umem_release(); an ERR_PTR() as from ib_umem_get(), or
+ *	   -EIO if the adapter's DMA was stopped; for peer-to-peer memory:
+ *	   -EREMOTEIO if the adapter can't reach it, it has no struct pages, or
+ *	   @access permits memory windows; -EFAULT if part of it is not mapped,
+ *	   or does not permit the access; -EINVAL if it spans several buffers;
+ *	   -ENODEV if the provider is going away or has failed; -EAGAIN while
+ *	   the provider is being reset; -EOPNOTSUPP if it does not support
+ *	   holds; -EINTR after a fatal signal; -ENOMEM.
  */
 struct ib_umem *ib_umem_get_p2p(struct ib_device *device, unsigned long addr,
 				size_t size, int access, struct ib_udata *udata)

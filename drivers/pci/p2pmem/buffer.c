@@ -251,8 +251,8 @@ static unsigned long p2pmem_buffer_folio(const struct p2pmem_buffer *buffer,
  *
  * Context: Process context, may sleep. The caller holds the invalidate_lock, and the
  *	    provider is live and not paused.
- * Return: 0; errors of p2pmem_clear(), of which -EAGAIN asks the caller to drop the
- *	   lock and try again.
+ * Return: 0; -EAGAIN asks the caller to drop the lock and try again; other errors of
+ *	   p2pmem_clear().
  */
 int p2pmem_buffer_use(struct p2pmem_buffer *buffer, unsigned long pfn,
 		      unsigned long nr_pages)

@@ -107,7 +107,7 @@ int p2pmem_buffer_use_all(struct file *file)
 		}
 		filemap_invalidate_unlock_shared(file->f_mapping);
 
-		/* Only a part of a large folio was cleared: continue there. */
+		/* A part may be left, or a revocation waits: continue there. */
 		if (again)
 			error = 0;
 		else
