@@ -28,11 +28,11 @@ options() {
 
 # State 0A is LISTEN.
 wait_for_listener() {
-	local _
+	local _ hex
 
+	hex=$(printf %04X "$port")
 	for _ in {1..300}; do
-		! grep -q "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$port") [0-9A-F:]* 0A " /proc/net/tcp ||
-			return
+		! grep -q "^ *[0-9]*: [0-9A-F]*:$hex [0-9A-F:]* 0A " /proc/net/tcp || return
 		sleep 0.1
 	done
 	complain "nobody listens at port $port"
@@ -250,7 +250,8 @@ copies() {
 	works_between ib_send_bw ram ram --gid-index=1
 	perftest ib_send_bw ram p2p --iters=5 --size=4096 --gid-index=1
 	[ "$client_status" != 0 ] || complain "rxe works with peer-to-peer memory"
-	dmesg | grep "rxe0: ib_send_bw.*can't register peer-to-peer memory: the CPU copies" >/dev/null ||
+	dmesg >"$log"
+	grep -q "rxe0: ib_send_bw.*can't register peer-to-peer memory: the CPU copies" "$log" ||
 		complain "the log does not say why"
 	must rdma link delete rxe0
 	must ip address delete 10.8.8.1/24 dev "$net"
