@@ -62,14 +62,14 @@ warnings() {
 		done | sort -u || :
 }
 
-# undocumented: what new files export, headers of include/ declare, and no page shows.
+# undocumented: functions that new files export, headers of include/ declare, and no page shows.
 undocumented() {
 	local file name
 
 	cd "$linux"
 	git diff --name-only --diff-filter=A base HEAD -- '*.c' | while read -r file; do
 		sed -n 's/^EXPORT_SYMBOL\(_GPL\)\?(\([a-z0-9_]*\));.*/\2/p' "$file" | while read -r name; do
-			! grep -qrw "$name" include/linux || grep -qr "id=\"c\.$name\"" "$build/docs" --include='*.html' ||
+			! grep -qrE "\\b$name\\(" include/linux || grep -qr "id=\"c\.$name\"" "$build/docs" --include='*.html' ||
 				echo "$file exports $name, which is on no page"
 		done
 	done
