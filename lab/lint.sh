@@ -110,7 +110,7 @@ warnings() {
 	# trace events, are of a type that it keeps apart.
 	grep -E '(warning|error): ' "$log" |
 		sed -E -e "s#^($src|\.\./linux)/##" -e 's/:[0-9]+(:[0-9]+)?:/:/' \
-			-e "/context imbalance in '(pagemap|mincore)_pud_range' - unexpected unlock/d" \
+			-e "/context imbalance in '((pagemap|mincore)_pud_range|move_huge_pud)' - unexpected unlock/d" \
 			-e '/^include\/trace\/events\/p2pmem\.h:.*incorrect type in initializer/d' |
 		awk '!/^[^:]*\.h:/ || !seen[$0]++' | sort || :
 }
