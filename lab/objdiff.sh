@@ -138,7 +138,8 @@ sources_of() {
 
 	echo "${1%.o}.c"
 	command=$out/$directory/.${1##*/}.cmd
-	[ ! -f "$command" ] || grep -oE "(^|[ /])$directory/[^/ ]+\.h\>" "$command" | sed "s|^.*$directory/|$directory/|"
+	[ ! -f "$command" ] ||
+		{ grep -oE "(^|[ /])$directory/[^/ ]+\.h\>" "$command" || :; } | sed "s|^.*$directory/|$directory/|"
 }
 
 known=()

@@ -82,23 +82,6 @@ in_use() {
 	bound
 }
 
-# Leaves a process behind that has a device open as file systems have theirs, for let_go.
-open_exclusively() {
-	rm -f "$work/open"
-	/usr/bin/python3 - "$1" "$work/open" <<'END' &
-import os, sys, time
-os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)
-open(sys.argv[2], "w").close()
-time.sleep(600)
-END
-	holder=$!
-	for _ in {1..200}; do
-		[ ! -e "$work/open" ] || return
-		sleep 0.1
-	done
-	complain "$1 cannot be opened exclusively"
-}
-
 # A bound driver is not replaced unless forced, and never under a file system.
 has_driver() {
 	local drive ctrl
@@ -114,7 +97,8 @@ has_driver() {
 		says "is in use: a file system on it is mounted"
 		must umount "$work/mnt"
 	fi
-	open_exclusively "$P2P_DISK_RAW"
+	# As file systems have theirs.
+	start_holder "$P2P_DISK_RAW" <<<'os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)'
 	run 3 bind --force "$drive"
 	says "is in use: its ${P2P_DISK_RAW##*/} is open exclusively"
 	let_go

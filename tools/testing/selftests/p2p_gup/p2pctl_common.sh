@@ -138,22 +138,31 @@ moved() {
 	echo $(($(counter "$1" dma_bus_bytes) + $(counter "$1" dma_host_bridge_bytes)))
 }
 
-# hold PROVIDER SIZE...: maps memory in a process, $holder
-hold() {
+# start_holder ARGUMENT...: runs the Python program on stdin, which opens something,
+# in a process that then keeps it until let_go: $holder
+start_holder() {
 	rm -f "$work/held"
-	/usr/bin/python3 - "$devices/$1/p2pmem/allocate" "$work/held" "${@:2}" <<'END' &
-import mmap, os, sys, time
-fd = os.open(sys.argv[1], os.O_RDWR)
-maps = [mmap.mmap(fd, int(size)) for size in sys.argv[3:]]
-open(sys.argv[2], "w").close()
-time.sleep(600)
-END
+	{
+		echo "import mmap, os, sys"
+		cat
+		echo "open('$work/held', 'w').close()"
+		echo "import time; time.sleep(600)"
+	} >"$work/holder.py"
+	/usr/bin/python3 "$work/holder.py" "$@" &
 	holder=$!
 	for _ in {1..200}; do
 		[ ! -e "$work/held" ] || return
 		sleep 0.1
 	done
-	complain "no memory of $1 could be mapped"
+	complain "no process holds $1"
+}
+
+# hold PROVIDER SIZE...: maps memory in a process, $holder
+hold() {
+	start_holder "$devices/$1/p2pmem/allocate" "${@:2}" <<'END'
+fd = os.open(sys.argv[1], os.O_RDWR)
+maps = [mmap.mmap(fd, int(size)) for size in sys.argv[2:]]
+END
 }
 
 let_go() {
