@@ -111,7 +111,7 @@ void pci_p2pdma_describe_route(struct device *client, const struct page *page,
 	provider = READ_ONCE(memory->pdev);
 	if (!READ_ONCE(memory->live)) {
 		/* The device may not even be in the topology any more. */
-		snprintf(text, size, "%s: its driver was unbound",
+		snprintf(text, size, "%s: being reset, failed, or without a driver",
 			 pci_name(provider));
 		goto out;
 	}

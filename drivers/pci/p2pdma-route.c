@@ -136,6 +136,17 @@ void p2pdma_provider_start(struct p2pdma_provider *provider,
 	provider->bus_offset = pci_bus_address(pdev, bar) -
 			       pci_resource_start(pdev, bar);
 	provider->stats = stats;
+	p2pdma_provider_restart(provider);
+}
+
+/**
+ * p2pdma_provider_restart() - let memory be mapped for DMA again
+ * @provider: the provider, after p2pdma_provider_stop(); the memory is the same
+ *
+ * Context: Any.
+ */
+void p2pdma_provider_restart(struct p2pdma_provider *provider)
+{
 	WRITE_ONCE(provider->live, true);
 	/* Forget the refusals that were cached while @provider was stopped. */
 	pci_p2pdma_routes_changed();

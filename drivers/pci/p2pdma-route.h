@@ -11,6 +11,7 @@ struct pci_dev;
 void p2pdma_provider_start(struct p2pdma_provider *provider,
 			   struct pci_dev *pdev, int bar,
 			   struct p2pmem_stats __percpu *stats);
+void p2pdma_provider_restart(struct p2pdma_provider *provider);
 void p2pdma_provider_stop(struct p2pdma_provider *provider);
 bool p2pdma_provider_is_mapped(const struct p2pdma_provider *provider);
 const char *p2pdma_barred(struct device *dev);

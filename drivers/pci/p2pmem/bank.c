@@ -16,8 +16,8 @@
  * the driver: the code that it needs is built in, and it holds references to
  * the objects that it needs.
  *
- * Locks, outermost first: p2pmem_orphans_lock, bank->lock, the lock of the
- * pool.
+ * Locks, outermost first: p2pmem->lock, p2pmem_orphans_lock, bank->lock, the
+ * lock of the pool.
  */
 
 #include <linux/container_of.h>
@@ -158,6 +158,78 @@ void p2pmem_bank_free(struct pci_p2pdma_pagemap *map)
 	pci_dev_put(map->provider.pdev);
 	free_percpu(map->provider.mapped);
 	kfree(bank);
+}
+
+/**
+ * p2pmem_bank_start() - let devices map the memory of a bank
+ * @map: the page map of the bank, whose struct pages are there
+ * @pdev: the provider
+ * @bar: number of the BAR that contains the memory
+ * @stats: the counters of @pdev
+ *
+ * Context: Process context, from the driver's probe().
+ */
+void p2pmem_bank_start(struct pci_p2pdma_pagemap *map, struct pci_dev *pdev,
+		       int bar, struct p2pmem_stats __percpu *stats)
+{
+	struct p2pmem_bank *bank = container_of(map, struct p2pmem_bank, map);
+	struct p2pmem *p2pmem = bank->p2pmem;
+
+	mutex_lock(&p2pmem->lock);
+	list_add_tail(&bank->node, &p2pmem->banks);
+	p2pdma_provider_start(&map->provider, pdev, bar, stats);
+	/* pci_p2pmem_resume() will restart it. */
+	if (p2pmem->paused || p2pmem->lost)
+		p2pdma_provider_stop(&map->provider);
+	mutex_unlock(&p2pmem->lock);
+}
+
+/**
+ * p2pmem_bank_stop() - refuse further DMA mappings of a bank, for good
+ * @map: the page map of the bank, after p2pmem_bank_start()
+ *
+ * Context: Process context, when the resources of the driver are released.
+ */
+void p2pmem_bank_stop(struct pci_p2pdma_pagemap *map)
+{
+	struct p2pmem_bank *bank = container_of(map, struct p2pmem_bank, map);
+
+	mutex_lock(&bank->p2pmem->lock);
+	list_del_init(&bank->node);
+	p2pdma_provider_stop(&map->provider);
+	mutex_unlock(&bank->p2pmem->lock);
+}
+
+/**
+ * p2pmem_banks_stop() - refuse DMA mappings while a device can't be reached
+ * @p2pmem: the device's memory
+ *
+ * Requests that wait in a queue may hold pages for any length of time. If they
+ * were mapped now, the client's reads would return all ones, or fail as if the
+ * client were broken.
+ *
+ * Context: Process context, with p2pmem->lock held.
+ */
+void p2pmem_banks_stop(struct p2pmem *p2pmem)
+{
+	struct p2pmem_bank *bank;
+
+	list_for_each_entry(bank, &p2pmem->banks, node)
+		p2pdma_provider_stop(&bank->map.provider);
+}
+
+/**
+ * p2pmem_banks_restart() - undo p2pmem_banks_stop()
+ * @p2pmem: the memory of a device that can be reached again
+ *
+ * Context: Process context, with p2pmem->lock held.
+ */
+void p2pmem_banks_restart(struct p2pmem *p2pmem)
+{
+	struct p2pmem_bank *bank;
+
+	list_for_each_entry(bank, &p2pmem->banks, node)
+		p2pdma_provider_restart(&bank->map.provider);
 }
 
 /*

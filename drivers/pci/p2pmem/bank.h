@@ -12,7 +12,10 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include "../p2pdma-route.h"
+
 struct p2pmem;
+struct p2pmem_stats;
 struct pci_dev;
 
 #ifdef CONFIG_PCI_P2PMEM
@@ -25,7 +28,7 @@ struct p2pmem_bank {
 	struct pci_p2pdma_pagemap dead;	/* of pages in use at adoption */
 	struct p2pmem *p2pmem;		/* a reference; its pool has the memory */
 	struct list_head mappers;	/* of pages without a buffer: mapper.c */
-	struct list_head node;		/* in the list of orphans */
+	struct list_head node;		/* in p2pmem->banks, or the list of orphans */
 
 	spinlock_t lock;		/* protects all below */
 	bool orphan;			/* the driver is gone */
@@ -47,6 +50,11 @@ static inline unsigned long p2pmem_bank_pfn(const struct p2pmem_bank *bank)
 struct pci_p2pdma_pagemap *p2pmem_bank_create(struct pci_dev *pdev,
 					      struct p2pmem *p2pmem);
 void p2pmem_bank_free(struct pci_p2pdma_pagemap *map);
+void p2pmem_bank_start(struct pci_p2pdma_pagemap *map, struct pci_dev *pdev,
+		       int bar, struct p2pmem_stats __percpu *stats);
+void p2pmem_bank_stop(struct pci_p2pdma_pagemap *map);
+void p2pmem_banks_stop(struct p2pmem *p2pmem);
+void p2pmem_banks_restart(struct p2pmem *p2pmem);
 void p2pmem_bank_release(struct pci_p2pdma_pagemap *map);
 void p2pmem_bank_put_pages(struct p2pmem_bank *bank, unsigned long pfn,
 			   unsigned long nr_pages);
@@ -67,6 +75,18 @@ p2pmem_bank_create(struct pci_dev *pdev, struct p2pmem *p2pmem)
 static inline void p2pmem_bank_free(struct pci_p2pdma_pagemap *map)
 {
 	kfree(map);
+}
+
+static inline void p2pmem_bank_start(struct pci_p2pdma_pagemap *map,
+				     struct pci_dev *pdev, int bar,
+				     struct p2pmem_stats __percpu *stats)
+{
+	p2pdma_provider_start(&map->provider, pdev, bar, stats);
+}
+
+static inline void p2pmem_bank_stop(struct pci_p2pdma_pagemap *map)
+{
+	p2pdma_provider_stop(&map->provider);
 }
 
 /* Waits for pages that drivers hold. */

@@ -35,6 +35,7 @@
 #include <linux/sysfs.h>
 #include <linux/wait.h>
 
+#include "bank.h"
 #include "buffer.h"
 #include "core.h"
 #include "dmabuf.h"
@@ -248,6 +249,7 @@ int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 	p2pmem_quota_init(&p2pmem->quota);
 	mutex_init(&p2pmem->lock);
 	INIT_LIST_HEAD(&p2pmem->buffers);
+	INIT_LIST_HEAD(&p2pmem->banks);
 	p2p_holds_init(&p2pmem->holds, p2pmem->file->f_mapping, &pdev->dev);
 	init_waitqueue_head(&p2pmem->resumed);
 
@@ -401,6 +403,26 @@ bool p2pmem_is_live(struct pci_dev *pdev)
 	return p2pmem && p2pmem->live;
 }
 
+/* Removes all mappings; from here on an access waits. */
+static void p2pmem_keep_off(struct p2pmem *p2pmem)
+{
+	struct address_space *mapping = p2pmem->file->f_mapping;
+
+	filemap_invalidate_lock(mapping);
+	WRITE_ONCE(p2pmem->paused, true);
+	unmap_mapping_range(mapping, 0, 0, true);
+	filemap_invalidate_unlock(mapping);
+	WRITE_ONCE(p2pmem->pause_until, jiffies + P2PMEM_PAUSE_WAIT);
+	p2p_holds_stop(&p2pmem->holds, P2P_HOLDS_PAUSED);
+}
+
+static void p2pmem_stop_dma(struct p2pmem *p2pmem)
+{
+	mutex_lock(&p2pmem->lock);
+	p2pmem_banks_stop(p2pmem);
+	mutex_unlock(&p2pmem->lock);
+}
+
 /**
  * pci_p2pmem_freeze() - keep processes off a device whose link was cut
  * @pdev: the device; nothing happens if it is no provider
@@ -408,7 +430,8 @@ bool p2pmem_is_live(struct pci_dev *pdev)
  * For the error_detected() method of a provider's driver, if the channel is frozen.
  * Like pci_p2pmem_pause(), but does not wait for transfers: those that are
  * under way have failed, or will fail when their own device's driver is
- * notified. Calls revoke() of leases and pause() of tickets, which may sleep.
+ * notified. Others that already have pages, but still wait in a queue, are
+ * refused. Calls revoke() of leases and pause() of tickets, which may sleep.
  * pci_p2pmem_resume() or pci_p2pmem_give_up() ends the freeze. The PCI core
  * calls the latter if recovery fails.
  *
@@ -417,19 +440,12 @@ bool p2pmem_is_live(struct pci_dev *pdev)
 void pci_p2pmem_freeze(struct pci_dev *pdev)
 {
 	struct p2pmem *p2pmem = p2pmem_of(pdev);
-	struct address_space *mapping;
 
 	p2pdma_ranges_freeze(pdev);
 	if (!p2pmem)
 		return;
-
-	mapping = p2pmem->file->f_mapping;
-	filemap_invalidate_lock(mapping);
-	WRITE_ONCE(p2pmem->paused, true);
-	unmap_mapping_range(mapping, 0, 0, true);
-	filemap_invalidate_unlock(mapping);
-	WRITE_ONCE(p2pmem->pause_until, jiffies + P2PMEM_PAUSE_WAIT);
-	p2p_holds_stop(&p2pmem->holds, P2P_HOLDS_PAUSED);
+	p2pmem_keep_off(p2pmem);
+	p2pmem_stop_dma(p2pmem);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_freeze);
 
@@ -442,7 +458,8 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_freeze);
  * buffers can be allocated. Leases are revoked for good; tickets can't be used
  * until the resume. Waits for transfers and uses that are under way, 10 seconds
  * at most. A transfer that takes longer reads undefined data, and its writes
- * are lost.
+ * are lost. One that waits in a queue is refused if its turn comes after that
+ * time and before the resume.
  *
  * Context: Process context. The caller holds the device lock of @pdev, or is the
  *	    driver and keeps it bound.
@@ -452,7 +469,9 @@ void pci_p2pmem_pause(struct pci_dev *pdev)
 	struct p2pmem *p2pmem = p2pmem_of(pdev);
 	unsigned long until = jiffies + P2PMEM_PAUSE_WAIT;
 
-	pci_p2pmem_freeze(pdev);
+	p2pdma_ranges_freeze(pdev);
+	if (p2pmem)
+		p2pmem_keep_off(p2pmem);
 	while ((p2pmem && p2pmem_is_in_transfer(p2pmem)) ||
 	       p2pdma_ranges_are_in_transfer(pdev)) {
 		if (time_after(jiffies, until)) {
@@ -461,6 +480,8 @@ void pci_p2pmem_pause(struct pci_dev *pdev)
 		}
 		schedule_timeout_idle(msecs_to_jiffies(20));
 	}
+	if (p2pmem)
+		p2pmem_stop_dma(p2pmem);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_pause);
 
@@ -470,7 +491,7 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_pause);
  *
  * For the error_detected() method of a provider's driver, if the failure is permanent.
  * Accesses no longer wait: a CPU access gets SIGBUS, a system call -EFAULT, and nothing
- * can be allocated or held. Buffers and tickets stay, and pci_p2pmem_resume() brings them
+ * can be allocated, held, or mapped for DMA. Buffers and tickets stay, and pci_p2pmem_resume() brings them
  * back, should the device be repaired after all.
  *
  * Context: As for pci_p2pmem_pause().
@@ -494,6 +515,7 @@ void pci_p2pmem_give_up(struct pci_dev *pdev)
 	WRITE_ONCE(p2pmem->paused, false);
 	unmap_mapping_range(mapping, 0, 0, true);
 	filemap_invalidate_unlock(mapping);
+	p2pmem_banks_stop(p2pmem);
 	mutex_unlock(&p2pmem->lock);
 	wake_up_all(&p2pmem->resumed);
 	WRITE_ONCE(p2pmem->pause_until, jiffies + P2PMEM_PAUSE_WAIT);
@@ -528,6 +550,8 @@ void pci_p2pmem_resume(struct pci_dev *pdev)
 	p2pmem->lost = false;
 	if (p2pmem->live)
 		p2pmem_pool_forget(p2pmem->pool);
+	/* A walk that sees the end of the pause also finds a route. */
+	p2pmem_banks_restart(p2pmem);
 	WRITE_ONCE(p2pmem->paused, false);
 	filemap_invalidate_unlock(mapping);
 	mutex_unlock(&p2pmem->lock);

@@ -6,8 +6,9 @@
  * Locks, outermost first:
  *
  *	mmap_lock
- *	  p2pmem->lock			the list of buffers, whether it may
- *					grow, and the quota's maximum
+ *	  p2pmem->lock			the lists of buffers and of banks,
+ *					whether the former may grow, and the
+ *					quota's maximum
  *	  file->f_mapping->invalidate_lock
  *					faults and a debugger's accesses
  *					(shared) against revocation
@@ -48,8 +49,11 @@ struct p2pmem {
 	unsigned long nr_left;		/* pages without a buffer: mapper.c */
 	struct p2pmem_stats __percpu *stats;	/* of DMA: p2pdma-stats.c */
 	struct file *file;		/* buffers are clones of this */
-	struct mutex lock;		/* protects buffers, live, lost, quota.max */
+	struct mutex lock;		/* protects buffers, banks, live, lost,
+					 * quota.max
+					 */
 	struct list_head buffers;
+	struct list_head banks;
 	struct p2p_holds holds;		/* of the buffers */
 	/* live, lost, paused: written under the file's invalidate_lock */
 	bool live;

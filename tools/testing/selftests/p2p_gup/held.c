@@ -82,30 +82,6 @@ FIXTURE_TEARDOWN(held)
 	EXPECT_BACK(self);
 }
 
-/* Waits until a process is in uninterruptible sleep. */
-static bool is_stuck(pid_t pid)
-{
-	char path[64], text[256], *state;
-	ssize_t len;
-	int fd, i;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	for (i = 0; i < 60000; i++, usleep(1000)) {
-		fd = open(path, O_RDONLY);
-		len = read(fd, text, sizeof(text) - 1);
-		close(fd);
-		if (len <= 0)
-			return false;
-		text[len] = '\0';
-		state = strrchr(text, ')');
-		if (state && state[2] == 'D')
-			return true;
-		if (state && state[2] == 'Z')
-			return false;
-	}
-	return false;
-}
-
 /* A child reads from the suspended drive, into memory with @word in it. */
 static void start_stuck_reader(struct __test_metadata *_metadata,
 			       struct _test_data_held *self, uid_t uid, uint64_t word)
@@ -133,7 +109,7 @@ static void start_stuck_reader(struct __test_metadata *_metadata,
 		_exit(errno);
 	}
 	close(fd);
-	ASSERT_TRUE(is_stuck(self->reader));
+	ASSERT_TRUE(mapped_is_stuck(self->reader));
 }
 
 /* Does it end although the mapping is suspended? If not soon, then never. */
@@ -212,7 +188,7 @@ TEST_F(held, killed_reader)
 {
 	start_stuck_reader(_metadata, self, 0, 1);
 	EXPECT_EQ(0, kill(self->reader, SIGKILL));
-	EXPECT_TRUE(is_stuck(self->reader));
+	EXPECT_TRUE(mapped_is_stuck(self->reader));
 	unbind_while_stuck(_metadata, self, self->pages);
 
 	ASSERT_EQ(0, p2p_bind(self->provider));

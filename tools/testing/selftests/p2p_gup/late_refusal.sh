@@ -67,6 +67,15 @@ late() {
 	redirect 0
 }
 
+# member_has DRIVE FILE PLACE: the drive has the data of the file at this multiple of 64 KiB of the array
+member_has() {
+	local start
+
+	start=$(<"$(md_dir)/dev-${1##*/}/offset")
+	blockdev --flushbufs "$1"
+	cmp --ignore-initial=0:$((start * 512 + $3 * 65536)) --bytes=64K "$2" "$1" >"$log" 2>&1
+}
+
 sound() {
 	local member
 
@@ -127,6 +136,35 @@ late_write_behind() {
 	resynced 1
 	sound
 	same_legs "$dm" "$b"
+}
+
+# A write of peer-to-peer memory must not overtake one that is still behind: the
+# older data would stay on the slow drive.
+after_write_behind() {
+	local bitmap writer
+
+	mirror raid1 --bitmap=internal --write-behind=256
+	bitmap=$(md_dir)/bitmap
+	echo writemostly >"$(md_dir)/dev-$(dm_disk p2p)/state"
+	echo 256 >"$bitmap/backlog"
+	echo 0 >"$bitmap/max_backlog_used"
+	echo 100 >"$(md_dir)/safe_mode_delay"
+	must dd if=/dev/urandom of="$log.data" bs=64k count=1
+	must dd if=/dev/zero of="$md" bs=64k seek=16 count=1 oflag=direct
+	must dmsetup suspend --noflush --nolockfs p2p
+	must dd if="$log.data" of="$md" bs=64k seek=16 count=1 oflag=direct
+	[ "$(<"$bitmap/max_backlog_used")" != 0 ] ||
+		complain "there is no write-behind, and nothing is tested"
+	./block_io "$md" write 1 &
+	writer=$!
+	waits "$writer"
+	sleep 0.1
+	member_has "$b" "$log.data" 16 || complain "a write has overtaken another"
+	must dmsetup resume p2p
+	wait "$writer" || complain "the write ended with $?"
+	! member_has "$b" "$log.data" 16 || complain "nothing was written"
+	same_legs "$dm" "$b"
+	rm -f "$log.data"
 }
 
 # Two members on drive B, and a replacement on A, to which one of them is being
@@ -350,6 +388,7 @@ plan \
 	"raid10_write_with_bitmap: late_write_with_bitmap raid10" \
 	"raid10_read: late_read raid10" \
 	"raid1_write_behind: late_write_behind" \
+	"raid1_after_write_behind: after_write_behind" \
 	"raid1_range: resync_of_range raid1" \
 	"raid10_range: resync_of_range raid10" \
 	"raid1_recovery: late_recovery" \

@@ -8,6 +8,7 @@
 #define P2P_MAPPED_DRIVE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define MAPPED_CONTROL	"/dev/mapper/control"
 
@@ -16,5 +17,8 @@ int mapped_create(const char *drive, unsigned long sectors);
 int mapped_suspend(void);
 int mapped_resume(void);
 int mapped_remove(void);
+
+/* Does the process wait for such a request? Waits until it does, or ends. */
+bool mapped_is_stuck(pid_t pid);
 
 #endif

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -17,6 +18,7 @@
 #include "aio.h"
 #include "bind.h"
 #include "gup_call.h"
+#include "mapped_drive.h"
 #include "removal.h"
 #include "stall.h"
 
@@ -24,6 +26,7 @@
 #define NR_REQUESTS	4
 #define STILL_USED	"resetting while peer-to-peer memory is still in use"
 #define ROUNDS		5
+#define SECTORS		(MIB / SECTOR)
 
 /* No mapping is near: each half of the mapping gets its own page tables. */
 #define MIDDLE		((char *)0x200040000000)
@@ -193,23 +196,57 @@ TEST_F(outage, transfer_of_what_was_unmapped)
 	transfer(_metadata, self, mem);
 }
 
-/* A held page delays the reset, but does not prevent it. */
+/*
+ * A held page delays the reset, but does not prevent it. Nor does a request in a
+ * queue, which is refused if its turn comes during the reset, when its data would
+ * be lost.
+ */
 TEST_F(outage, page_is_kept)
 {
 	int test = open(P2P_TEST_FILE, O_RDWR);
-	int klog = klog_open();
+	int klog = klog_open(), mapped, status, reset_status;
+	ssize_t due = self->works ? (ssize_t)SMALL : -EREMOTEIO;
 	struct p2p_test_page page;
+	pid_t reader, reset;
 
 	if (test < 0)
 		SKIP(return, "no " P2P_TEST_FILE ": CONFIG_TEST_P2P, debugfs?");
 	ASSERT_LE(0, klog);
-	ASSERT_EQ(1, gup_hold(test, P2P_TEST_PIN_FAST, self->large, 1,
+	mapped = mapped_create(p2p_disk(OUTAGE_DISK), SECTORS);
+	ASSERT_LE(0, mapped) TH_LOG("%s", strerror(-mapped));
+	EXPECT_EQ(due, p2p_result(pread(mapped, self->small, SMALL, 0)));
+	p2p_fill(self->large, SMALL, 1, 0);
+	ASSERT_EQ(0, mapped_suspend());
+	reader = outage_fork();
+	ASSERT_LE(0, reader);
+	if (!reader)
+		_exit(pread(mapped, self->large, SMALL, 0) < 0 ? errno : 0);
+	EXPECT_TRUE(mapped_is_stuck(reader));
+	ASSERT_EQ(1, gup_hold(test, P2P_TEST_PIN_FAST, self->large + MIB, 1,
 			      FOLL_PCI_P2PDMA, &page));
-	EXPECT_EQ(0, outage(self->provider));
+
+	reset = outage_fork();
+	ASSERT_LE(0, reset);
+	if (!reset)
+		_exit(outage(self->provider));
 	EXPECT_TRUE(klog_wait(klog, STILL_USED));
+	EXPECT_EQ(0, mapped_resume());
+	EXPECT_EQ(reader, waitpid(reader, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(reset, waitpid(reset, &reset_status, 0));
+	EXPECT_EQ(0, reset_status);
+	/* The reset may be over before the request is mapped for DMA. */
+	if (WEXITSTATUS(status) != EREMOTEIO) {
+		EXPECT_EQ(0, WEXITSTATUS(status));
+		EXPECT_TRUE(self->works);
+		EXPECT_EQ(-1, p2p_unlike(self->large, self->small, SMALL));
+	}
+
 	EXPECT_EQ(2, gup_count(test, page.pfn));
 	EXPECT_EQ(0, gup_put(test));
 	EXPECT_EQ(0, p2p_fault_of(self->large, true));
+	close(mapped);
+	EXPECT_EQ(0, mapped_remove());
 	close(klog);
 	close(test);
 }

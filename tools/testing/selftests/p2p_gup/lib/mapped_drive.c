@@ -101,3 +101,26 @@ int mapped_remove(void)
 	unlink(NODE);
 	return dm_simple(DM_DEV_REMOVE, 0);
 }
+
+bool mapped_is_stuck(pid_t pid)
+{
+	char path[64], text[256], *state;
+	ssize_t len;
+	int fd, i;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	for (i = 0; i < 60000; i++, usleep(1000)) {
+		fd = open(path, O_RDONLY);
+		len = read(fd, text, sizeof(text) - 1);
+		close(fd);
+		if (len <= 0)
+			return false;
+		text[len] = '\0';
+		state = strrchr(text, ')');
+		if (state && state[2] == 'D')
+			return true;
+		if (state && state[2] == 'Z')
+			return false;
+	}
+	return false;
+}
