@@ -6,7 +6,7 @@
     make fuzz [MINUTES=10] [SEED=1] [KERNEL=debug]
 
 soak lets many threads use peer-to-peer memory in all ways at once while its
-providers are unbound and removed, with UNPLUG=1 unplugged, too (p2p_stress); then
+providers are unbound, reset and removed, with UNPLUG=1 unplugged, too (p2p_stress); then
 lockdep is off. fuzz makes random system calls, a program for each seed
 (p2p_fuzz). Both work on two mirrors, too, with a member that is cut off from the
 memory now and then. What they count is printed as it comes, a line a minute, and in full

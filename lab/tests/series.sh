@@ -323,7 +323,9 @@ test_mail() {
 # its files only one is unpacked, which git takes for a clean work tree.
 test_this_repository() {
 	mkdir -p repo/build
-	tar -C "$repository" --exclude=./build --exclude=./.git -cf - . | tar -C repo -xf -
+	# Not all of the directory, in which other parts of make check are at work.
+	git -C "$repository" ls-files -z --cached --others --exclude-standard |
+		tar -C "$repository" --null --ignore-failed-read -T - -cf - | tar -C repo -xf -
 	cd repo
 	git clone -q --shared --no-checkout "$repository/build/linux" build/linux
 	linux sparse-checkout set --no-cone /MAINTAINERS

@@ -94,11 +94,12 @@ static void ib_umem_p2p_cut_off(struct ib_device *device, int error)
 
 	if (ib_device_is_cut_off(device))
 		return;
-	WRITE_ONCE(device->p2p_cut_off, true);
-	ibdev_err(device, "does not let go of peer-to-peer memory (%d): its DMA is stopped until its driver is bound again\n",
-		  error);
 	if (dev_is_pci(dev))
 		pci_clear_master(to_pci_dev(dev));
+	/* Pairs with ib_device_is_cut_off(). */
+	smp_store_release(&device->p2p_cut_off, true);
+	ibdev_err(device, "does not let go of peer-to-peer memory (%d): its DMA is stopped until its driver is bound again\n",
+		  error);
 }
 
 #ifdef CONFIG_INFINIBAND_P2P_FAIL

@@ -298,7 +298,13 @@ TEST_F(dmabuf_edu, provider_reset_while_attached)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, attach_edu(self->fd, fd));
 	EXPECT_EQ(LEN, copy_in(self->fd, self->ram[SRC], 0, LEN));
+	EXPECT_EQ(self->bus_bytes + BUF_SIZE,
+		  p2p_number(self->provider, "p2pmem/dma_bus_bytes"));
 	EXPECT_EQ(0, p2p_reset(self->provider));
+	/* It was notified, and maps the memory once more. */
+	EXPECT_EQ(LEN, copy_in(self->fd, self->ram[SRC], 0, LEN));
+	EXPECT_EQ(self->bus_bytes + 2 * BUF_SIZE,
+		  p2p_number(self->provider, "p2pmem/dma_bus_bytes"));
 	works(_metadata, self, self->ram[SRC], self->ram[DST]);
 	close(fd);
 }
@@ -319,6 +325,25 @@ TEST_F(dmabuf_edu, provider_removed_while_attached)
 	p2p_path(path, self->provider, "driver_override");
 	ASSERT_EQ(0, p2p_write_file(path, P2P_BAR_DRIVER));
 	ASSERT_EQ(0, p2p_bind(self->provider));
+}
+
+/* The host takes it out of its slot. */
+TEST_F(dmabuf_edu, provider_pulled_out_while_attached)
+{
+	const char *plug = getenv("P2P_PLUG");
+	int fd = alloc_buf(self);
+
+	if (!plug)
+		SKIP(return, "P2P_PLUG is not set");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, attach_edu(self->fd, fd));
+	EXPECT_EQ(LEN, copy_in(self->fd, self->ram[SRC], 0, LEN));
+	unplug(plug);
+	wait_for_device(self->provider, false);
+	EXPECT_EQ(-ENODEV, copy_in(self->fd, self->ram[SRC], 0, LEN));
+	EXPECT_EQ(LEN, copy(self->fd, self->ram[SRC], self->ram[DST], LEN));
+	close(fd);
+	EXPECT_TRUE(plug_in(plug, self->provider));
 }
 
 /* The client is unbound first. */

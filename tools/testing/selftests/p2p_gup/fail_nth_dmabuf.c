@@ -2,8 +2,8 @@
 /*
  * Allocations fail, one after the other, around dma-bufs of peer-to-peer
  * memory: while they are allocated, exported and mapped, attached to a device
- * and mapped for it, registered with an io_uring, and while the provider, with
- * its heap, is bound and unbound.
+ * and mapped for it, mapped into the kernel, registered with an io_uring, and
+ * while the provider, with its heap, is bound and unbound.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -65,6 +65,7 @@ FIXTURE_TEARDOWN(fail_dmabuf)
 	close(self->disk);
 	close(self->importer);
 	close(self->heap);
+	EXPECT_EQ(0, p2p_write_file(ALLOW_STATIC, "N"));
 	if (!p2p_has_driver(self->provider, P2P_BAR_DRIVER))
 		EXPECT_EQ(0, p2p_bind(self->provider));
 	EXPECT_TRUE(p2p_settles(self->provider, self->before));
@@ -208,6 +209,38 @@ TEST_F(fail_dmabuf, import)
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 }
 
+static bool attach_nothing(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	struct p2p_test_attach arg = { .importer = P2P_TEST_NO_IMPORTER };
+
+	if (!alloc(data))
+		return false;
+	arg.fd = self->fd;
+	return !ioctl(self->importer, P2P_TEST_ATTACH, &arg) && !arg.result;
+}
+
+static long do_vmap(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	struct p2p_test_vmap arg = {};
+
+	return p2p_result(ioctl(self->importer, P2P_TEST_VMAP, &arg)) ?:
+	       arg.result;
+}
+
+TEST_F(fail_dmabuf, vmap)
+{
+	static const struct fail_work work = {
+		"dma_buf_vmap", attach_nothing, do_vmap, detach, { ENOMEM }
+	};
+
+	ASSERT_EQ(0, p2p_write_file(ALLOW_STATIC, "Y"));
+	FAIL_EACH(&work, self);
+	/* Unbinding would wait for a leaked mapping. */
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+}
+
 static long do_register(void *data)
 {
 	struct _test_data_fail_dmabuf *self = data;
@@ -238,6 +271,65 @@ TEST_F(fail_dmabuf, registered_buffer)
 	if (!self->works)
 		return;
 	FAIL_EACH(&work, self);
+	EXPECT_EQ(0, p2p_unbind(self->provider));
+}
+
+/* A new device has no heap. */
+static bool new_device(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+	char path[P2P_PATH_LEN];
+
+	p2p_path(path, self->provider, "remove");
+	if (p2p_write_file(path, "1") || p2p_write_file("/sys/bus/pci/rescan", "1"))
+		return false;
+	p2p_path(path, self->provider, "driver_override");
+	return !p2p_write_file(path, P2P_BAR_DRIVER) && !heap_there(self->provider);
+}
+
+static long do_bind(void *data)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	return -p2p_bind(self->provider);
+}
+
+/* The driver core does not mind if there is no memory for the node in /dev. */
+static bool heap_made(struct _test_data_fail_dmabuf *self)
+{
+	char path[P2P_PATH_LEN];
+
+	snprintf(path, sizeof(path), "/sys/class/dma_heap/p2pmem-%s", self->provider);
+	return !access(path, F_OK);
+}
+
+/* The memory can be used without the heap, which is made by the next attempt. */
+static bool after_bind(void *data, long result)
+{
+	struct _test_data_fail_dmabuf *self = data;
+
+	if (result)
+		return !heap_made(self);
+	if (!map_memory(data) || munmap(self->mem, SIZE))
+		return false;
+	return heap_made(self) ||
+	       (!p2p_unbind(self->provider) && !p2p_bind(self->provider) &&
+		heap_there(self->provider));
+}
+
+TEST_F(fail_dmabuf, bind)
+{
+	/* EBUSY is all that pci_request_region() returns. */
+	static const struct fail_work work = {
+		"bind with a new heap", new_device, do_bind, after_bind,
+		{ ENOMEM, EBUSY }
+	};
+
+	ASSERT_TRUE(fail_setup(FAIL_OBJECTS));
+	/* As in fail_nth_bind. */
+	ASSERT_EQ(0, p2p_write_file(P2P_BAR_PARAMETERS "size", "4194304"));
+	FAIL_EACH(&work, self);
+	EXPECT_EQ(0, p2p_write_file(P2P_BAR_PARAMETERS "size", "0"));
 	EXPECT_EQ(0, p2p_unbind(self->provider));
 }
 

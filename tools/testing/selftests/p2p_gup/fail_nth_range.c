@@ -2,19 +2,23 @@
 /*
  * Allocations fail, one after the other, around memory without struct pages:
  * while its provider is bound and unbound, while a process maps and touches it,
- * and while clients map it for DMA. The drivers are samples, see range.h and
+ * while it is held, while clients map it for DMA, and while it is exported as a
+ * dma-buf and imported. The drivers are samples, see range.h and
  * edu.h.
  *
  *	P2P_EDU_WIDE	address of an edu device with dma_mask=0xffffffffffffffff
  */
 #define _GNU_SOURCE
 #include <lib/test_p2p_uapi.h>
+#include <samples/p2pdma/p2p-vram.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "../kselftest_harness.h"
 #include "gup_call.h"
 #include "fail_nth.h"
+#include "hold.h"
 #include "range.h"
 
 /* There are many tries, and a transfer of edu takes a tenth of a second. */
@@ -35,6 +39,9 @@ FIXTURE(fail_range)
 	int vram_fd;
 	int client_fd;
 	int edu_fd;
+	int hold_fd;
+	int dmabuf;
+	const struct hold_kind *kind;
 };
 
 FIXTURE_SETUP(fail_range)
@@ -61,10 +68,14 @@ FIXTURE_SETUP(fail_range)
 	ASSERT_LE(0, self->client_fd);
 	self->edu_fd = open_edu(self->wide);
 	ASSERT_LE(0, self->edu_fd);
+	self->hold_fd = open(P2P_HOLD_FILE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->hold_fd);
+	self->dmabuf = -1;
 }
 
 FIXTURE_TEARDOWN(fail_range)
 {
+	close(self->hold_fd);
 	close(self->edu_fd);
 	close(self->client_fd);
 	close(self->vram_fd);
@@ -113,6 +124,94 @@ TEST_F(fail_range, mmap)
 
 	FAIL_EACH(&work[0], self);
 	FAIL_EACH(&work[1], self);
+}
+
+static long do_hold(void *data)
+{
+	struct _test_data_fail_range *self = data;
+	int ret = hold(self->hold_fd, self->kind, WHERE, self->size, true);
+
+	if (!ret && self->kind->ticket)
+		ret = hold_use(self->hold_fd) ?: hold_unuse(self->hold_fd);
+	return ret;
+}
+
+static bool unhold(void *data, long result)
+{
+	struct _test_data_fail_range *self = data;
+
+	return !hold_put(self->hold_fd) && unmap(data, result);
+}
+
+/* Memory without struct pages can be held by its address only. */
+TEST_F(fail_range, hold)
+{
+	for_each_hold_kind(self->kind) {
+		struct fail_work work = {
+			self->kind->name, map_new, do_hold, unhold, { ENOMEM }
+		};
+
+		if (!self->kind->by_file)
+			FAIL_EACH(&work, self);
+	}
+	EXPECT_EQ(0, p2p_driver_unbind(VRAM, self->vram));
+}
+
+static long do_export(void *data)
+{
+	struct _test_data_fail_range *self = data;
+
+	struct p2p_vram_export export = { .len = self->size };
+
+	self->dmabuf = p2p_result(ioctl(self->vram_fd, P2P_VRAM_EXPORT, &export));
+	return self->dmabuf < 0 ? self->dmabuf : 0;
+}
+
+static bool drop(void *data, long result)
+{
+	struct _test_data_fail_range *self = data;
+
+	if (self->dmabuf >= 0)
+		close(self->dmabuf);
+	self->dmabuf = -1;
+	return true;
+}
+
+static bool exported(void *data)
+{
+	return do_export(data) == 0;
+}
+
+static long do_import(void *data)
+{
+	struct _test_data_fail_range *self = data;
+	int ret = attach_edu(self->edu_fd, self->dmabuf);
+	uint64_t word;
+
+	return ret ?: copy_flags(self->edu_fd, NULL, &word, sizeof(word),
+				 P2P_EDU_SRC_DMABUF);
+}
+
+/* It is attached, unless just that has failed. */
+static bool detach(void *data, long result)
+{
+	struct _test_data_fail_range *self = data;
+	int ret = attach_edu(self->edu_fd, -1);
+
+	return (!ret || (result < 0 && ret == -EBADF)) && drop(data, result);
+}
+
+TEST_F(fail_range, dmabuf)
+{
+	/* alloc_file() returns ENFILE if it can't allocate a file. */
+	static const struct fail_work work[] = {
+		{ "export by vram", NULL, do_export, drop, { ENOMEM, ENFILE } },
+		{ "import by edu", exported, do_import, detach, { ENOMEM } },
+	};
+
+	FAIL_EACH(&work[0], self);
+	FAIL_EACH(&work[1], self);
+	EXPECT_EQ(0, p2p_driver_unbind(VRAM, self->vram));
 }
 
 static long do_map_dma(void *data)

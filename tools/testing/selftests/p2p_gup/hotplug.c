@@ -132,49 +132,6 @@ FIXTURE_TEARDOWN(hotplug)
 	p2p_release(&self->p2p);
 }
 
-static bool is_there(const char *device)
-{
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, device, "driver_override");
-	return !access(path, F_OK);
-}
-
-static void wait_for(const char *device, bool there)
-{
-	while (is_there(device) != there)
-		usleep(1000);
-}
-
-static bool give_driver(const char *device)
-{
-	char path[P2P_PATH_LEN];
-
-	wait_for(device, true);
-	p2p_path(path, device, "driver_override");
-	if (p2p_write_file(path, P2P_BAR_DRIVER))
-		return false;
-	/* A new device can't be bound before its resources are assigned. */
-	while (p2p_number(device, "p2pmem/published") != 1) {
-		p2p_write_file("/sys/bus/pci/drivers_probe", device);
-		usleep(1000);
-	}
-	/* pciehp may still be probing it: this write takes the device lock. */
-	return !p2p_write_file(path, P2P_BAR_DRIVER);
-}
-
-static void ask_host(struct _test_data_hotplug *self, const char *verb)
-{
-	printf("# host-%s %s\n", verb, self->plug);
-	fflush(stdout);
-}
-
-static bool plug_in(struct _test_data_hotplug *self)
-{
-	ask_host(self, "plug");
-	return give_driver(self->provider);
-}
-
 /* The memory works after the device has returned. */
 static bool all_works(struct _test_data_hotplug *self)
 {
@@ -199,7 +156,7 @@ TEST_F(hotplug, remove_and_rescan)
 	p2p_path(path, self->provider, "remove");
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_EQ(0, p2p_write_file(path, "1"));
-		EXPECT_FALSE(is_there(self->provider));
+		EXPECT_FALSE(device_is_there(self->provider));
 		EXPECT_EQ(SIGBUS, p2p_fault_of(self->large, false));
 		EXPECT_EQ(-EFAULT, p2p_result(pread(self->disk, self->small,
 						    SMALL, 0)));
@@ -242,10 +199,10 @@ TEST_F(hotplug, power_off)
 		while (!__atomic_load_n(self->transfers, __ATOMIC_ACQUIRE))
 			usleep(500);
 		ASSERT_EQ(0, p2p_write_file(self->power, "0"));
-		EXPECT_FALSE(is_there(self->provider));
+		EXPECT_FALSE(device_is_there(self->provider));
 		EXPECT_EQ(child, waitpid(child, &status, 0));
 		EXPECT_EQ(0, status);
-		ASSERT_TRUE(plug_in(self));
+		ASSERT_TRUE(plug_in(self->plug, self->provider));
 		EXPECT_TRUE(all_works(self));
 		if (i < ROUNDS - 1) {
 			EXPECT_EQ(self->large, mmap(self->large, LARGE, PROT_NONE,
@@ -262,14 +219,14 @@ TEST_F(hotplug, pulled_out_in_use)
 {
 	ASSERT_EQ(1, gup_hold(self->test, P2P_TEST_PIN_FAST, self->small, 1,
 			      FOLL_PCI_P2PDMA, NULL));
-	ask_host(self, "unplug");
+	unplug(self->plug);
 	EXPECT_TRUE(klog_wait(self->klog, "%s: 1 pages of peer-to-peer memory are in use",
 			      self->provider));
 	EXPECT_TRUE(klog_wait(self->klog, "1 of these pages were mapped by hotplug[%d]",
 			      getpid()));
-	wait_for(self->provider, false);
+	wait_for_device(self->provider, false);
 	EXPECT_EQ(SIGBUS, p2p_fault_of(self->small, false));
-	ASSERT_TRUE(plug_in(self));
+	ASSERT_TRUE(plug_in(self->plug, self->provider));
 	EXPECT_EQ(self->before - (long long)self->page, p2p_available(self->provider));
 	EXPECT_TRUE(all_works(self));
 	EXPECT_EQ(0, gup_put(self->test));
@@ -297,17 +254,17 @@ TEST_F(hotplug, pulled_out_while_imported)
 	ASSERT_EQ(0, ioctl(importer, P2P_TEST_MAP, &map));
 	ASSERT_EQ(0, map.result);
 
-	ask_host(self, "unplug");
+	unplug(self->plug);
 	EXPECT_TRUE(klog_wait(self->klog, "%s: waiting for dma-buf of hotplug[%d]",
 			      self->provider, getpid()));
 	EXPECT_EQ(1, ioctl(importer, P2P_TEST_NOTIFIED));
 	EXPECT_EQ(0, ioctl(importer, P2P_TEST_UNMAP));
-	wait_for(self->provider, false);
+	wait_for_device(self->provider, false);
 	ASSERT_EQ(0, ioctl(importer, P2P_TEST_MAP, &map));
 	EXPECT_EQ(-ENODEV, map.result);
 	EXPECT_EQ(-ENODEV, heap_alloc(heap, SMALL));
 	EXPECT_FALSE(heap_there(self->provider));
-	ASSERT_TRUE(plug_in(self));
+	ASSERT_TRUE(plug_in(self->plug, self->provider));
 	EXPECT_TRUE(heap_there(self->provider));
 	/* The old attachment does not apply to the new device. */
 	ASSERT_EQ(0, ioctl(importer, P2P_TEST_MAP, &map));
@@ -358,7 +315,7 @@ TEST_F(hotplug, with_its_client)
 		TH_LOG("errno %d", WEXITSTATUS(status));
 
 	EXPECT_EQ(0, p2p_write_file(NVME_DIR "/bind", self->client));
-	ASSERT_TRUE(plug_in(self));
+	ASSERT_TRUE(plug_in(self->plug, self->provider));
 }
 
 TEST_HARNESS_MAIN

@@ -83,6 +83,7 @@ struct ops_stats {
 	unsigned long verified;		/* bytes */
 	unsigned long unbound;
 	unsigned long removed;
+	unsigned long reset;
 	unsigned long unplugged;
 	unsigned long switched;		/* ACS redirection, on and off */
 	unsigned long refused;		/* vectors, by EREMOTEIO */
@@ -154,6 +155,7 @@ bool ops_mirrors_whole(void);
 pid_t ops_start_switcher(struct ops_stats *stats, uint64_t seed);
 /* ops_task.c: 0 or an errno */
 int ops_rebind(struct ops_worker *w, const char *provider);
+int ops_reset(struct ops_worker *w, const char *provider);
 int ops_remove_and_scan(struct ops_worker *w, const char *provider);
 int ops_unplug(struct ops_worker *w, const char *provider);
 bool ops_bring_back(const char *provider);

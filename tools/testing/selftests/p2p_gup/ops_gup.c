@@ -178,18 +178,22 @@ static long run_hold_unuse(struct ops_worker *w, const struct ops_call *call)
 	return hold_unuse(w->hold);
 }
 
-/* Random ioctl numbers on p2pmem files. */
+/*
+ * Random ioctl numbers on the files of memory and of test drivers. Not on the importer's,
+ * whose fences and vmaps would hold up a removal.
+ */
 static long run_ioctl(struct ops_worker *w, const struct ops_call *call)
 {
 	int fds[] = {
-		w->gup, w->extents, w->dma,
+		w->gup, w->extents, w->dma, w->hold,
 		w->sysfs[call->r[5] % w->stats->nr_providers],
+		w->dmabufs[call->r[5] % OPS_DMABUFS],
 	};
 	unsigned int cmd = call->r[3] % 2 ? call->r[4] :
 			   _IOC(_IOC_READ | _IOC_WRITE, 'P',
-				8 + call->r[4] % 8, call->r[4] / 8 % 128);
+				call->r[4] % 128, call->r[4] / 128 % 128);
 
-	return p2p_result(ioctl(fds[call->r[2] % 4], cmd, ops_addr(call)));
+	return p2p_result(ioctl(fds[call->r[2] % ARRAY_SIZE(fds)], cmd, ops_addr(call)));
 }
 
 void ops_let_go(struct ops_worker *w)

@@ -100,6 +100,15 @@ int ops_rebind(struct ops_worker *w, const char *provider)
 	return error;
 }
 
+int ops_reset(struct ops_worker *w, const char *provider)
+{
+	int error = p2p_reset(provider);
+
+	if (!error)
+		__atomic_add_fetch(&w->stats->reset, 1, __ATOMIC_RELAXED);
+	return error;
+}
+
 /*
  * Waits for a device to appear, and binds its driver again. Someone else may be
  * probing it at the same time.
@@ -224,9 +233,24 @@ static long run_remove(struct ops_worker *w, const struct ops_call *call)
 	return -error;
 }
 
+/* Rarely, because others may hold pages, for which a reset waits. */
+static long run_reset(struct ops_worker *w, const struct ops_call *call)
+{
+	int error, fd;
+
+	if (call->r[4] % 8)
+		return run_rebind(w, call);
+	fd = lock_providers(w);
+	error = ops_reset(w, w->stats->providers[call->r[5] %
+						 w->stats->nr_providers]);
+	close(fd);
+	return -error;
+}
+
 const struct ops_op ops_task[] = {
 	{ "fork", run_fork, OPS_TASK, 3 },
 	{ "rebind", run_rebind, OPS_LIFE, 1 },
 	{ "remove", run_remove, OPS_LIFE, 1 },
+	{ "reset", run_reset, OPS_LIFE, 1 },
 	{ }
 };

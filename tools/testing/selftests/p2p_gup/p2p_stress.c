@@ -10,7 +10,8 @@
  *
  * Each process has two threads with random calls in one room, see ops.h, and
  * one with private memory that no other thread may change. Two more processes
- * unbind the first provider's driver, and remove or unplug the last provider.
+ * unbind the first provider's driver or reset the device, and remove or unplug the
+ * last provider.
  * It runs for the given time and until each of these has happened; the result
  * does not depend on speed. Where the port above the drive has ACS, its
  * redirection is switched on and off meanwhile.
@@ -232,9 +233,16 @@ static pid_t start_disturber(struct ops_stats *stats, int nr,
 	_exit(0);
 }
 
+/* Alternates both. */
+static int rebind_or_reset(struct ops_worker *w, const char *provider)
+{
+	static unsigned int turn;
+
+	return turn++ % 2 ? ops_reset(w, provider) : ops_rebind(w, provider);
+}
+
 static bool unplugs;
 
-/* Alternates both. */
 static int remove_or_unplug(struct ops_worker *w, const char *provider)
 {
 	static unsigned int turn;
@@ -247,6 +255,7 @@ static int remove_or_unplug(struct ops_worker *w, const char *provider)
 static bool had_enough(const struct ops_stats *stats)
 {
 	return stats->unbound >= MIN_CYCLES && stats->removed >= MIN_CYCLES &&
+		stats->reset >= MIN_CYCLES &&
 		ops_calls(stats) >= MIN_CALLS && stats->verified &&
 		(!unplugs || stats->unplugged >= MIN_CYCLES) &&
 		(!getenv("P2P_MIRRORS") ||
@@ -258,8 +267,8 @@ static void print_progress(const struct ops_stats *stats, long seconds,
 {
 	printf("# %ld s: %lu calls, %lu MiB verified, %lu wrong; providers: ",
 	       seconds, ops_calls(stats), stats->verified / MIB, stats->wrong);
-	printf("%lu times unbound, %lu removed, %lu unplugged; ",
-	       stats->unbound, stats->removed, stats->unplugged);
+	printf("%lu times unbound, %lu reset, %lu removed, %lu unplugged; ",
+	       stats->unbound, stats->reset, stats->removed, stats->unplugged);
 	printf("%lu processes killed; ACS switched %lu times, %lu vectors refused, %lu mirrored\n",
 	       killed, stats->switched, stats->refused, stats->mirrored);
 	fflush(stdout);
@@ -335,7 +344,7 @@ int main(int argc, char **argv)
 	ksft_set_plan(4);
 	for (i = 0; i < nr; i++)
 		pids[i] = start_process(stats, i, ops_random(&seed));
-	pids[nr] = start_disturber(stats, 0, ops_rebind);
+	pids[nr] = start_disturber(stats, 0, rebind_or_reset);
 	pids[nr + 1] = start_disturber(stats, stats->nr_providers - 1,
 				       remove_or_unplug);
 	pids[nr + 2] = ops_start_switcher(stats, ops_random(&seed));

@@ -11,6 +11,16 @@
 
 pid_t start_unbind(const char *provider);
 
+bool device_is_there(const char *device);
+void wait_for_device(const char *device, bool there);
+
+/* Waits until the device is there, and binds it to p2pmem-bar. */
+bool give_driver(const char *device);
+
+/* The host unplugs a device, or plugs it in. @plug is its name there: P2P_PLUG. */
+void unplug(const char *plug);
+bool plug_in(const char *plug, const char *provider);
+
 /* For FIXTURE_TEARDOWN(): the driver is bound, and all memory is available. */
 #define EXPECT_BACK(self)						\
 	do {								\
