@@ -491,8 +491,8 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_pause);
  *
  * For the error_detected() method of a provider's driver, if the failure is permanent.
  * Accesses no longer wait: a CPU access gets SIGBUS, a system call -EFAULT, and nothing
- * can be allocated, held, or mapped for DMA. Buffers and tickets stay, and pci_p2pmem_resume() brings them
- * back, should the device be repaired after all.
+ * can be allocated, held, or mapped for DMA. Buffers and tickets stay, and
+ * pci_p2pmem_resume() brings them back, should the device be repaired after all.
  *
  * Context: As for pci_p2pmem_pause().
  */

@@ -160,7 +160,6 @@ TEST_F(fail_range, hold)
 static long do_export(void *data)
 {
 	struct _test_data_fail_range *self = data;
-
 	struct p2p_vram_export export = { .len = self->size };
 
 	self->dmabuf = p2p_result(ioctl(self->vram_fd, P2P_VRAM_EXPORT, &export));

@@ -351,27 +351,10 @@ TEST_F(held, data_is_cleared)
 	EXPECT_TRUE(users_admit(self->provider, 0));
 }
 
-static bool is_there(const char *device)
-{
-	char path[P2P_PATH_LEN];
-
-	p2p_path(path, device, "driver_override");
-	return !access(path, F_OK);
-}
-
 static void come_back(struct __test_metadata *_metadata, struct _test_data_held *self)
 {
-	char path[P2P_PATH_LEN];
-
 	ASSERT_EQ(0, p2p_write_file("/sys/bus/pci/rescan", "1"));
-	while (!is_there(self->provider))
-		usleep(1000);
-	p2p_path(path, self->provider, "driver_override");
-	ASSERT_EQ(0, p2p_write_file(path, P2P_BAR_DRIVER));
-	while (p2p_number(self->provider, "p2pmem/published") != 1) {
-		p2p_write_file("/sys/bus/pci/drivers_probe", self->provider);
-		usleep(1000);
-	}
+	ASSERT_TRUE(give_driver(self->provider));
 	EXPECT_EQ(self->total, p2p_number(self->provider, "p2pmem/size"));
 }
 
@@ -391,7 +374,7 @@ static void remove_while_stuck(struct __test_metadata *_metadata,
 		ASSERT_TRUE(false) TH_LOG("removal waits");
 	}
 	EXPECT_EQ(0, status);
-	EXPECT_FALSE(is_there(self->provider));
+	EXPECT_FALSE(device_is_there(self->provider));
 }
 
 /* The device is removed, and found again. */

@@ -213,44 +213,30 @@ bool ops_all_back(struct ops_stats *stats)
 	return all;
 }
 
-static long run_rebind(struct ops_worker *w, const struct ops_call *call)
+static long disturb(struct ops_worker *w, const struct ops_call *call,
+		    int (*how)(struct ops_worker *w, const char *provider))
 {
 	int error, fd = lock_providers(w);
 
-	error = ops_rebind(w, w->stats->providers[call->r[5] %
-						  w->stats->nr_providers]);
+	error = how(w, w->stats->providers[call->r[5] % w->stats->nr_providers]);
 	close(fd);
 	return -error;
+}
+
+/* Resets are rare, because others may hold pages, for which a reset waits. */
+static long run_rebind_or_reset(struct ops_worker *w, const struct ops_call *call)
+{
+	return disturb(w, call, call->r[4] % 16 ? ops_rebind : ops_reset);
 }
 
 static long run_remove(struct ops_worker *w, const struct ops_call *call)
 {
-	int error, fd = lock_providers(w);
-
-	error = ops_remove_and_scan(w, w->stats->providers[call->r[5] %
-							   w->stats->nr_providers]);
-	close(fd);
-	return -error;
-}
-
-/* Rarely, because others may hold pages, for which a reset waits. */
-static long run_reset(struct ops_worker *w, const struct ops_call *call)
-{
-	int error, fd;
-
-	if (call->r[4] % 8)
-		return run_rebind(w, call);
-	fd = lock_providers(w);
-	error = ops_reset(w, w->stats->providers[call->r[5] %
-						 w->stats->nr_providers]);
-	close(fd);
-	return -error;
+	return disturb(w, call, ops_remove_and_scan);
 }
 
 const struct ops_op ops_task[] = {
 	{ "fork", run_fork, OPS_TASK, 3 },
-	{ "rebind", run_rebind, OPS_LIFE, 1 },
+	{ "rebind_or_reset", run_rebind_or_reset, OPS_LIFE, 2 },
 	{ "remove", run_remove, OPS_LIFE, 1 },
-	{ "reset", run_reset, OPS_LIFE, 1 },
 	{ }
 };
