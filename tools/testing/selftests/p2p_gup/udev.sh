@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # udev with the example rule for administrators: each time a provider is bound,
-# its files get the owners, modes and limits of the rule.
+# and at boot, its files get the owners, modes and limits of the rule.
 #
 # Takes P2P_PROVIDERS from the environment, see p2pmem.h. All of them are unbound, and bound again.
 # shellcheck disable=SC2154,SC2317 # the libraries have the variables, plan calls functions
@@ -50,6 +50,18 @@ bound() {
 	limit "$3" "$1"
 }
 
+# The driver was bound before udev ran.
+boot() {
+	local p2pmem=$devices/$1/p2pmem
+
+	must chown root:root "$p2pmem/allocate"
+	must chmod 600 "$p2pmem/allocate"
+	must sh -c "echo 4096 >$p2pmem/user_limit"
+	must udevadm trigger --action=add --subsystem-match=pci --settle
+	owns "$2" "$p2pmem/allocate"
+	limit "$3" "$1"
+}
+
 heap() {
 	local node=/dev/dma_heap/p2pmem-$1
 
@@ -63,15 +75,15 @@ needs_p2pctl
 need udevadm
 [ -x "$udevd" ] || skip "$udevd is not installed"
 mkdir -p "$rules"
-# The rule names one provider that is open to all users.
-sed -e "s/0000:03:00\.0/${providers[-1]}/; s/chgrp p2pmem/chgrp $group/; s/GROUP=\"p2pmem\"/GROUP=\"$group\"/" \
+# The lines for one provider are comments.
+sed -e "s/^#KERNEL==\"0000:03:00\.0\"/KERNEL==\"${providers[-1]}\"/; s/chgrp p2pmem/chgrp $group/; s/GROUP=\"p2pmem\"/GROUP=\"$group\"/" \
 	"$examples/61-p2pmem.rules" >"$rules/61-p2pmem.rules"
 "$udevd" --daemon
 points=()
 for provider in "${providers[@]}"; do
 	mode=660 max=1073741824
 	[ "$provider" != "${providers[-1]}" ] || mode=666 max=max
-	points+=("bound_$provider: bound $provider $mode $max")
+	points+=("bound_$provider: bound $provider $mode $max" "boot_$provider: boot $provider $mode $max")
 	[ ! -e "/dev/dma_heap/p2pmem-$provider" ] || points+=("heap_$provider: heap $provider")
 done
 plan "${points[@]}"
