@@ -30,12 +30,13 @@ from runner.verdict import Result
 HOST = "host"
 # name: program, seconds
 HOST_TESTS = {"series": ("lab/tests/series.sh", 900), "calls": ("lab/tests/calls.py", 60),
-              "runner": ("lab/tests/runner.py", 600), "restart": ("lab/tests/restart.py", 500)}
+              "runner": ("lab/tests/runner.py", 600), "restart": ("lab/tests/restart.py", 500),
+              "rdma-two": ("lab/tests/rdma-two.py", 600)}
 # What QUICK=1 means: this topology and kernel, tests with at most so many seconds, and of this
 # machine these tests.
 QUICK = {"topo": "switch", "kernel": "lean", "seconds": 90, "host": ("calls",)}
 # Those that boot the lean kernel.
-BOOT_TESTS = ("runner", "restart")
+BOOT_TESTS = ("runner", "restart", "rdma-two")
 
 
 class Check:

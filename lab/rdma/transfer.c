@@ -74,7 +74,7 @@ static void *find_remote(struct queue_pair *qp, uint32_t key, uint64_t address, 
 	return NULL;
 }
 
-static uint32_t length(const struct work *work)
+uint32_t length(const struct work *work)
 {
 	uint32_t sum = 0;
 	int i;
@@ -84,7 +84,7 @@ static uint32_t length(const struct work *work)
 	return sum;
 }
 
-static bool check_local(struct queue_pair *qp, const struct work *work, int access)
+bool check_local(struct queue_pair *qp, const struct work *work, int access)
 {
 	int i;
 
@@ -107,6 +107,7 @@ void flush(struct queue_pair *qp)
 		complete(qp->qp.recv_cq, qp, work->id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0);
 		free(work);
 	}
+	serve_waiting(qp);
 }
 
 static void fail(struct queue_pair *qp)
@@ -116,8 +117,8 @@ static void fail(struct queue_pair *qp)
 }
 
 /* The receive that comes first gets the data. */
-static enum ibv_wc_status send_to(struct queue_pair *qp, struct queue_pair *peer,
-				  const struct work *send, struct work *receive)
+static enum ibv_wc_status send_to(struct queue_pair *peer, const struct work *send,
+				  struct work *receive)
 {
 	enum ibv_wc_status status = IBV_WC_SUCCESS;
 	uint32_t len = length(send), done = 0, at = 0, step;
@@ -142,7 +143,6 @@ static enum ibv_wc_status send_to(struct queue_pair *qp, struct queue_pair *peer
 		}
 	complete(peer->qp.recv_cq, peer, receive->id, status, IBV_WC_RECV, len);
 	free(receive);
-	(void)qp;
 	if (!status)
 		return IBV_WC_SUCCESS;
 	fail(peer);
@@ -174,22 +174,34 @@ static struct work_list *receives_of(struct queue_pair *qp)
 	return qp->qp.srq ? &((struct shared_queue *)qp->qp.srq)->receives : &qp->receives;
 }
 
-static enum ibv_wc_status execute(struct queue_pair *qp, struct queue_pair *peer,
-				  const struct work *work)
+bool is_ready(struct queue_pair *qp, enum ibv_wr_opcode opcode)
 {
-	bool is_read = work->opcode == IBV_WR_RDMA_READ;
+	return (qp->qp.state == IBV_QPS_RTR || qp->qp.state == IBV_QPS_RTS) &&
+	       (opcode != IBV_WR_SEND || receives_of(qp)->first);
+}
 
-	if (!check_local(qp, work, is_read ? IBV_ACCESS_LOCAL_WRITE : 0))
-		return IBV_WC_LOC_PROT_ERR;
+enum ibv_wc_status respond(struct queue_pair *qp, const struct work *work)
+{
 	switch (work->opcode) {
 	case IBV_WR_SEND:
-		return send_to(qp, peer, work, take_work(receives_of(peer)));
+		return send_to(qp, work, take_work(receives_of(qp)));
 	case IBV_WR_RDMA_WRITE:
 	case IBV_WR_RDMA_READ:
-		return access_remote(peer, work, !is_read);
+		return access_remote(qp, work, work->opcode == IBV_WR_RDMA_WRITE);
 	default:
 		return IBV_WC_LOC_QP_OP_ERR;
 	}
+}
+
+bool finish(struct queue_pair *qp, enum ibv_wc_status status)
+{
+	struct work *work = take_work(&qp->sends);
+
+	complete(qp->qp.send_cq, qp, work->id, status, IBV_WC_SEND, length(work));
+	free(work);
+	if (status)
+		fail(qp);
+	return !status;
 }
 
 /* Executes what a queue pair was told to send, as far as its peer is ready. */
@@ -198,6 +210,7 @@ void progress(struct queue_pair *qp)
 	enum ibv_wc_status status;
 	struct queue_pair *peer;
 	struct work *work;
+	int access;
 
 	if (qp->qp.state == IBV_QPS_ERR)
 		flush(qp);
@@ -205,25 +218,29 @@ void progress(struct queue_pair *qp)
 		return;
 
 	while ((work = qp->sends.first)) {
+		access = work->opcode == IBV_WR_RDMA_READ ? IBV_ACCESS_LOCAL_WRITE : 0;
 		peer = find_queue_pair(qp->peer);
-		if (!peer || peer->qp.state == IBV_QPS_ERR) {
+		if (is_at_other_end(qp->peer)) {
+			if (work->serial)
+				return;
+			status = IBV_WC_LOC_PROT_ERR;
+			if (check_local(qp, work, access)) {
+				send_request(qp, work);
+				return;
+			}
+		} else if (!peer || peer->qp.state == IBV_QPS_ERR) {
 			status = IBV_WC_RETRY_EXC_ERR;
+		} else if (!is_ready(peer, work->opcode)) {
+			return;
+		} else if (!check_local(qp, work, access)) {
+			status = IBV_WC_LOC_PROT_ERR;
 		} else {
-			if (peer->qp.state != IBV_QPS_RTR && peer->qp.state != IBV_QPS_RTS)
-				return;
-			if (work->opcode == IBV_WR_SEND && !receives_of(peer)->first)
-				return;
-			status = execute(qp, peer, work);
+			status = respond(peer, work);
 			/* A queue pair may be its own peer. */
 			if (qp->qp.state == IBV_QPS_ERR)
 				return;
 		}
-		take_work(&qp->sends);
-		complete(qp->qp.send_cq, qp, work->id, status, IBV_WC_SEND, length(work));
-		free(work);
-		if (status) {
-			fail(qp);
+		if (!finish(qp, status))
 			return;
-		}
 	}
 }

@@ -2,7 +2,7 @@
 /*
  * Stands in for libibverbs.so.1 in QEMU, whose RDMA NIC, pvrdma, passes on what its guest
  * does to a verbs device of the machine where QEMU runs. No such device is needed here:
- * this is one, for queue pairs (RC) of one QEMU that are connected to each other.
+ * this is one, for queue pairs (RC) of one QEMU or of two that are connected to each other.
  *
  * It checks what hardware checks: the state of a queue pair, and for each piece of a
  * request, when it is its turn, that the key is of a region that exists, of the queue
@@ -10,6 +10,7 @@
  *
  *   verbs.c	objects, and the calls that QEMU makes
  *   transfer.c	work requests: checks, copies, completions
+ *   wire.c	the way to another QEMU
  *   guest.c	what QEMU does not pass on
  *   mads.c	GIDs
  */
@@ -25,7 +26,7 @@
 #undef ibv_query_port
 #undef ibv_reg_mr
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t verbs_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct queue_pair *queue_pairs;
 static struct completion_queue *completion_queues;
 static struct ibv_comp_channel *the_channel;
@@ -94,7 +95,7 @@ static int poll_cq(struct ibv_cq *ibcq, int max, struct ibv_wc *wc)
 	struct completion *done;
 	int nr;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	for (nr = 0; nr < max && (done = cq->first); nr++) {
 		wc[nr] = done->wc;
 		cq->first = done->next;
@@ -102,16 +103,16 @@ static int poll_cq(struct ibv_cq *ibcq, int max, struct ibv_wc *wc)
 			cq->last = &cq->first;
 		free(done);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	return nr;
 }
 
 static int req_notify_cq(struct ibv_cq *ibcq, int solicited)
 {
 	(void)solicited;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	((struct completion_queue *)ibcq)->armed = true;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	return 0;
 }
 
@@ -141,10 +142,10 @@ struct ibv_cq *ibv_create_cq(struct ibv_context *context, int cqe, void *cq_cont
 	cq->cq.cq_context = cq_context;
 	cq->cq.cqe = cqe;
 	cq->last = &cq->first;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	cq->next = completion_queues;
 	completion_queues = cq;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	return &cq->cq;
 }
 
@@ -155,13 +156,13 @@ int ibv_destroy_cq(struct ibv_cq *ibcq)
 	struct ibv_wc wc;
 	eventfd_t event;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	UNLINK(completion_queues, cq);
 	if (cq->has_event)
 		eventfd_read(ibcq->channel->fd, &event);
 	cq->has_event = false;
 	cq->armed = false;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	while (poll_cq(ibcq, 1, &wc))
 		;
 	return 0;
@@ -172,7 +173,7 @@ int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **found, vo
 	struct completion_queue *cq;
 	eventfd_t event;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	for (cq = completion_queues; cq && !cq->has_event; cq = cq->next)
 		;
 	if (cq) {
@@ -181,7 +182,7 @@ int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **found, vo
 		*found = &cq->cq;
 		*cq_context = cq->cq.cq_context;
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	errno = EAGAIN;
 	return cq ? 0 : -1;
 }
@@ -198,14 +199,14 @@ static int post_send(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct ibv_sen
 {
 	struct queue_pair *qp = (struct queue_pair *)ibqp;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	for (; wr; wr = wr->next) {
 		read_request(wr->sg_list, add_work(&qp->sends, wr->wr_id, wr->sg_list,
 						   wr->num_sge));
 		*bad = wr;
 	}
 	progress(qp);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	return 0;
 }
 
@@ -223,7 +224,7 @@ static int post_recv(struct ibv_qp *ibqp, struct ibv_recv_wr *wr, struct ibv_rec
 {
 	struct queue_pair *qp = (struct queue_pair *)ibqp;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	for (; wr; wr = wr->next) {
 		add_work(&qp->receives, wr->wr_id, wr->sg_list, wr->num_sge);
 		*bad = wr;
@@ -231,24 +232,47 @@ static int post_recv(struct ibv_qp *ibqp, struct ibv_recv_wr *wr, struct ibv_rec
 	if (qp->qp.state == IBV_QPS_ERR)
 		flush(qp);
 	progress_peers(qp);
-	pthread_mutex_unlock(&lock);
+	serve_waiting(qp);
+	pthread_mutex_unlock(&verbs_lock);
 	return 0;
+}
+
+void progress_all(void)
+{
+	struct queue_pair *qp;
+
+	for (qp = queue_pairs; qp; qp = qp->next) {
+		progress(qp);
+		serve_waiting(qp);
+	}
 }
 
 static int post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
-	struct queue_pair *qp;
-
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	for (; wr; wr = wr->next) {
 		add_work(&((struct shared_queue *)srq)->receives, wr->wr_id, wr->sg_list,
 			 wr->num_sge);
 		*bad = wr;
 	}
-	for (qp = queue_pairs; qp; qp = qp->next)
-		progress(qp);
-	pthread_mutex_unlock(&lock);
+	progress_all();
+	pthread_mutex_unlock(&verbs_lock);
 	return 0;
+}
+
+/*
+ * Each end has every other number. The guest's driver has a table of MAX_QP, QEMU's
+ * dev-caps-max-qp, and writes past its end if a queue pair with a higher number goes. A
+ * number is used again as late as possible.
+ */
+static uint32_t new_queue_pair_number(void)
+{
+	static uint32_t last;
+
+	do
+		last = last + 2 < MAX_QP ? last + 2 : 2;
+	while (find_queue_pair(last + is_odd_end()));
+	return last + is_odd_end();
 }
 
 struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
@@ -270,11 +294,11 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
 	qp->qp.state = IBV_QPS_RESET;
 	qp->sends.last = &qp->sends.first;
 	qp->receives.last = &qp->receives.first;
-	pthread_mutex_lock(&lock);
-	qp->qp.qp_num = next_number++;
+	pthread_mutex_lock(&verbs_lock);
+	qp->qp.qp_num = new_queue_pair_number();
 	qp->next = queue_pairs;
 	queue_pairs = qp;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	return &qp->qp;
 }
 
@@ -290,13 +314,14 @@ int ibv_destroy_qp(struct ibv_qp *ibqp)
 {
 	struct queue_pair *qp = (struct queue_pair *)ibqp;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	UNLINK(queue_pairs, qp);
 	empty(&qp->sends);
 	empty(&qp->receives);
 	/* Nobody answers them any more. */
 	progress_peers(qp);
-	pthread_mutex_unlock(&lock);
+	serve_waiting(qp);
+	pthread_mutex_unlock(&verbs_lock);
 	free(qp);
 	return 0;
 }
@@ -305,7 +330,7 @@ int ibv_modify_qp(struct ibv_qp *ibqp, struct ibv_qp_attr *attr, int mask)
 {
 	struct queue_pair *qp = (struct queue_pair *)ibqp;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	if (mask & IBV_QP_DEST_QPN)
 		qp->peer = attr->dest_qp_num;
 	if (mask & IBV_QP_STATE)
@@ -314,7 +339,8 @@ int ibv_modify_qp(struct ibv_qp *ibqp, struct ibv_qp_attr *attr, int mask)
 		flush(qp);
 	progress(qp);
 	progress_peers(qp);
-	pthread_mutex_unlock(&lock);
+	serve_waiting(qp);
+	pthread_mutex_unlock(&verbs_lock);
 	return 0;
 }
 
@@ -390,12 +416,12 @@ struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t len, ui
 	region->mr.pd = pd;
 	region->mr.addr = address;
 	region->mr.length = len;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	/* A key is never used again. */
 	region->mr.lkey = region->mr.rkey = next_number++;
 	region->next = regions;
 	regions = region;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	return &region->mr;
 }
 
@@ -409,9 +435,9 @@ int ibv_dereg_mr(struct ibv_mr *mr)
 {
 	struct region *region = (struct region *)mr;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&verbs_lock);
 	UNLINK(regions, region);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&verbs_lock);
 	free(region);
 	return 0;
 }
@@ -480,7 +506,8 @@ int ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)
 	(void)context;
 	memset(attr, 0, sizeof(*attr));
 	attr->max_mr_size = UINT64_MAX >> 1;
-	attr->max_qp = attr->max_cq = attr->max_mr = attr->max_pd = 1 << 20;
+	attr->max_cq = attr->max_mr = attr->max_pd = 1 << 20;
+	attr->max_qp = MAX_QP;
 	attr->max_qp_wr = attr->max_cqe = attr->max_ah = attr->max_srq = 1 << 20;
 	attr->max_qp_rd_atom = attr->max_qp_init_rd_atom = 1 << 10;
 	attr->max_sge = attr->max_srq_sge = MAX_SGE;

@@ -58,6 +58,7 @@ class Guest:
         self.extra = list(extra)
         self.contents = contents or {}
         self.screendump = screendump
+        self.environment = {}
         self.debug = kernel_name == "debug"
         self.watchdog = Watchdog(plan.limits, DEBUG_FACTOR if self.debug else 1)
         self.name = f"{topology.name}-{label or kernel_name}"
@@ -185,7 +186,8 @@ class Guest:
             try:
                 self._process = subprocess.Popen(
                     self.command(interactive), cwd=self.run_dir, stderr=log,
-                    env=verbs.environment() if self.topology.verbs else None,
+                    env=dict(verbs.environment() if self.topology.verbs else os.environ,
+                             **self.environment),
                     stdin=None if interactive else subprocess.PIPE, bufsize=0,
                     stdout=None if interactive else subprocess.PIPE,
                     preexec_fn=_die_with_parent)

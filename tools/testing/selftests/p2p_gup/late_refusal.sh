@@ -67,7 +67,8 @@ late() {
 	redirect 0
 }
 
-# member_has DRIVE FILE PLACE: the drive has the data of the file at this multiple of 64 KiB of the array
+# member_has DRIVE FILE PLACE: the drive has the data of the file, at this
+# multiple of 64 KiB of the array
 member_has() {
 	local start
 

@@ -108,6 +108,15 @@ end_file() {
 	must umount "$work/mnt"
 }
 
+# file_on yes|no DEVICE [WHY]: the answer for a file is that for the device below it.
+file_on() {
+	must mkfs.ext4 -q -F "$2"
+	file "$2"
+	"$1" "$work/mnt/x" "${@:3}"
+	says "^  file system ext4 on $work/mnt"
+	end_file
+}
+
 ext4_on_array() {
 	raid raid1 "$a" "$b"
 	must mkfs.ext4 -q -F "$md"
@@ -143,6 +152,28 @@ ext2_file() {
 	end_file
 }
 
+# A file of a directory with an encryption policy; the others of this file system can be used.
+fscrypt_file() {
+	file "$fscrypt"
+	yes "$work/mnt/x"
+	mkdir "$work/mnt/secret"
+	must /usr/bin/python3 - "$work/mnt/secret" <<'END'
+import fcntl, os, struct, sys
+
+ADD_KEY, SET_POLICY, IDENTIFIER = 0xc0506617, 0x800c6613, 2
+AES_256_XTS, AES_256_CTS, PAD_32 = 1, 4, 3
+directory = os.open(sys.argv[1], os.O_RDONLY)
+key = bytearray(struct.pack("=II32xII32x", IDENTIFIER, 0, 64, 0) + bytes(range(64)))
+fcntl.ioctl(directory, ADD_KEY, key)
+fcntl.ioctl(directory, SET_POLICY,
+            struct.pack("=BBBB4x16s", 2, AES_256_XTS, AES_256_CTS, PAD_32, bytes(key[8:24])))
+END
+	dd if=/dev/urandom of="$work/mnt/secret/x" bs=64k count=2 conv=fsync status=none
+	no "$work/mnt/secret/x" "fscrypt"
+	rm -r "$work/mnt/secret"
+	end_file
+}
+
 # A mapping with an outdated view of a drive's capability: only the kernel
 # knows.
 stale_mapping() {
@@ -168,7 +199,7 @@ stale_mapping() {
 
 needs_p2pctl
 need mkfs.ext4 mdadm dmsetup losetup addpart
-need_disks A B C FAR MULTI PI BTRFS EXT2
+need_disks A B C FAR MULTI PI BTRFS EXT2 FSCRYPT
 p=${providers[0]}
 make_loop
 plan \
@@ -190,7 +221,23 @@ plan \
 	"array_on_mapped: dm_linear $a; raid raid1 \$dm $b; yes \$md" \
 	"multipath: multipath" \
 	"protection: protection" \
+	"file_on_drive: file_on yes $a" \
+	"file_on_far_drive: file_on no $far" \
+	"file_on_loop: file_on no $loop 'not a PCI device'" \
+	"file_on_mapped: dm_linear $a; file_on yes \$dm" \
+	"file_on_striped: dm 0 $((2 * sectors)) striped 2 128 $a 0 $b 0; file_on yes \$dm" \
+	"file_on_crypt: dm 0 $sectors $crypt $a 0; file_on no \$dm 'touches the data'" \
+	"file_on_md_linear: raid linear $a $b; file_on yes \$md" \
+	"file_on_raid0: raid raid0 $a $b; file_on yes \$md" \
+	"file_on_raid1: raid raid1 $a $b; file_on yes \$md" \
+	"file_on_raid10: raid raid10 $a $b; file_on yes \$md" \
+	"file_on_raid5: raid raid5 $a $b $c; file_on no \$md parity" \
+	"file_on_raid1_with_loop: raid raid1 $a $loop; file_on no \$md" \
+	"file_on_array_on_mapped: dm_linear $a; raid raid1 \$dm $b; file_on yes \$md" \
+	"file_on_multipath: file_on yes $multi" \
+	"file_on_protection: file_on no $pi 'protection information'" \
 	"ext4_on_array: ext4_on_array" \
 	"btrfs_file: btrfs_file" \
 	"ext2_file: ext2_file" \
+	"fscrypt_file: fscrypt_file" \
 	"stale_mapping: stale_mapping"

@@ -83,7 +83,8 @@ points=()
 for provider in "${providers[@]}"; do
 	mode=660 max=1073741824
 	[ "$provider" != "${providers[-1]}" ] || mode=666 max=max
-	points+=("bound_$provider: bound $provider $mode $max" "boot_$provider: boot $provider $mode $max")
+	points+=("bound_$provider: bound $provider $mode $max")
+	points+=("boot_$provider: boot $provider $mode $max")
 	[ ! -e "/dev/dma_heap/p2pmem-$provider" ] || points+=("heap_$provider: heap $provider")
 done
 plan "${points[@]}"
