@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pctl list: the providers, their memory, and the processes that map it.
+ * p2pctl list: the providers, their memory, the users that have it, and the
+ * processes that map it.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -99,6 +100,55 @@ static void print_use(const struct providers *all)
 	table_free(&table);
 }
 
+/* Users that have memory without mapping it, as a dma-buf for example, are here, too. */
+static void print_payers(const struct providers *all)
+{
+	static const char * const titles[] = { "PROVIDER", "USER", ">HAS", ">OF" };
+	struct table table;
+	char text[SIZE_TEXT], user[40];
+	unsigned int nr = 0;
+
+	table_init(&table, ARRAY_SIZE(titles), titles);
+	for (unsigned int i = 0; i < all->nr; i++) {
+		const struct provider *p = &all->p[i];
+		struct payers payers = provider_payers(p);
+
+		for (unsigned int j = 0; j < payers.nr; j++, nr++) {
+			table_row(&table);
+			table_cell(&table, 0, "%s", p->bdf);
+			table_cell(&table, 1, "%s", user_name(payers.p[j].uid, user));
+			table_cell(&table, 2, "%s", size_text(payers.p[j].bytes, text));
+			table_cell(&table, 3, "%s", p->user_limit == NO_LIMIT ? "all" :
+				   size_text(p->user_limit, text));
+		}
+		free(payers.p);
+	}
+	if (nr) {
+		table_print(&table, stdout, false);
+		putchar('\n');
+	}
+	table_free(&table);
+}
+
+static void add_payers(struct json_object *object, const struct provider *p)
+{
+	struct payers payers = provider_payers(p);
+	struct json_object *list;
+
+	if (!payers.known) {
+		json_object_object_add(object, "users", NULL);
+		return;
+	}
+	list = json_put_list(object, "users");
+	for (unsigned int i = 0; i < payers.nr; i++) {
+		struct json_object *member = json_add_member(list);
+
+		json_put_number(member, "uid", payers.p[i].uid);
+		json_put_number(member, "bytes", payers.p[i].bytes);
+	}
+	free(payers.p);
+}
+
 static void print_mappers(const struct mappers *mappers)
 {
 	static const char * const titles[] = { "PROVIDER", ">PID", "USER", ">MAPS", ">MAPPINGS",
@@ -188,6 +238,7 @@ static void print_json(const struct providers *all, const struct mappers *mapper
 		json_put_number(object, "dma_bus_bytes", p->dma.bus);
 		json_put_number(object, "dma_host_bridge_bytes", p->dma.host_bridge);
 		json_put_number(object, "dma_refused", p->dma.refused);
+		add_payers(object, p);
 		add_mappers(object, p, mappers);
 	}
 	json_print(answer, false);
@@ -244,6 +295,7 @@ int cmd_list(int argc, char **argv)
 	putchar('\n');
 	print_use(&all);
 	putchar('\n');
+	print_payers(&all);
 	print_mappers(&mappers);
 	return ST_OK;
 }

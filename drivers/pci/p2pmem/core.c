@@ -183,6 +183,26 @@ static ssize_t user_limit_store(struct device *dev,
 }
 DEVICE_ATTR_RW(user_limit);
 
+static ssize_t p2pmem_users_read(struct file *file, struct kobject *kobj,
+				 struct bin_attribute *attr, char *buf,
+				 loff_t off, size_t count)
+{
+	struct p2pmem *p2pmem = p2pmem_of(to_pci_dev(kobj_to_dev(kobj)));
+	size_t done;
+
+	if (!p2pmem_lock(p2pmem))
+		return -ENODEV;
+	done = p2pmem_quota_list(&p2pmem->quota, buf, off, count);
+	mutex_unlock(&p2pmem->lock);
+	return done;
+}
+
+/* For root only: users need not know what others have. */
+struct bin_attribute p2pmem_users_attr = {
+	.attr = { .name = "users", .mode = 0400 },
+	.read = p2pmem_users_read,
+};
+
 /**
  * p2pmem_pseudo_file() - make a file with its own address space
  * @pdev: the provider, whose address is the file's name in /proc/PID/maps

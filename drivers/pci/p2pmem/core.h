@@ -31,6 +31,7 @@
 
 #include "quota.h"
 
+struct bin_attribute;
 struct device_attribute;
 struct p2pmem_pool;
 struct p2pmem_stats;
@@ -69,6 +70,7 @@ struct p2pmem {
 
 #ifdef CONFIG_PCI_P2PMEM
 extern struct device_attribute dev_attr_user_limit;
+extern struct bin_attribute p2pmem_users_attr;
 
 int p2pmem_setup(struct pci_dev *pdev, struct p2pmem_pool *pool,
 		 struct p2pmem **p2pmem_p);

@@ -153,6 +153,34 @@ static void pays_once(struct kunit *test)
 	uncharge_sub(0, 10);
 }
 
+/* What is read does not depend on the sizes of the pieces. */
+static void list(struct kunit *test)
+{
+	static const char want[] = "0 4096\n1000 8192\n1001 40960\n";
+	char *got = kunit_kzalloc(test, sizeof(want), GFP_KERNEL);
+	size_t piece, at, len;
+
+	KUNIT_ASSERT_NOT_NULL(test, got);
+	KUNIT_EXPECT_EQ(test, 0, p2pmem_quota_list(&quota, got, 0, sizeof(want)));
+	charge(BOB, 10, false);
+	charge(GLOBAL_ROOT_UID, 1, false);
+	charge(ALICE, 2, false);
+	for (piece = 1; piece <= sizeof(want); piece++) {
+		memset(got, 0, sizeof(want));
+		for (at = 0; at < sizeof(want); at += len) {
+			len = p2pmem_quota_list(&quota, got + at, at,
+						min(piece, sizeof(want) - at));
+			if (!len)
+				break;
+		}
+		KUNIT_EXPECT_STREQ(test, want, got);
+		KUNIT_EXPECT_EQ(test, sizeof(want) - 1, at);
+	}
+	uncharge(BOB, 10);
+	uncharge(GLOBAL_ROOT_UID, 1);
+	uncharge(ALICE, 2);
+}
+
 static struct kunit_case p2pmem_quota_cases[] = {
 	KUNIT_CASE(no_limit),
 	KUNIT_CASE(each_user),
@@ -160,6 +188,7 @@ static struct kunit_case p2pmem_quota_cases[] = {
 	KUNIT_CASE(lowered),
 	KUNIT_CASE(namespaces),
 	KUNIT_CASE(pays_once),
+	KUNIT_CASE(list),
 	{}
 };
 

@@ -19,8 +19,11 @@
 #include <linux/cred.h>
 #include <linux/errno.h>
 #include <linux/gfp.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/user_namespace.h>
 #include <linux/xarray.h>
 
@@ -52,6 +55,45 @@ void p2pmem_quota_destroy(struct p2pmem_quota *quota)
 static unsigned long p2pmem_quota_used(struct p2pmem_quota *quota, kuid_t uid)
 {
 	return xa_to_value(xa_load(&quota->pages, __kuid_val(uid)));
+}
+
+/**
+ * p2pmem_quota_list() - list the users that have memory
+ * @quota: the quota
+ * @buf: where to store a part of the text
+ * @off: the offset of that part, in bytes
+ * @count: its maximum size, in bytes
+ *
+ * The text has a line for each user: the user ID in the initial user namespace
+ * and how many bytes the user has. Lines before the part are generated and
+ * discarded, so no state is needed between two calls.
+ *
+ * Context: Process context. Charges may change meanwhile.
+ * Return: how many bytes were stored, 0 at the end of the text.
+ */
+size_t p2pmem_quota_list(struct p2pmem_quota *quota, char *buf, loff_t off,
+			 size_t count)
+{
+	size_t done = 0, len;
+	unsigned long uid;
+	char line[48];
+	void *entry;
+
+	xa_for_each(&quota->pages, uid, entry) {
+		len = scnprintf(line, sizeof(line), "%lu %lu\n", uid,
+				xa_to_value(entry) << PAGE_SHIFT);
+		if (off >= len) {
+			off -= len;
+			continue;
+		}
+		len = min_t(size_t, len - off, count - done);
+		memcpy(buf + done, line + off, len);
+		done += len;
+		off = 0;
+		if (done == count)
+			break;
+	}
+	return done;
 }
 
 /**

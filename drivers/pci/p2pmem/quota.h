@@ -33,6 +33,8 @@ struct p2pmem_payers *p2pmem_payers_create(kuid_t uid);
 void p2pmem_payers_add(struct p2pmem_payers *payers, kuid_t uid);
 void p2pmem_quota_init(struct p2pmem_quota *quota);
 void p2pmem_quota_destroy(struct p2pmem_quota *quota);
+size_t p2pmem_quota_list(struct p2pmem_quota *quota, char *buf, loff_t off,
+			 size_t count);
 int p2pmem_quota_charge(struct p2pmem_quota *quota,
 			const struct p2pmem_payers *payers,
 			unsigned long nr_pages, bool exempt, kuid_t *over);

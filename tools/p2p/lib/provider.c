@@ -156,6 +156,24 @@ struct providers providers_load(void)
 	return all;
 }
 
+/* Who has how much of the memory: root may know. */
+struct payers provider_payers(const struct provider *p)
+{
+	char *text = read_text(PCI_DEVICES "/%s/p2pmem/users", p->bdf), *at = text;
+	struct payers payers = { .known = text };
+	unsigned long long bytes;
+	unsigned int uid;
+	int len;
+
+	while (at && sscanf(at, "%u %llu %n", &uid, &bytes, &len) == 2) {
+		GROW(payers.p, payers.nr);
+		payers.p[payers.nr++] = (struct payer){ .uid = uid, .bytes = bytes };
+		at += len;
+	}
+	free(text);
+	return payers;
+}
+
 struct provider *provider_find(struct providers *all, const char *bdf)
 {
 	for (unsigned int i = 0; i < all->nr; i++)

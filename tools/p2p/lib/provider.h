@@ -32,6 +32,18 @@ struct provider {
 	bool usable;			/* the caller may map it */
 };
 
+/* A user to whom memory is charged. */
+struct payer {
+	uid_t uid;
+	uint64_t bytes;
+};
+
+struct payers {
+	struct payer *p;
+	unsigned int nr;
+	bool known;			/* else the caller may not know */
+};
+
 struct providers {
 	struct provider *p;
 	unsigned int nr;
@@ -40,6 +52,7 @@ struct providers {
 struct providers providers_load(void);
 struct provider *provider_find(struct providers *all, const char *bdf);
 bool provider_counters(const char *bdf, struct counters *dma);
+struct payers provider_payers(const struct provider *p);
 void provider_set_bar(struct provider *p, uint64_t phys);
 uint64_t provider_largest_piece(const struct provider *p);
 void *provider_map(const struct provider *p, size_t size);

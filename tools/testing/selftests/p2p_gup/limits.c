@@ -202,6 +202,28 @@ TEST_F(limits, sum_of_buffers)
 	EXPECT_EQ(0, as(ALICE, self, have_all));
 }
 
+/* What p2pmem/users says that a user has. */
+static long long charged(struct _test_data_limits *self, uid_t uid)
+{
+	char path[P2P_PATH_LEN];
+	long long bytes, found = 0;
+	unsigned int user;
+	struct stat st;
+	FILE *file;
+
+	p2p_path(path, self->provider, "p2pmem/users");
+	if (stat(path, &st) || (st.st_mode & 07777) != 0400)
+		return -1;
+	file = fopen(path, "r");
+	if (!file)
+		return -1;
+	while (fscanf(file, "%u %lld\n", &user, &bytes) == 2)
+		if (user == uid)
+			found = bytes;
+	fclose(file);
+	return found;
+}
+
 static int have_nothing(struct _test_data_limits *self)
 {
 	if (UNTRUE(can_have(self, 0)))
@@ -253,10 +275,14 @@ TEST_F(limits, two_users)
 	bob = sleeper(self, BOB);
 	EXPECT_TRUE(reached(self, bob));
 	EXPECT_EQ(0, as(BOB, self, have_nothing));
+	EXPECT_EQ(LIMIT, charged(self, ALICE));
+	EXPECT_EQ(LIMIT, charged(self, BOB));
+	EXPECT_EQ(0, charged(self, STRANGER));
 
 	kill(alice, SIGKILL);
 	p2p_wait(alice);
 	EXPECT_EQ(0, as(ALICE, self, have_all));
+	EXPECT_EQ(0, charged(self, ALICE));
 	EXPECT_EQ(0, as(BOB, self, have_nothing));
 	kill(bob, SIGKILL);
 	p2p_wait(bob);

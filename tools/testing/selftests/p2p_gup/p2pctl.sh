@@ -49,8 +49,12 @@ users() {
 	is pid "$(value "providers.$p.mappers.0.pid")" "$holder"
 	is bytes "$(value "providers.$p.mappers.0.bytes")" $(((1 << 20) + 8192))
 	is mappings "$(value "providers.$p.mappers.0.mappings")" 2
+	is users "$(value "providers.$p.users.nr")" 1
+	is uid "$(value "providers.$p.users.0.uid")" 0
+	is charged "$(value "providers.$p.users.0.bytes")" $(((1 << 20) + 8192))
 	run 0 list
 	says "$holder  root"
+	says "^$p  root  1\\.0 MiB  all"
 	let_go
 }
 
