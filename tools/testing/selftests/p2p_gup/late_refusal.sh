@@ -13,6 +13,7 @@
 #
 # Takes from the environment, see p2pmem.h: P2P_PROVIDERS; P2P_DISK_RAW and _B, drives
 # below ports with ACS, which are overwritten; P2P_DISK_RO, one that fails all writes.
+# With the argument one-pause only the first of the tests that wait for a pause to end.
 # shellcheck disable=SC2154,SC2317 # need_disks makes variables, plan calls functions
 set -uo pipefail
 
@@ -381,6 +382,16 @@ need mdadm dmsetup setpci
 need_disks RAW B RO
 a=$raw
 port=$(basename "$(dirname "$(readlink -f "/sys/block/${a##*/}/device/device")")")
+pauses=(
+	"raid1_pause: pause raid1"
+	"raid1_error_in_pause: error_in_pause raid1"
+	"raid10_error_in_pause: error_in_pause raid10"
+	"raid1_stop_in_pause: stop_in_pause raid1"
+	"raid1_stop_in_pause_with_bitmap: stop_in_pause raid1 --bitmap=internal"
+	"raid1_read_in_pause: read_in_pause raid1"
+	"raid10_read_in_pause: read_in_pause raid10"
+)
+[ "${1-}" != one-pause ] || pauses=("${pauses[0]}")
 plan \
 	"raid1_write: late_write raid1" \
 	"raid1_write_with_bitmap: late_write_with_bitmap raid1" \
@@ -394,10 +405,4 @@ plan \
 	"raid10_range: resync_of_range raid10" \
 	"raid1_recovery: late_recovery" \
 	"raid10_replacement: late_replacement" \
-	"raid1_pause: pause raid1" \
-	"raid1_error_in_pause: error_in_pause raid1" \
-	"raid10_error_in_pause: error_in_pause raid10" \
-	"raid1_stop_in_pause: stop_in_pause raid1" \
-	"raid1_stop_in_pause_with_bitmap: stop_in_pause raid1 --bitmap=internal" \
-	"raid1_read_in_pause: read_in_pause raid1" \
-	"raid10_read_in_pause: read_in_pause raid10"
+	"${pauses[@]}"
