@@ -247,7 +247,10 @@ static long cost_kb(const char *provider, unsigned long folio_size)
 	return before - mem_free_kb();
 }
 
-/* Struct pages of folios take at most a quarter; the rest is room for noise. */
+/*
+ * Struct pages of folios take at most a quarter. Others allocate and free memory
+ * meanwhile, so there is room for some of that in both figures.
+ */
 TEST_F(folio_size, memory_for_struct_pages)
 {
 	long pages, folios;
@@ -258,8 +261,8 @@ TEST_F(folio_size, memory_for_struct_pages)
 	folios = cost_kb(self->provider, PMD);
 	if (self->size < (long long)PUD)
 		return;
-	EXPECT_LE(self->size / 64 / KIB, pages);
-	EXPECT_LE(0, folios);
+	EXPECT_LE(self->size / 64 / KIB * 7 / 8, pages);
+	EXPECT_LE(-pages / 8, folios);
 	EXPECT_GT(pages * 3 / 8, folios) TH_LOG("%ld %ld", pages, folios);
 }
 
